@@ -1,0 +1,30 @@
+"""Errors at real boundaries, and the message for an unknown name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ReasonGymError(Exception):
+    """Base of the suite's own errors."""
+
+
+class DataError(ReasonGymError, ValueError):
+    """A data file is missing, cut short or broken; the message names file and line."""
+
+
+class UnknownNameError(ReasonGymError, ValueError):
+    """A name that is not registered; the message lists the nearest known ones."""
+
+
+class PRMError(ReasonGymError, RuntimeError):
+    """A process reward model broke its contract (shape, range, criteria) or failed."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
+    """The error for an unknown `kind` of thing (`split`, `gate`, ...): quotes it and names the nearest known ones."""
+    known = sorted(str(k) for k in known)
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    return UnknownNameError(f"unknown {kind} {name!r}: {hint}known: {', '.join(known)}")

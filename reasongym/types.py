@@ -1,0 +1,134 @@
+"""Frozen records through which the layers meet: stories, problems, and the sources that hand them out.
+
+A *problem* is a question about the first `num_units` units of a story. Stories are shared between problems (a published
+bAbI story asks five questions), so everything that belongs to the text alone lives in `Story`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+MAX_SUPPORT = 31
+"""Most supporting units a problem may have: the engine keeps sets of them in the bits of one int32."""
+
+MAX_ENTITIES = 64
+"""Most entities a source may tell apart: the engine keeps sets of them in the bits of one uint64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A text cut into units, with what its world knows about each unit.
+
+    Attributes:
+        units: the sentences, in reading order, as they stand in the text.
+        superseded_by: for each unit, the index of the first later unit that makes it untrue, or -1 (never).
+        entities: for each unit, a bit mask over the source's entities, pronouns resolved.
+        same_as: for each unit, the index of the first unit that states the same fact where time does not matter
+            (repeated sentences of a timeless world), else its own index. A repeat proves what the first one proves.
+    """
+
+    units: tuple[str, ...]
+    superseded_by: tuple[int, ...]
+    entities: tuple[int, ...]
+    same_as: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        sizes = {len(self.units), len(self.superseded_by), len(self.entities), len(self.same_as)}
+        if len(sizes) != 1:
+            raise ValueError(f"a story's columns must be equally long, got lengths {sorted(sizes)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One question about the first `num_units` units of a story.
+
+    Attributes:
+        name: what the problem is called in results, e.g. "qa2/train/17".
+        task: number of the task it belongs to (bAbI: 1-20).
+        story: the text.
+        num_units: units read before the question is answered; all support lies below it.
+        question: the question's text.
+        question_entities: bit mask over the source's entities.
+        answer_kind: kind of answer asked for, one of the source's `kinds`.
+        answers: accepted answers; `answers[0]` is the gold choice of a closed task.
+        support: indices of the units that prove the answer, in order of reasoning; None where unknown, () where the
+            question is known to be unanswerable.
+        prerequisites: for each entry of `support`, a bit mask over *positions in `support`* of what must be in the
+            chain before it (from the solver's proof).
+        meta: anything else that reports may show.
+    """
+
+    name: str
+    task: int
+    story: Story
+    num_units: int
+    question: str
+    question_entities: int
+    answer_kind: str
+    answers: tuple[str, ...]
+    support: tuple[int, ...] | None
+    prerequisites: tuple[int, ...] = ()
+    meta: Mapping[str, object] = field(default_factory=dict)
+
+
+@runtime_checkable
+class ProblemSource(Protocol):
+    """A set of problems with one vocabulary and one list of choices; problem i is a pure function of i.
+
+    Attributes:
+        name: e.g. "babi-qa2/procedural/train".
+        vocabulary: token strings; token id = index + 1, and 0 is padding.
+        choices: the closed answers, in order; ANSWER c commits to `choices[c]`.
+        kinds: names of the kinds of answer.
+        choice_kinds: for each choice, a bit mask over `kinds`.
+        entities: names of the entities behind the bits of the masks.
+        unit_tokens, question_tokens: longest unit and question in tokens, over the whole source.
+        max_units: most units a problem of the source can have.
+        num_problems: how many there are; None = endless.
+        fingerprint: hash of the data, for result files.
+    """
+
+    name: str
+    vocabulary: tuple[str, ...]
+    choices: tuple[str, ...]
+    kinds: tuple[str, ...]
+    choice_kinds: tuple[int, ...]
+    entities: tuple[str, ...]
+    unit_tokens: int
+    question_tokens: int
+    max_units: int
+    num_problems: int | None
+    fingerprint: str
+
+    def problem(self, index: int) -> Problem:
+        """Problem `index`; raises IndexError outside [0, num_problems)."""
+        ...
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a unit or question; raises ValueError naming the word outside the vocabulary."""
+        ...
+
+    def choice_of(self, answer: str) -> int:
+        """Index of the choice that an accepted answer string stands for."""
+        ...
+
+
+Facts = Sequence[tuple[int, tuple]]
+"""A subset of a story as (unit index, event) pairs in reading order: what a world's solver reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What follows from a set of facts.
+
+    Attributes:
+        answer: the answer, or None when none follows.
+        support: unit indices that prove it, in order of reasoning.
+        prerequisites: as in `Problem`.
+    """
+
+    answer: str | None
+    support: tuple[int, ...] = ()
+    prerequisites: tuple[int, ...] = ()
