@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 MAX_SUPPORT = 31
 """Most supporting units a problem may have: the engine keeps sets of them in the bits of one int32."""
 
@@ -132,3 +134,48 @@ class Proof:
     answer: str | None
     support: tuple[int, ...] = ()
     prerequisites: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Columns:
+    """A whole source as flat arrays, for an engine: S stories, U units, P problems and F support entries in all.
+
+    Attributes:
+        sentences: the distinct units; `unit_sentence` points into them.
+        questions: the distinct questions; `question` points into them.
+        story_start: (S + 1,) int64; story s holds units [story_start[s], story_start[s + 1]).
+        unit_sentence: (U,) int32, index into `sentences`.
+        superseded_by: (U,) int16, as in `Story` (an index within the story, or -1).
+        entities: (U,) uint64, as in `Story`.
+        same_as: (U,) int16, as in `Story` (an index within the story).
+        story: (P,) int32, index of the problem's story.
+        num_units: (P,) int16.
+        question: (P,) int32, index into `questions`.
+        question_entities: (P,) uint64.
+        answer_kind: (P,) int8, index into the source's `kinds`.
+        gold: (P,) int16, index into the source's `choices`; -1 where hidden (no annotation, or an open answer).
+        task: (P,) int8.
+        support_start: (P + 1,) int64; problem p has the support entries [support_start[p], support_start[p + 1]).
+        support: (F,) int16, indices of units within the story, in order of reasoning.
+        prerequisites: (F,) int32, for each support entry the bit mask over positions in its problem's support.
+        support_known: (P,) bool; False where the support is unknown (`Problem.support` is None).
+    """
+
+    sentences: tuple[str, ...]
+    questions: tuple[str, ...]
+    story_start: np.ndarray
+    unit_sentence: np.ndarray
+    superseded_by: np.ndarray
+    entities: np.ndarray
+    same_as: np.ndarray
+    story: np.ndarray
+    num_units: np.ndarray
+    question: np.ndarray
+    question_entities: np.ndarray
+    answer_kind: np.ndarray
+    gold: np.ndarray
+    task: np.ndarray
+    support_start: np.ndarray
+    support: np.ndarray
+    prerequisites: np.ndarray
+    support_known: np.ndarray
