@@ -1,0 +1,83 @@
+"""bAbI: twenty tasks of reading and reasoning over short stories, made to order or read from the published files.
+
+Weston, Bordes, Chopra, Rush, van Merrienboer, Joulin, Mikolov, "Towards AI-Complete Question Answering: A Set of
+Prerequisite Toy Tasks", arXiv 1502.05698 (2015). The worlds are written anew from the published files (v1.2); each
+proves itself against them (`tests/tasks`).
+
+To add a world, put a file into `worlds/` whose `WORLDS` lists it; it is found here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from typing import Literal
+
+from reasongym.errors import unknown
+from reasongym.tasks import worlds as _worlds
+from reasongym.tasks.base import World
+from reasongym.tasks.procedural import Difficulty, ProceduralSource
+from reasongym.tasks.source import SPLITS, BabiSource
+
+
+def _collect() -> dict[int, World]:
+    """Every world that a module of `worlds/` lists in its `WORLDS`, by task number."""
+    found: dict[int, World] = {}
+    for entry in pkgutil.iter_modules(_worlds.__path__):
+        module = importlib.import_module(f"{_worlds.__name__}.{entry.name}")
+        listed = getattr(module, "WORLDS", ())
+        for world in listed.values() if isinstance(listed, dict) else listed:
+            if world.task in found:
+                raise ValueError(f"two worlds for task {world.task}: {found[world.task].name} and {world.name}")
+            found[world.task] = world
+    return dict(sorted(found.items()))
+
+
+WORLDS: dict[int, World] = _collect()
+"""The worlds by task number."""
+
+
+def load(
+    tasks: Sequence[int] = tuple(range(1, 21)),
+    *,
+    source: str = "procedural",
+    split: str = "train",
+    num_problems: int | Literal["auto"] | None = "auto",
+    difficulty: Difficulty = "published",
+    strict: bool = True,
+    allow_partial: bool = False,
+    annotation: bool = True,
+) -> BabiSource:
+    """A source of bAbI problems.
+
+    Args:
+        tasks: task numbers, 1-20. With several, a procedural source takes them in turn (problem i is of task
+            `tasks[i % n]`), a published one holds one after another.
+        source: "procedural"; "hub" (the converted Parquet files of `facebook/babi_qa`), or "hub:FOLDER" for a copy of
+            those files; or a path to the published files: a folder or a `.tar.gz`, with `en-10k` or the like in it.
+        split: "train", "validation", "test", or (procedural only) "ood".
+        num_problems: upper bound; "auto" is 100,000 for train and 10,000 else for a procedural source, and all there
+            are for a published one. None: endless (procedural), all (published).
+        difficulty: a named setting of the worlds, or a mapping of knobs laid over "published" (procedural only).
+        strict: False skips broken published stories, counts them in `skipped` and warns once.
+        allow_partial: True admits published files that are known to hold a part of a task (`.partial.txt`).
+        annotation: False hands out problems without gold answers and support.
+
+    Raises:
+        UnknownNameError: a task, split, difficulty or knob that does not exist.
+        DataError: a published file is missing, cut short or broken.
+    """
+    if not tasks:
+        raise ValueError("tasks must name at least one task, got none")
+    for task in tasks:
+        if task not in WORLDS:
+            raise unknown("bAbI task", task, map(str, WORLDS))
+    if split not in SPLITS:
+        raise unknown("split", split, SPLITS)
+    chosen = [WORLDS[task] for task in tasks]
+    if source == "procedural":
+        return ProceduralSource(
+            chosen, split=split, num_problems=num_problems, difficulty=difficulty, annotation=annotation
+        )
+    raise NotImplementedError("published files")

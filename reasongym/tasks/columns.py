@@ -1,0 +1,83 @@
+"""From `Problem` objects to `Columns`: the flat arrays that an engine builds its tables from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from reasongym.types import MAX_SUPPORT, Columns, Problem, ProblemSource, Story
+
+DTYPES = {
+    "story_start": np.int64, "unit_sentence": np.int32, "superseded_by": np.int16, "entities": np.uint64,
+    "same_as": np.int16, "story": np.int32, "num_units": np.int16, "question": np.int32,
+    "question_entities": np.uint64, "answer_kind": np.int8, "gold": np.int16, "task": np.int8,
+    "support_start": np.int64, "support": np.int16, "prerequisites": np.int32, "support_known": np.bool_,
+}  # fmt: skip
+"""The arrays of `Columns`, in order, with their types."""
+
+
+def columns_of(problems: Iterable[Problem], source: ProblemSource) -> Columns:
+    """The columns of some problems of a source; row p is the p-th problem.
+
+    Equal stories, sentences and questions are stored once. `gold` is -1 where a problem shows no answers and in sources
+    without choices.
+
+    Raises:
+        ValueError: a problem has more support than `MAX_SUPPORT`, or support that does not lie before its question.
+    """
+    table = _Table(source)
+    for problem in problems:
+        table.add(problem)
+    return table.columns()
+
+
+class _Table:
+    """Columns under construction."""
+
+    def __init__(self, source: ProblemSource) -> None:
+        self.source = source
+        self.kinds = {kind: i for i, kind in enumerate(source.kinds)}
+        self.sentences: dict[str, int] = {}
+        self.questions: dict[str, int] = {}
+        self.stories: dict[Story, int] = {}
+        self.rows: dict[str, list[Any]] = {name: [] for name in DTYPES}
+        self.rows["story_start"].append(0)
+        self.rows["support_start"].append(0)
+
+    def add(self, problem: Problem) -> None:
+        rows, source = self.rows, self.source
+        support = problem.support or ()
+        if len(support) > MAX_SUPPORT or any(not 0 <= unit < problem.num_units for unit in support):
+            raise ValueError(
+                f"{problem.name}: support {support} must be at most {MAX_SUPPORT} units "
+                f"below the {problem.num_units} that are read before the question"
+            )
+        closed = bool(problem.answers) and bool(source.choices)
+        rows["story"].append(self._story(problem.story))
+        rows["num_units"].append(problem.num_units)
+        rows["question"].append(self.questions.setdefault(problem.question, len(self.questions)))
+        rows["question_entities"].append(problem.question_entities)
+        rows["answer_kind"].append(self.kinds[problem.answer_kind])
+        rows["gold"].append(source.choice_of(problem.answers[0]) if closed else -1)
+        rows["task"].append(problem.task)
+        rows["support"].extend(support)
+        rows["prerequisites"].extend(problem.prerequisites or (0,) * len(support))
+        rows["support_start"].append(len(rows["support"]))
+        rows["support_known"].append(problem.support is not None)
+
+    def _story(self, story: Story) -> int:
+        index = self.stories.setdefault(story, len(self.stories))
+        if index == len(self.rows["story_start"]) - 1:
+            rows, sentences = self.rows, self.sentences
+            rows["unit_sentence"].extend(sentences.setdefault(unit, len(sentences)) for unit in story.units)
+            rows["superseded_by"].extend(story.superseded_by)
+            rows["entities"].extend(story.entities)
+            rows["same_as"].extend(story.same_as)
+            rows["story_start"].append(len(rows["unit_sentence"]))
+        return index
+
+    def columns(self) -> Columns:
+        arrays: dict[str, Any] = {name: np.array(self.rows[name], dtype) for name, dtype in DTYPES.items()}
+        return Columns(sentences=tuple(self.sentences), questions=tuple(self.questions), **arrays)
