@@ -10,6 +10,7 @@ To add a world, put a file into `worlds/` whose `WORLDS` lists it; it is found h
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Sequence
 from typing import Literal
@@ -17,8 +18,11 @@ from typing import Literal
 from reasongym.errors import unknown
 from reasongym.tasks import worlds as _worlds
 from reasongym.tasks.base import World
+from reasongym.tasks.hub import REMOTE, hub_files
+from reasongym.tasks.layout import open_layout
 from reasongym.tasks.procedural import Difficulty, ProceduralSource
-from reasongym.tasks.source import SPLITS, BabiSource
+from reasongym.tasks.published import PublishedSource, task_files
+from reasongym.tasks.source import SPLITS
 
 
 def _collect() -> dict[int, World]:
@@ -41,14 +45,14 @@ WORLDS: dict[int, World] = _collect()
 def load(
     tasks: Sequence[int] = tuple(range(1, 21)),
     *,
-    source: str = "procedural",
+    source: str | os.PathLike[str] = "procedural",
     split: str = "train",
     num_problems: int | Literal["auto"] | None = "auto",
     difficulty: Difficulty = "published",
     strict: bool = True,
     allow_partial: bool = False,
     annotation: bool = True,
-) -> BabiSource:
+) -> ProceduralSource | PublishedSource:
     """A source of bAbI problems.
 
     Args:
@@ -68,16 +72,35 @@ def load(
         UnknownNameError: a task, split, difficulty or knob that does not exist.
         DataError: a published file is missing, cut short or broken.
     """
-    if not tasks:
-        raise ValueError("tasks must name at least one task, got none")
+    if not tasks or len(set(tasks)) < len(tasks):
+        raise ValueError(f"tasks must name at least one task, and none twice, got {tuple(tasks)}")
     for task in tasks:
         if task not in WORLDS:
             raise unknown("bAbI task", task, map(str, WORLDS))
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
+    source = os.fspath(source)
     chosen = [WORLDS[task] for task in tasks]
     if source == "procedural":
         return ProceduralSource(
             chosen, split=split, num_problems=num_problems, difficulty=difficulty, annotation=annotation
         )
-    raise NotImplementedError("published files")
+    if split == "ood":
+        raise ValueError("the split 'ood' exists for source='procedural' only: published files have train and test")
+    if difficulty != "published":
+        raise ValueError(f"difficulty={difficulty!r} is for source='procedural' only: published files are as they are")
+    if source == "hub" or source.startswith("hub:"):
+        folder = "hub"
+        files = hub_files(chosen, split, source[4:] or REMOTE)
+    else:
+        layout = open_layout(source)
+        folder = layout.folder
+        files = task_files(layout, chosen, split, allow_partial=allow_partial)
+    return PublishedSource(
+        files,
+        folder=folder,
+        split=split,
+        num_problems=None if num_problems == "auto" else num_problems,
+        strict=strict,
+        annotation=annotation,
+    )
