@@ -2,8 +2,10 @@
 tasks 1-3 and 5-8 share of a world.
 
 The chances below were measured on the published files: a person is drawn, then one of the things that people do, then
-its object; what cannot be done is drawn again. A person and a thing begin in a place that the reader is not told. Two
-statements, then a question if there is anything to ask about among the last five; so from two statements to two more.
+its object; what cannot be done is drawn again. A giver hands the first thing held to the first person near, in the
+order of the tuples `things` and `people`, as the published stories do without exception. A person and a thing begin in a
+place that the reader is not told. Two statements, then a question if there is anything to ask about among the last
+five; so from two statements to two more.
 """
 
 from __future__ import annotations
@@ -143,18 +145,19 @@ class Simulation:
             else:
                 if person not in holder:
                     continue
-                held = [t for t, who in enumerate(holder) if who == person]
-                thing = held[int(random() * len(held))]
                 if kind < 3.0:
+                    held = [t for t, who in enumerate(holder) if who == person]
+                    thing = held[int(random() * len(held))]
                     holder[thing] = -1
                     self.spot[thing] = at[person]
                     self.legs[thing] = (self.previous_move[person], self.last_move[person])
                     self.events.append(self._drops[person][thing])
                 else:
-                    near = [q for q in range(num_people) if at[q] == at[person] and q != person]
-                    if not near:
+                    here = at[person]
+                    receiver = next((q for q in range(num_people) if at[q] == here and q != person), -1)
+                    if receiver < 0:
                         continue
-                    receiver = near[int(random() * len(near))]
+                    thing = holder.index(person)
                     holder[thing] = receiver
                     self.events.append(("give", self.people[person], self.things[thing], self.people[receiver]))
             self.last_act[thing] = now
