@@ -177,9 +177,9 @@ class PotentialDifference(_Combined):
     """γΦ(s') − Φ(s), where the potential Φ of a state is the value p of the step that led to it.
 
     Φ is 0 at the start of an episode, and an unscored step leaves it as it is. With `terminal="zero"` it is 0 again
-    where the episode terminates, so that the discounted sum over an episode is 0 and the best policy the same as without
-    it (for the agent whose discount is `gamma`). With "keep" the sum (γ = 1) is the last score: progress that is kept is
-    paid once, and a step up and down again earns nothing. Truncation by an outer time limit is no termination.
+    where the episode terminates, so that the discounted sum over an episode is 0 and the best policy the same as
+    without it (for the agent whose discount is `gamma`). With "keep" the sum (γ = 1) is the last score: progress that
+    is kept is paid once, a step up and down again earns nothing. Truncation by an outer time limit is no termination.
 
     Args:
         prm, beta: the PRM inside and its weights.
