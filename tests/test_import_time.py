@@ -17,7 +17,7 @@ HEAVY = (
     "matplotlib",
     "PIL",
     "stable_baselines3",
-)  # noqa: E501
+)
 
 
 def loaded(statement: str) -> set[str]:
