@@ -3,8 +3,8 @@ tasks 1-3 and 5-8 share of a world.
 
 The chances below were measured on the published files: a person is drawn, then one of the things that people do, then
 its object; what cannot be done is drawn again. A giver hands the first thing held to the first person near, in the
-order of the tuples `things` and `people`, as the published stories do without exception. A person and a thing begin in a
-place that the reader is not told. Two statements, then a question if there is anything to ask about among the last
+order of the tuples `things` and `people`, as the published stories do without exception. A person and a thing begin in
+a place that the reader is not told. Two statements, then a question if there is anything to ask about among the last
 five; so from two statements to two more.
 """
 
