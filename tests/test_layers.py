@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     ("types", "errors", "seeding", "metrics"),
     ("tasks", "memory", "prm"),
-    ("engine",),
+    ("engine", "render"),
     ("envs",),
-    ("text", "wrappers", "render", "audit", "report"),
+    ("text", "wrappers", "audit", "report"),
     ("registration", "adapters"),
     ("cli", "__main__"),
 )
@@ -50,9 +50,7 @@ def imports(source: str, module: str, is_package: bool) -> list[tuple[int, str]]
                 parts = parts[: len(parts) - node.level + is_package]
                 base = ".".join([*parts, base] if base else parts)
             if base == "reasongym" or base.count(".") == 0:
-                found += [
-                    (node.lineno, f"{base}.{alias.name}" if base == "reasongym" else base) for alias in node.names
-                ]
+                found += [(node.lineno, f"{base}.{alias.name}" if base == "reasongym" else base) for alias in node.names]
             else:
                 found.append((node.lineno, base))
     return found
