@@ -159,15 +159,16 @@ def _slot_table(scene: Scene) -> RenderableType:
     table.add_column("slot", justify="right", width=4)
     table.add_column("salience", width=BAR + 5, no_wrap=True)
     table.add_column("working memory", ratio=1)
+    table.add_column("recalled", justify="right", width=8)
     table.add_column("closed to", style="red", no_wrap=True)
     for k, slot in enumerate(scene.slots, 1):
         if not slot.texts:
-            table.add_row(str(k), "", Text("·", style="dim"), "", style="dim")
+            table.add_row(str(k), "", Text("·", style="dim"), "", "", style="dim")
             continue
         full = round(slot.salience * BAR)
         bar = Text("█" * full + "░" * (BAR - full) + f" {slot.salience:.2f}", style="green")
-        recalls = f"  (recalled {slot.recalls}×)" if slot.recalls else ""
-        table.add_row(str(k), bar, Text(" / ".join(slot.texts) + recalls), ", ".join(slot.closed))
+        recalls = f"{slot.recalls}×" if slot.recalls else ""
+        table.add_row(str(k), bar, Text(" / ".join(slot.texts)), recalls, ", ".join(slot.closed))
     return table
 
 

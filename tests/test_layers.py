@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = (
-    ("types", "errors", "seeding", "metrics"),
+    ("types", "errors", "seeding", "metrics", "jit"),
     ("tasks", "memory", "prm"),
     ("engine", "render"),
     ("envs",),
