@@ -11,7 +11,16 @@ from reasongym.tasks.base import Annotation, Draft, Event, Knobs, Query
 from reasongym.tasks.worlds.facts import read_question
 from reasongym.tasks.worlds.grammar import NAME, pronoun
 from reasongym.tasks.worlds.lexicon import ENTITY_BIT, entity_mask
-from reasongym.tasks.worlds.moving import OTHER_PEOPLE, PEOPLE, PLACES, StoryWorld, choices, difficulties, pick_round
+from reasongym.tasks.worlds.moving import (
+    OTHER_PEOPLE,
+    PEOPLE,
+    PLACES,
+    StoryWorld,
+    choices,
+    difficulties,
+    people_and_places,
+    pick_round,
+)
 from reasongym.types import Facts, Proof
 
 
@@ -119,7 +128,7 @@ class Following(StoryWorld):
         return tuple(1 << position[i - 1] if event[0] == "then" and i - 1 in position else 0 for i, event in support)
 
     def draft(self, draws: Draws, knobs: Knobs) -> Draft:
-        people, places = cast(tuple[str, ...], knobs["people"]), cast(tuple[str, ...], knobs["places"])
+        people, places = people_and_places(knobs)
         follow_ups = cast(int, knobs.get("follow_ups", 0))
         num_people, num_places, random = len(people), len(places), draws.random
         blocks = 2 if "then" not in self.kinds else 1

@@ -20,6 +20,7 @@ from reasongym.tasks.worlds.moving import (
     choices,
     difficulties,
     move_events,
+    people_and_places,
     pick_round,
     simulate,
 )
@@ -75,8 +76,7 @@ class SingleFact(StoryWorld):
         return (0,) * len(support)
 
     def draft(self, draws: Draws, knobs: Knobs) -> Draft:
-        people = cast(tuple[str, ...], knobs["people"])
-        places = cast(tuple[str, ...], knobs["places"])
+        people, places = people_and_places(knobs)
         moves, random = move_events(people, places), draws.random
         num_people, others = len(people), len(places) - 1
         events: list[Event] = []
@@ -194,8 +194,9 @@ class WhereWasThing(StoryWorld):
         """A move is of use once it is known who carried the thing, the move before once it is known before which."""
         acts = sum(1 << k for k, (_, event) in enumerate(support) if event[0] != "move")
         asked = sum(1 << k for k, (_, event) in enumerate(support) if event[0] == "move" and event[2] == query[2])
+        carried = acts & -acts
         return tuple(
-            0 if event[0] != "move" else acts if event[2] == query[2] else acts | asked for _, event in support
+            0 if event[0] != "move" else carried if event[2] == query[2] else acts | asked for _, event in support
         )
 
     def draft(self, draws: Draws, knobs: Knobs) -> Draft:

@@ -9,7 +9,7 @@ An event carries what a sentence says and not how it is said: `("move", person, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from reasongym.tasks.base import Event
 from reasongym.tasks.worlds import lexicon
@@ -36,10 +36,6 @@ _MOVE = f"(?:{'|'.join(sorted(MOVE_VERBS, key=len, reverse=True))}) to the {PLAC
 _TIME = "(" + "|".join(f"[{t[0].upper()}{t[0]}]{t[1:]}" for t in TIMES) + ")"
 
 
-def _pair(kind: str, first: str, second: str) -> Event:
-    return (kind, first, second) if first < second else (kind, second, first)
-
-
 def _visit(before: str | None, person: str, place: str, after: str | None) -> Event | None:
     if (before is None) == (after is None):
         return None
@@ -58,16 +54,16 @@ _READERS: dict[str, tuple[re.Pattern[str], Callable[..., Event | None]]] = {
         (
             "either",
             f"{NAME} is either in the {PLACE} or the {PLACE}",
-            lambda p, x, y: ("either", p, *_pair("", x, y)[1:]),
+            lambda p, x, y: ("either", p, *sorted((x, y))),
         ),
-        ("both", f"{NAME} and {NAME} {_MOVE}", lambda p, q, x: (*_pair("both", p, q), x)),
+        ("both", f"{NAME} and {NAME} {_MOVE}", lambda p, q, x: ("both", *sorted((p, q)), x)),
         ("then", f"(?:{'|'.join(ADVERBS)}) (he|she|they) {_MOVE}", lambda who, x: ("then", who, x)),
         ("visit", f"(?:{_TIME} )?{NAME} {_MOVE}(?: {_TIME})?", _visit),
     )
 }
 
 
-def read_unit(text: str, kinds: Iterable[str], task: int) -> Event:
+def read_unit(text: str, kinds: Sequence[str], task: int) -> Event:
     """The event of a sentence of one of `kinds`.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
 from reasongym.seeding import Draws
 from reasongym.tasks.base import Draft, Event, Knobs, Query
@@ -51,6 +52,9 @@ def _actors(world: Simulation, window: int) -> list[str]:
 
 
 def _draft(draws: Draws, knobs: Knobs, kind: str, give_weight: float) -> Draft:
+    things = cast(tuple[str, ...], knobs["things"])
+    if not set(things) <= set(THINGS):
+        raise ValueError(f"things must be some of {THINGS}, for which there are answers, got {things!r}")
     while True:
         world, person = simulate(draws, knobs, _actors, give_weight)
         if len(_acts(list(enumerate(world.events)), person)) <= MAX_SUPPORT:

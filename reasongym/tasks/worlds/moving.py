@@ -30,6 +30,8 @@ BLOCK = 2
 WINDOW = 5
 """A published question is about one of the last five statements."""
 TRIES = 10_000
+PATIENCE = 20
+"""Tries after which a story may ask an earlier question than `rounds` wants: `max_units` leaves no room for that one."""
 
 
 def choices(names: Iterable[str]) -> tuple[str, ...]:
@@ -39,7 +41,8 @@ def choices(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def pick_round(draws: Draws, knobs: Knobs, block: int = BLOCK) -> int:
-    """Which of a story's questions this is (1 = the first), uniform over `rounds` and within `max_units`.
+    """Which of a story's questions this is (1 = the first), uniform over those of `rounds` that fit into `max_units`; over
+    all that fit where none of `rounds` does.
 
     Raises:
         ValueError: not even the first question fits.
@@ -48,8 +51,21 @@ def pick_round(draws: Draws, knobs: Knobs, block: int = BLOCK) -> int:
     last = min(last, cast(int, knobs["max_units"]) // block)
     if first < 1 or last < 1:
         raise ValueError(f"max_units must be at least {block} and rounds begin at 1 or later, got {dict(knobs)}")
-    first = min(first, last)
+    if last < first:
+        first = 1
     return first + draws.below(last - first + 1)
+
+
+def people_and_places(knobs: Knobs) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names a story is about.
+
+    Raises:
+        ValueError: there are too few for the simulators to move anybody about.
+    """
+    people, places = cast(tuple[str, ...], knobs["people"]), cast(tuple[str, ...], knobs["places"])
+    if len(people) < 2 or len(places) < 3:
+        raise ValueError(f"a story needs at least 2 people and 3 places, got people={people!r}, places={places!r}")
+    return people, places
 
 
 def annotate(events: Sequence[Event]) -> Annotation:
@@ -97,8 +113,7 @@ class Simulation:
     )  # fmt: skip
 
     def __init__(self, draws: Draws, knobs: Knobs, give_weight: float = 0.0) -> None:
-        people = cast(tuple[str, ...], knobs["people"])
-        places = cast(tuple[str, ...], knobs["places"])
+        people, places = people_and_places(knobs)
         things = cast(tuple[str, ...], knobs["things"])
         random = draws.random
         self.people, self.things, self.random = people, things, random
@@ -179,8 +194,10 @@ def simulate(
         ValueError: the knobs leave room for no question.
     """
     max_units, window = cast(int, knobs["max_units"]), cast(int, knobs["window"])
-    for _ in range(TRIES):
+    for tried in range(TRIES):
         questions = pick_round(draws, knobs)
+        if tried >= PATIENCE:
+            questions = 1 + draws.below(questions)
         world = Simulation(draws, knobs, give_weight)
         events, step = world.events, world.step
         while len(events) + BLOCK <= max_units:

@@ -12,7 +12,7 @@ from reasongym.tasks.base import Annotation, Draft, Event, Knobs, Query
 from reasongym.tasks.worlds.facts import read_question
 from reasongym.tasks.worlds.grammar import NAME, PLACE
 from reasongym.tasks.worlds.lexicon import entity_mask
-from reasongym.tasks.worlds.moving import OTHER_PEOPLE, PEOPLE, StoryWorld, difficulties, pick_round
+from reasongym.tasks.worlds.moving import OTHER_PEOPLE, PEOPLE, StoryWorld, difficulties, people_and_places, pick_round
 from reasongym.types import Facts, Proof
 
 TOWN_PEOPLE = ("Fred", "Mary", "Julie", "Bill")
@@ -93,7 +93,7 @@ class Negation(StoryWorld):
         return (0,) * len(support)
 
     def draft(self, draws: Draws, knobs: Knobs) -> Draft:
-        people, places = cast(tuple[str, ...], knobs["people"]), cast(tuple[str, ...], knobs["places"])
+        people, places = people_and_places(knobs)
         at = [draws.below(len(places)) for _ in people]
         events: list[Event] = []
         for _ in range(2 * pick_round(draws, knobs)):
@@ -148,7 +148,7 @@ class Indefinite(StoryWorld):
         return (0,) * len(support)
 
     def draft(self, draws: Draws, knobs: Knobs) -> Draft:
-        people, places = cast(tuple[str, ...], knobs["people"]), cast(tuple[str, ...], knobs["places"])
+        people, places = people_and_places(knobs)
         at = [draws.below(len(places)) for _ in people]
         events: list[Event] = []
         for _ in range(2 * pick_round(draws, knobs)):

@@ -11,7 +11,7 @@ from reasongym.tasks.base import Annotation, Draft, Event, Knobs, Query
 from reasongym.tasks.worlds.facts import read_question
 from reasongym.tasks.worlds.grammar import NAME, PLACE, TIMES
 from reasongym.tasks.worlds.lexicon import ENTITY_BIT, entity_mask
-from reasongym.tasks.worlds.moving import BLOCK, TRIES, StoryWorld, choices, difficulties, pick_round
+from reasongym.tasks.worlds.moving import BLOCK, TRIES, StoryWorld, choices, difficulties, people_and_places, pick_round
 from reasongym.tasks.worlds.statements import OTHER_TOWN_PEOPLE, TOWN_PEOPLE, TOWN_PLACES
 from reasongym.types import Facts, Proof
 
@@ -64,7 +64,7 @@ class TimeReasoning(StoryWorld):
         return tuple(0 if event[3] == latest else asked for _, event in support)
 
     def draft(self, draws: Draws, knobs: Knobs) -> Draft:
-        people, places = cast(tuple[str, ...], knobs["people"]), cast(tuple[str, ...], knobs["places"])
+        people, places = people_and_places(knobs)
         max_units, window = cast(int, knobs["max_units"]), cast(int, knobs["window"])
         for _ in range(TRIES):
             questions = pick_round(draws, knobs)
