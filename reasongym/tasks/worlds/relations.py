@@ -7,7 +7,8 @@ A query is (axis, known place, side): what is on the `side` ("+" north or east, 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from itertools import pairwise, permutations
 
 from reasongym.seeding import Draws
@@ -63,6 +64,24 @@ def annotate_timeless(events: Sequence[Event], masks: Sequence[int]) -> Annotati
     return Annotation((-1,) * len(events), tuple(masks), same_as)
 
 
+def shortest_chain(near: Mapping[str, Sequence[tuple[str, int]]], start: str, goal: str) -> list[tuple[str, int]]:
+    """The links of a shortest way, as (name reached, unit), by breadth-first search in reading order; [] for none."""
+    came: dict[str, tuple[str, int]] = {start: (start, -1)}
+    queue = deque([start])
+    while queue and goal not in came:
+        name = queue.popleft()
+        for other, unit in near.get(name, ()):
+            if other not in came:
+                came[other] = (name, unit)
+                queue.append(other)
+    if goal not in came or start == goal:
+        return []
+    chain = [(goal, came[goal][1])]
+    while (name := came[chain[-1][0]][0]) != start:
+        chain.append((name, came[name][1]))
+    return chain[::-1]
+
+
 class TwoArgRelations:
     """Three places on a line, told by two statements; one is asked for by its neighbour."""
 
@@ -75,8 +94,8 @@ class TwoArgRelations:
         "long": {"max_units": 4, "places": PLACES[:6]},
         "ood": {"max_units": 6, "places": PLACES},
     }
-    unit_tokens = 8
-    question_tokens = 7
+    unit_tokens = 7
+    question_tokens = 6
 
     def parse_unit(self, text: str) -> Event:
         return parse_direction(text)
@@ -126,8 +145,7 @@ class TwoArgRelations:
         proving = self.solve(tuple(enumerate(draft.events)), draft.query).support[0]
         answer_below = draft.query[2] == "-"
         units = tuple(
-            word_direction(event, answer_below if i == proving else from_below[i])
-            for i, event in enumerate(draft.events)
+            word_direction(event, answer_below if i == proving else from_below[i]) for i, event in enumerate(draft.events)
         )
         return units, _question(draft.query, known_first)
 
