@@ -64,17 +64,14 @@ class WeightedSum:
         if not prms:
             raise ValueError("WeightedSum needs at least one PRM")
         self.prms = tuple(check_prm(prm, f"WeightedSum part {i}") for i, prm in enumerate(prms))
-        factors = [
-            _positive("a weight of WeightedSum", w) for w in (weights if weights is not None else [1] * len(prms))
-        ]
+        factors = [_positive("a weight of WeightedSum", w) for w in (weights if weights is not None else [1] * len(prms))]
         if len(factors) != len(prms):
             raise ValueError(f"WeightedSum got {len(factors)} weights for {len(prms)} PRMs; it takes one for each")
         self.criteria = tuple(dict.fromkeys(c for prm in prms for c in prm.criteria))
         self.needs_annotation = any(prm.needs_annotation for prm in prms)
         self.carry_size = sum(map(carry_size, prms))
-        self._shares = [
-            [w * prm.default_beta.get(c, 1.0) for c in prm.criteria] for w, prm in zip(factors, prms, strict=True)
-        ]
+        self.cacheable = self.carry_size == 0 and any(getattr(prm, "cacheable", True) for prm in prms)
+        self._shares = [[w * prm.default_beta.get(c, 1.0) for c in prm.criteria] for w, prm in zip(factors, prms, strict=True)]
         if any(share < 0 for shares in self._shares for share in shares):
             raise ValueError("WeightedSum takes PRMs whose default_beta is not negative")
         totals = dict.fromkeys(self.criteria, 0.0)
@@ -134,6 +131,7 @@ class _Combined:
         self._scale, self._own_carry = scale, own_carry
         self.needs_annotation = prm.needs_annotation
         self.carry_size = own_carry + carry_size(prm)
+        self.cacheable = self.carry_size == 0 and getattr(prm, "cacheable", True)
         self.default_beta: Mapping[str, float] = {COMBINED: self._total * scale}
         weights = ", ".join(f"{c}={b:g}" for c, b in zip(prm.criteria, self._beta, strict=True))
         self.version = f"{version}[{prm.version}; {weights}]"
@@ -160,9 +158,7 @@ class Clipped(_Combined):
         threshold: η in [-1, 1]; steps below it are penalised.
     """
 
-    def __init__(
-        self, prm: ProcessRewardModel, *, beta: Mapping[str, float] | None = None, threshold: float = 0.0
-    ) -> None:
+    def __init__(self, prm: ProcessRewardModel, *, beta: Mapping[str, float] | None = None, threshold: float = 0.0) -> None:
         if not -1 <= threshold <= 1:
             raise ValueError(f"threshold must lie in [-1, 1], got {threshold!r}")
         self.threshold = float(threshold)
@@ -226,9 +222,7 @@ class SoftMinimum(_Combined):
         temperature: T in [0.01, inf); PURE uses 0.1.
     """
 
-    def __init__(
-        self, prm: ProcessRewardModel, *, beta: Mapping[str, float] | None = None, temperature: float = 0.1
-    ) -> None:
+    def __init__(self, prm: ProcessRewardModel, *, beta: Mapping[str, float] | None = None, temperature: float = 0.1) -> None:
         if not 0.01 <= temperature < np.inf:
             raise ValueError(f"temperature must lie in [0.01, inf), got {temperature!r}")
         self.temperature = float(temperature)

@@ -189,6 +189,7 @@ class LexicalPRM:
 
     criteria = ("logic", "coherence", "goal")
     needs_annotation = False
+    cacheable = False  # looking a score up costs more than computing it
     default_beta: Mapping[str, float] = {"logic": 0.2, "coherence": 0.1, "goal": 0.3}
 
     def __init__(self, *, relevance: float = 0.25) -> None:
@@ -277,9 +278,7 @@ class LexicalPRM:
         ]
         later = np.concatenate(when, axis=1)[:, None, :] > positions[:, :, None]
         x, y = self._rows_of(steps, units)[:, :, None], self._rows_of(steps, visible)[:, None, :]
-        (who, what, where, verb), (who_y, what_y, where_y, verb_y) = (
-            np.moveaxis(lexicon.facts[t], -1, 0) for t in (x, y)
-        )
+        (who, what, where, verb), (who_y, what_y, where_y, verb_y) = (np.moveaxis(lexicon.facts[t], -1, 0) for t in (x, y))
         no, no_y = lexicon.negated[x], lexicon.negated[y]
         moved = (where > 0) & (where_y > 0) & ((where == where_y) == (no != no_y)) & ~(no & no_y)
         changed_hands = (what > 0) & (what == what_y) & ((verb != verb_y) | (no != no_y))
