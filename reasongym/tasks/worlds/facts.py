@@ -144,9 +144,7 @@ def _located(world: Simulation, window: int) -> list[int]:
     return [
         t
         for t, i in enumerate(world.last_act)
-        if i >= since
-        and i >= 0
-        and (world.legs[t][1] >= 0 if world.holder[t] < 0 else world.last_move[world.holder[t]] > i)
+        if i >= since and i >= 0 and (world.legs[t][1] >= 0 if world.holder[t] < 0 else world.last_move[world.holder[t]] > i)
     ]
 
 
@@ -182,7 +180,7 @@ class WhereWasThing(StoryWorld):
         _, thing, place = query
         journey = _journey(facts, thing)
         for k in range(len(journey) - 1, 0, -1):
-            if journey[k][0] == place:
+            if journey[k][0] == place != journey[k - 1][0]:
                 before, move, act = journey[k - 1]
                 support = (journey[k][2], journey[k][1], move)
                 if act == support[0]:
@@ -195,9 +193,7 @@ class WhereWasThing(StoryWorld):
         acts = sum(1 << k for k, (_, event) in enumerate(support) if event[0] != "move")
         asked = sum(1 << k for k, (_, event) in enumerate(support) if event[0] == "move" and event[2] == query[2])
         carried = acts & -acts
-        return tuple(
-            0 if event[0] != "move" else carried if event[2] == query[2] else acts | asked for _, event in support
-        )
+        return tuple(0 if event[0] != "move" else carried if event[2] == query[2] else acts | asked for _, event in support)
 
     def draft(self, draws: Draws, knobs: Knobs) -> Draft:
         world, thing = simulate(draws, knobs, _travelled)
@@ -230,12 +226,10 @@ def _journey(facts: Facts, thing: str) -> list[tuple[str, int, int]]:
                 first = (event[2], j, act) if carried else None
                 continue
             if first is not None:
-                if not journey or journey[-1][0] != first[0]:
-                    journey.append(first)
+                journey.append(first)
                 first = None
-            if not journey or journey[-1][0] != event[2]:
-                journey.append((event[2], j, act))
-        if first is not None and (not journey or journey[-1][0] != first[0]):
+            journey.append((event[2], j, act))
+        if first is not None:
             journey.append(first)
     return journey
 
