@@ -179,3 +179,40 @@ class Columns:
     support: np.ndarray
     prerequisites: np.ndarray
     support_known: np.ndarray
+
+
+@dataclass(frozen=True)
+class MemoryView:
+    """What gates and utilities see of n environments' memories, after the step. Unit indices count from 0; -1 is none.
+
+    Attributes:
+        units: (n, K, U) int32 unit indices held by each slot, oldest first.
+        sentences: (n, K, U) int32, the same as rows of the table of distinct sentences.
+        salience: (n, K) float32 in [0, 1].
+        recalls: (n, K) int16, recalls since the slot was stored.
+        stored_at: (n, K) int16, units read when the slot was last written.
+        units_read, num_units, chain_length: (n,) int16.
+        problem: (n,) int64.
+    """
+
+    units: np.ndarray
+    sentences: np.ndarray
+    salience: np.ndarray
+    recalls: np.ndarray
+    stored_at: np.ndarray
+    units_read: np.ndarray
+    num_units: np.ndarray
+    chain_length: np.ndarray
+    problem: np.ndarray
+    _support: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def support(self) -> tuple[np.ndarray, np.ndarray]:
+        """((n,) int16 m, (n,) int32 bits of the supporting facts held).
+
+        Raises:
+            PermissionError: the gate or utility does not declare `needs_annotation`.
+        """
+        if self._support is None:
+            raise PermissionError("this gate or utility reads the support, but declares needs_annotation = False")
+        return self._support

@@ -1,0 +1,212 @@
+"""N environments as one object: reset, step, state in and out. `gym.make` wraps a batch of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from reasongym.engine.compiled import kernels
+from reasongym.engine.layout import OUTCOME, Arena, Result, Shapes
+from reasongym.engine.scoring import Scorer
+from reasongym.engine.settings import Settings
+from reasongym.engine.table import ProblemTable
+from reasongym.seeding import rng
+from reasongym.types import ProblemSource
+
+
+class Batch:
+    """The engine's state for `n` environments on one source.
+
+    Args:
+        source: where problems come from.
+        settings: what the environments are.
+        n: how many.
+        threads: worker threads that share the rows of a vector step.
+
+    Attributes:
+        arena: the observation buffers.
+        result: outcome, scores, terms and rewards of the last step.
+        autoreset: whether a step resets environments whose episode ended in the step before.
+    """
+
+    def __init__(self, source: ProblemSource, settings: Settings, n: int, threads: int = 1) -> None:
+        self.source, self.settings, self.n, self.threads = source, settings, n, threads
+        unit_tokens, question_tokens = _widths(source, settings)
+        self.table = ProblemTable(
+            source, unit_tokens, question_tokens, n, annotated=settings.annotated, reads_gold=settings.reads_gold
+        )
+        self.shapes = Shapes(
+            settings.memory_slots,
+            settings.units_per_slot,
+            settings.chain_length,
+            unit_tokens,
+            question_tokens,
+            len(source.choices),
+            settings.observer_criteria,
+            self.table.dtype.str,
+        )
+        self.config = settings.config(source.num_problems)
+        self.memory = self.shapes.new_memory(n)
+        self.memory.state["stream"] = np.arange(n)
+        self.arena = Arena(self.shapes, n)
+        self.observation = self.arena.observation()
+        k = len(settings.criteria)
+        self.result = Result(np.zeros(n, OUTCOME), np.zeros((n, k), np.float32), np.zeros((n, k + 1), np.float32), np.zeros(n))
+        self.scorer = None if settings.compiled else Scorer(settings, self.table, n)
+        self._actions = np.zeros(n, np.int64)
+        self._pool: tuple[int, ThreadPoolExecutor] | None = None
+        self.autoreset = True
+
+    def seed(self, rows: np.ndarray, seeds: np.ndarray, streams: np.ndarray) -> None:
+        """Makes the next reset of `rows` begin episode 0 of (seed, environment index)."""
+        state = self.memory.state
+        keys = {int(seed): int(rng(int(seed)).integers(2**63)) for seed in np.unique(seeds)}
+        state["seed"][rows] = [keys[int(seed)] for seed in seeds]
+        state["stream"][rows] = streams
+        state["episode"][rows] = 0
+        state["ended"][rows] = 1
+
+    def reset(self, mask: np.ndarray, problems: np.ndarray | None = None, episode: int | None = None) -> None:
+        """Begins the next episode of every environment in `mask` (N,) bool; an unfinished one is given up.
+
+        Args:
+            mask: which environments.
+            problems: (N,) problem indices to play instead of the order's; -1 leaves it to the order.
+            episode: number of the episode in the order of problems, instead of the next.
+        """
+        state, k = self.memory.state, kernels()
+        state["episode"][mask & (state["ended"] == 0)] += 1
+        if episode is not None:
+            state["episode"][mask] = episode
+        k.order_rows(self.config, self.memory, mask, 0, self.n)
+        if problems is not None:
+            chosen = mask & (problems >= 0)
+            state["next_problem"][chosen] = problems[chosen]
+        self._fetch(np.flatnonzero(mask))
+        k.reset_rows(self.config, self.table.tables, self.memory, self.observation, self.result, mask, 0, self.n)
+
+    def step(self, actions: np.ndarray) -> int:
+        """One action (N,) each; an environment whose episode has ended is reset instead. Returns how many ended."""
+        k, t, m, o, r = kernels(), self.table.tables, self.memory, self.observation, self.result
+        if self.scorer is None:
+            ended = self._spread(k.step_rows, self.config, t, m, o, r, actions)
+        else:
+            before = self.scorer.before(m)
+            self._spread(k.act_rows, self.config, t, m, o, r, actions)
+            self.scorer.after(t, m, o, r, before)
+            ended = self._spread(k.observe_rows, self.config, t, m, o, r)
+        if ended and self.autoreset and not self.table.complete:
+            self._fetch(np.flatnonzero(r.outcome["terminated"]))
+        return ended
+
+    def cut(self, mask: np.ndarray) -> None:
+        """Ends the episodes in `mask` (N,) bool from outside (truncation)."""
+        state = self.memory.state
+        state["ended"][mask] = 1
+        state["episode"][mask] += 1
+        kernels().order_rows(self.config, self.memory, mask, 0, self.n)
+        if self.autoreset:
+            self._fetch(np.flatnonzero(mask))
+
+    def feedback(self, amount: np.ndarray) -> None:
+        """Moves the salience of the slots touched last by `amount` (N,), and shows it in the observation."""
+        kernels().feedback_rows(self.config, self.memory, self.observation, amount.astype(np.float64), 0, self.n)
+
+    def checked(self, actions: Any) -> np.ndarray:
+        """The actions as (N,) int64.
+
+        Raises:
+            ValueError: another shape, or an action outside the space.
+            TypeError: not whole numbers.
+        """
+        given = np.asarray(actions)
+        if given.dtype.kind not in "iu":
+            raise TypeError(f"actions must be whole numbers, got {given.dtype} ({actions!r})")
+        if given.shape != (self.n,):
+            raise ValueError(f"expected {self.n} actions, one an environment, got shape {given.shape}")
+        np.copyto(self._actions, given, casting="unsafe")
+        low, high = self._actions.min(), self._actions.max()
+        if low < 0 or high >= self.shapes.actions:
+            bad = low if low < 0 else high
+            raise ValueError(f"action {bad} is outside Discrete({self.shapes.actions})")
+        return self._actions
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that changes, copied: `set_state` of it resumes exactly here."""
+        out: dict[str, Any] = {name: array.copy() for name, array in self.memory._asdict().items()}
+        out["arena"] = self.arena.bytes.copy()
+        out["result"] = {name: array.copy() for name, array in self.result._asdict().items()}
+        out["carry"] = [] if self.scorer is None else [None if x.carry is None else x.carry.copy() for x in self.scorer.models]
+        return out
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Resumes from `get_state` of a batch of the same shape.
+
+        Raises:
+            ValueError: the state is of another number of environments, K, H, or text.
+        """
+        if state["arena"].shape != self.arena.bytes.shape or state["slots"].shape != self.memory.slots.shape:
+            raise ValueError(
+                f"this state has {state['arena'].nbytes} observation bytes and slots {state['slots'].shape}; this environment "
+                f"has {self.arena.bytes.nbytes} and {self.memory.slots.shape}: it is of other shapes or another number"
+            )
+        for name, array in self.memory._asdict().items():
+            array[...] = state[name]
+        for name, array in self.result._asdict().items():
+            array[...] = state["result"][name]
+        self.arena.bytes[...] = state["arena"]
+        for model, carry in zip([] if self.scorer is None else self.scorer.models, state["carry"], strict=True):
+            if carry is not None:
+                model.carry = carry.copy()
+        live = self.memory.state
+        playing = np.flatnonzero(live["ended"] == 0)
+        self._restore_rows(playing)
+        self._fetch(np.flatnonzero(live["ended"]))
+
+    def _restore_rows(self, rows: np.ndarray) -> None:
+        """Makes the table hold the problems being played (another process may have filled its own differently)."""
+        state = self.memory.state
+        if self.table.endless:
+            for row in rows:
+                self.table.place(row, state["problem"][row])
+            return
+        self.table.ensure(state["problem"][rows])
+        state["row"][rows] = self.table.tables.row_of[state["problem"][rows]]
+
+    def _fetch(self, rows: np.ndarray) -> None:
+        """Makes the table hold the next problems of `rows`."""
+        following = self.memory.state["next_problem"]
+        if self.table.endless:
+            for row in rows:
+                self.table.place(row, following[row])
+        elif not self.table.complete:
+            self.table.ensure(following[rows])
+
+    def _spread(self, kernel: Callable[..., int | None], *arguments: Any) -> int:
+        """Runs a kernel over all rows, in `threads` parts."""
+        if self.threads == 1 or self.n < 2 * self.threads:
+            return kernel(*arguments, 0, self.n) or 0
+        if self._pool is None or self._pool[0] != os.getpid():  # threads do not survive a fork
+            self._pool = (os.getpid(), ThreadPoolExecutor(self.threads, thread_name_prefix="reasongym"))
+        bounds = np.linspace(0, self.n, self.threads + 1).astype(int).tolist()
+        parts = [self._pool[1].submit(kernel, *arguments, low, high) for low, high in pairwise(bounds)]
+        return sum(part.result() or 0 for part in parts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        arguments = {"source": self.source, "settings": self.settings, "n": self.n, "threads": self.threads}
+        return {"arguments": arguments, "state": self.get_state(), "autoreset": self.autoreset}
+
+    def __setstate__(self, pickled: dict[str, Any]) -> None:
+        Batch.__init__(self, **pickled["arguments"])
+        self.autoreset = pickled["autoreset"]
+        self.set_state(pickled["state"])
+
+
+def _widths(source: ProblemSource, settings: Settings) -> tuple[int, int]:
+    """(Lu, Lq): as asked for, else what the source's texts need."""
+    return settings.unit_tokens or source.unit_tokens, settings.question_tokens or source.question_tokens

@@ -1,0 +1,278 @@
+"""A step's part that is not compiled: PRM objects, observers, utilities and gates that are Python, called once for all N.
+
+Axes as in `prm.base`. Rows that were reset instead of stepped are left out of every call.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from reasongym.engine.layout import Memory, Observation, Result, Tables
+from reasongym.engine.settings import Settings
+from reasongym.engine.table import ProblemTable
+from reasongym.errors import PRMError
+from reasongym.memory.gates import Gate
+from reasongym.prm.base import Annotation, ProcessRewardModel, StepBatch, carry_size, checked_scores
+from reasongym.types import MAX_SUPPORT, MemoryView
+
+CACHE_LIMIT = 200_000
+"""Most scores that a cache keeps; the oldest half is dropped when it is full."""
+
+
+class Before(NamedTuple):
+    """What a step changes, as it was before."""
+
+    units: np.ndarray
+    needed: np.ndarray
+    recalled: np.ndarray
+    linked: np.ndarray
+    cursor: np.ndarray
+
+
+class Model:
+    """A PRM with what the engine keeps for it: its carry, and a cache of scores by visible content."""
+
+    def __init__(self, prm: ProcessRewardModel, n: int) -> None:
+        self.prm = prm
+        size = carry_size(prm)
+        self.carry = np.zeros((n, size)) if size else None
+        self._cache: dict[bytes, np.ndarray] | None = {} if getattr(prm, "cacheable", not size) else None
+
+    def score(self, steps: StepBatch, rows: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """(values, weights) of the steps, which are those of the environments `rows`."""
+        if self.carry is not None:
+            carry = self.carry[rows]
+            carry[first] = 0
+            object.__setattr__(steps, "carry", carry)
+            result = checked_scores(self.prm, self.prm.score(steps), len(steps))
+            self.carry[rows] = carry
+            return result
+        if self._cache is None:
+            return checked_scores(self.prm, self.prm.score(steps), len(steps))
+        return self._cached(steps, self._cache)
+
+    def _cached(self, steps: StepBatch, cache: dict[bytes, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        keys = content_keys(steps, with_problem=self.prm.needs_annotation)
+        missing = [i for i, key in enumerate(keys) if key not in cache]
+        if missing:
+            values, weights = checked_scores(self.prm, self.prm.score(steps.select(np.array(missing))), len(missing))
+            weights = np.ones_like(values) if weights is None else weights
+            if len(cache) + len(missing) > CACHE_LIMIT:
+                for key in list(cache)[: CACHE_LIMIT // 2]:
+                    if key not in keys:
+                        del cache[key]
+            for i, value, weight in zip(missing, values, weights, strict=True):
+                cache[keys[i]] = np.stack([value, weight])
+        both = np.stack([cache[key] for key in keys])
+        return both[:, 0], both[:, 1]
+
+
+def content_keys(steps: StepBatch, *, with_problem: bool) -> list[bytes]:
+    """For each step the bytes of all that a PRM is shown of it; the problem itself where it needs annotation."""
+    n = len(steps)
+    columns = [steps.kind, steps.slot, steps.choice, steps.illegal, steps.question, steps.desk, steps.units_read]
+    columns += [steps.num_units, steps.memory_before, steps.memory_after, steps.positions_before, steps.positions_after]
+    columns += [steps.chain, steps.chain_positions, steps.chain_length, steps.terminated]
+    block = np.concatenate([np.asarray(column, np.int32).reshape(n, -1) for column in columns], axis=1)
+    if with_problem:
+        block = np.concatenate([block, steps.problem.astype(np.int64).reshape(n, 1).view(np.int32)], axis=1)
+    data, width = block.tobytes(), block.shape[1] * 4
+    return [data[i * width : (i + 1) * width] for i in range(n)]
+
+
+class Scorer:
+    """Scores the steps of a batch in Python, between the kernels `act_rows` and `observe_rows`."""
+
+    def __init__(self, settings: Settings, table: ProblemTable, n: int) -> None:
+        self._settings, self._table = settings, table
+        self.models = [Model(settings.model, n)]
+        if settings.observer_model is not None:
+            self.models.append(Model(settings.observer_model, n))
+        self._compiled_utility = not (settings.utility == "answerability" or hasattr(settings.utility, "value"))
+        self._follows: dict[tuple[int, bytes], bool] = {}
+        self._betas = np.array([settings.weights[c] for c in settings.criteria])
+
+    def before(self, m: Memory) -> Before:
+        """Copies what the step will change."""
+        s = m.state
+        return Before(
+            m.held["unit"].copy(), m.held["needed"].copy(), s["recalled"].copy(), s["linked"].copy(), s["cursor"].copy()
+        )
+
+    def after(self, t: Tables, m: Memory, o: Observation, r: Result, before: Before) -> None:
+        """Fills scores, terms and rewards, and what the observer's scores move."""
+        rows = np.flatnonzero(r.outcome["is_reset"] == 0)
+        if not len(rows):
+            return
+        steps = self._steps(t, m, r, before, rows)
+        first = r.outcome["first"][rows].astype(bool)
+        self._reward(t, m, r, steps, rows, first)
+        if len(self.models) > 1:
+            self._observe(m, o, steps, rows, first)
+        if isinstance(self._settings.gate, Gate):
+            self._close(t, m, rows)
+
+    def _reward(self, t: Tables, m: Memory, r: Result, steps: StepBatch, rows: np.ndarray, first: np.ndarray) -> None:
+        """Equation (1): R = sum_i beta_i PRM_i + gamma g."""
+        k = len(self._settings.model.criteria)
+        if not self._settings.compiled_prm:
+            shown = steps if self._settings.model.needs_annotation else _plain(steps)
+            values, weights = self.models[0].score(shown, rows, first)
+            r.scores[rows, :k] = values
+        else:
+            weights = None
+        scores = np.nan_to_num(r.scores[rows].astype(np.float64))
+        terms = self._betas * scores
+        if weights is not None:
+            terms[:, :k] *= weights
+        r.terms[rows, :-1] = terms.astype(np.float32)
+        if self._compiled_utility:
+            g = r.terms[rows, -1].astype(np.float64)
+        else:
+            g = self._utility(t, m, rows)
+        r.terms[rows, -1] = np.nan_to_num(self._settings.utility_weight * g).astype(np.float32)
+        total = np.zeros(len(rows))
+        for column in r.terms[rows].T:
+            total += column
+        r.reward[rows] = total
+
+    def _observe(self, m: Memory, o: Observation, steps: StepBatch, rows: np.ndarray, first: np.ndarray) -> None:
+        values, _ = self.models[1].score(_plain(steps), rows, first)
+        scored = ~np.isnan(values)
+        o.scores[rows] = np.where(scored, values, 0)
+        o.scored[rows] = scored
+        count = scored.sum(1)
+        mean = np.where(scored, values, 0).sum(1) / np.maximum(count, 1)
+        slot = m.state["touched"][rows]
+        touched = slot >= 0
+        here, slot = rows[touched], slot[touched]
+        moved = m.slots["salience"][here, slot] + np.float32(self._settings.salience_rate) * mean[touched].astype(np.float32)
+        m.slots["salience"][here, slot] = np.clip(moved, 0, 1)
+
+    def _close(self, t: Tables, m: Memory, rows: np.ndarray) -> None:
+        masks = np.asarray(self._settings.gate.masks(self._view(t, m, rows)))
+        expected = (len(rows), 3, m.slots.shape[1])
+        if masks.shape != expected or masks.dtype != bool:
+            raise ValueError(
+                f"gate.masks returned {masks.dtype} of shape {masks.shape}, expected bool of shape {expected}: "
+                "(environments, store / update / recall, slots)"
+            )
+        for column, name in enumerate(("store", "update", "recall")):
+            m.slots[name][rows] = masks[:, column]
+
+    def _utility(self, t: Tables, m: Memory, rows: np.ndarray) -> np.ndarray:
+        utility, view = self._settings.utility, self._view(t, m, rows)
+        if utility != "answerability":
+            value = np.asarray(utility.value(view), np.float64)
+            if value.shape != (len(rows),) or np.isinf(value).any():
+                raise ValueError(f"utility.value returned {value!r}, expected {len(rows)} finite numbers (NaN: unscored)")
+            return value
+        level = np.array([self._answerable(int(p), u) for p, u in zip(view.problem, view.units, strict=True)], np.float64)
+        change = level - m.state["level"][rows]
+        m.state["level"][rows] = level
+        return change
+
+    def _answerable(self, problem: int, units: np.ndarray) -> bool:
+        held = np.unique(units[units >= 0])
+        key = (problem, held.tobytes())
+        if key not in self._follows:
+            if len(self._follows) > CACHE_LIMIT:
+                self._follows.clear()
+            follows = getattr(self._table.source, "follows", None)
+            if follows is None:
+                raise PRMError(
+                    f"utility='answerability' needs a source with follows(problem, units); {self._table.source} has none"
+                )
+            self._follows[key] = follows(problem, held.tolist())
+        return self._follows[key]
+
+    def _view(self, t: Tables, m: Memory, rows: np.ndarray) -> MemoryView:
+        state, slots = m.state[rows], m.slots[rows]
+        units = m.held["unit"][rows]
+        needs = getattr(self._settings.utility, "needs_annotation", False)
+        m_support = t.problems["num_support"][state["row"]]
+        return MemoryView(
+            units=units,
+            sentences=_sentences(t, state["row"], units),
+            salience=slots["salience"],
+            recalls=slots["recalls"],
+            stored_at=slots["stored_at"],
+            units_read=state["cursor"],
+            num_units=state["num_units"],
+            chain_length=state["chain_length"],
+            problem=state["problem"],
+            _support=(m_support, state["holding"]) if needs else None,
+        )
+
+    def _steps(self, t: Tables, m: Memory, r: Result, before: Before, rows: np.ndarray) -> StepBatch:
+        state, out = m.state[rows], r.outcome[rows]
+        row, cursor = state["row"], before.cursor[rows]
+        hidden = (self._settings.question_at == "end") & (cursor < state["num_units"])
+        old, new, chain = before.units[rows], m.held["unit"][rows], m.chain[rows].astype(np.int32)
+        return StepBatch(
+            sentences=self._table.sentences.texts,
+            questions=self._table.questions.texts,
+            choices=self._table.source.choices,
+            sentence_tokens=t.unit_tokens,
+            question_tokens=t.question_tokens,
+            kind=out["kind"],
+            slot=out["slot"],
+            choice=out["answer"],
+            illegal=out["invalid"] > 0,
+            question=np.where(hidden, -1, t.problems["question"][row]),
+            desk=_sentences(t, row, out["desk"].astype(np.int32)),
+            units_read=state["cursor"],
+            num_units=state["num_units"],
+            memory_before=_sentences(t, row, old),
+            memory_after=_sentences(t, row, new),
+            positions_before=old.astype(np.int16),
+            positions_after=new.astype(np.int16),
+            chain=_sentences(t, row, chain),
+            chain_positions=chain.astype(np.int16),
+            chain_length=state["chain_length"],
+            terminated=out["terminated"].astype(bool),
+            problem=state["problem"],
+            _annotation=self._annotation(t, m, before, rows) if self._settings.model.needs_annotation else None,
+        )
+
+    def _annotation(self, t: Tables, m: Memory, before: Before, rows: np.ndarray) -> Annotation:
+        state = m.state[rows]
+        problems = t.problems[state["row"]]
+        count = problems["num_support"]
+        prerequisites = np.zeros((len(rows), MAX_SUPPORT), np.int32)
+        for b in range(max(count.max(initial=0), 0)):
+            has = count > b
+            prerequisites[has, b] = t.support["prerequisites"][problems["support"][has] + b]
+        old = before.units[rows]
+        where = problems["first_unit"][:, None, None] + np.maximum(old, 0)
+        superseded_by = t.units["superseded_by"][where]
+        return Annotation(
+            gold=problems["gold"],
+            answer_kinds=problems["answer_kinds"],
+            choice_kinds=t.choice_kinds,
+            num_support=count,
+            prerequisites=prerequisites,
+            needed_before=before.needed[rows],
+            needed_after=m.held["needed"][rows],
+            superseded=(old >= 0) & (superseded_by >= 0) & (superseded_by < before.cursor[rows][:, None, None]),
+            recalled_before=before.recalled[rows],
+            recalled_after=state["recalled"],
+            entities=np.where(old >= 0, t.units["entities"][where], np.uint64(0)),
+            linked_before=before.linked[rows],
+        )
+
+
+def _plain(steps: StepBatch) -> StepBatch:
+    """The same steps for a PRM that may not see annotation."""
+    if steps._annotation is None and steps.carry is None:
+        return steps
+    columns = {name: value for name, value in vars(steps).items() if name not in ("_annotation", "carry")}
+    return StepBatch(**columns)
+
+
+def _sentences(t: Tables, row: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Rows of the sentence table of unit indices (n, ...), -1 where there is none."""
+    first = t.problems["first_unit"][row].reshape(-1, *[1] * (units.ndim - 1))
+    return np.where(units >= 0, t.units["sentence"][first + np.maximum(units, 0)], -1).astype(np.int32)

@@ -1,0 +1,196 @@
+"""The problem table: a source's problems as flat arrays that a kernel can read.
+
+Three ways to fill it: all at once from a source that offers `columns()` (published files), row by row as problems come up
+(a virtual data set of n problems), or one recycled row an environment (an endless source, where memory must not grow).
+Distinct sentences and questions are stored once, as token rows and as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from reasongym.engine.layout import PROBLEM, SUPPORT, UNIT, Tables
+from reasongym.types import MAX_SUPPORT, Columns, Problem, ProblemSource
+
+UNKNOWN_ROW = -1
+
+
+class Strings:
+    """Distinct texts and their token rows, 0-padded to `width`."""
+
+    def __init__(self, source: ProblemSource, width: int, argument: str, dtype: np.dtype) -> None:
+        self.texts: list[str] = []
+        self.tokens = np.zeros((64, width), dtype)
+        self._source, self._argument = source, argument
+        self._index: dict[str, int] = {}
+
+    def index(self, text: str) -> int:
+        """Row of a text, added when it is new.
+
+        Raises:
+            ValueError: it has more tokens than the shapes allow.
+        """
+        found = self._index.get(text)
+        if found is not None:
+            return found
+        ids, width = self._source.tokenize(text), self.tokens.shape[1]
+        if len(ids) > width:
+            raise ValueError(
+                f"{text!r} has {len(ids)} tokens, but {self._argument}={width}; pass {self._argument}={len(ids)} or more"
+            )
+        row = len(self.texts)
+        if row == len(self.tokens):
+            self.tokens = _grown(self.tokens, row + 1)
+        self.tokens[row, : len(ids)] = ids
+        self.texts.append(text)
+        self._index[text] = row
+        return row
+
+
+class ProblemTable:
+    """A source's problems as `Tables`.
+
+    Args:
+        source: where problems come from.
+        unit_tokens, question_tokens: widths of the token rows (Lu, Lq).
+        recycled: rows of an endless source, one an environment.
+        annotated: whether support may be read from the problems at all.
+        reads_gold: whether gold answers may be.
+    """
+
+    def __init__(
+        self, source: ProblemSource, unit_tokens: int, question_tokens: int, recycled: int, *, annotated: bool, reads_gold: bool
+    ) -> None:
+        self.source, self.annotated, self.reads_gold = source, annotated, reads_gold
+        self.dtype = np.dtype(np.int16 if len(source.vocabulary) < 2**15 else np.int32)
+        self.sentences = Strings(source, unit_tokens, "unit_tokens", self.dtype)
+        self.questions = Strings(source, question_tokens, "question_tokens", self.dtype)
+        self.endless = source.num_problems is None
+        self._choice_kinds = np.array(source.choice_kinds, np.uint32)
+        self._kind_bits = {kind: 1 << b for b, kind in enumerate(source.kinds)}
+        self._rows = self._units_used = self._support_used = 0
+        columns = getattr(source, "columns", None)
+        if columns is not None and not self.endless:
+            self._adopt(columns())
+            self.complete = True
+            return
+        self.complete = False
+        rows = recycled if self.endless else 64
+        self._stride = max(source.max_units, 1)
+        self._units = np.zeros(rows * self._stride if self.endless else 1024, UNIT)
+        self._problems = np.zeros(rows, PROBLEM)
+        self._support = np.zeros(rows * MAX_SUPPORT if self.endless else 256, SUPPORT)
+        self._row_of = np.full(source.num_problems or 0, UNKNOWN_ROW, np.int64)
+        self._publish()
+
+    def ensure(self, problems: Iterable[int]) -> None:
+        """Generates those of a pooled source's problems that are not in the table yet."""
+        if self.complete:
+            return
+        new = [int(i) for i in problems if self._row_of[i] == UNKNOWN_ROW]
+        for i in new:
+            if self._row_of[i] == UNKNOWN_ROW:
+                self._row_of[i] = self._append(self.source.problem(i))
+        if new:
+            self.complete = self._rows == len(self._row_of)
+            self._publish()
+
+    def place(self, row: int, problem: int) -> None:
+        """Writes an endless source's problem into environment `row`'s recycled row."""
+        made = self.source.problem(int(problem))
+        self._write(made, row, row * self._stride, row * MAX_SUPPORT)
+        self._publish()
+
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in self.tables)
+
+    def _append(self, problem: Problem) -> int:
+        row = self._rows
+        self._problems = _grown(self._problems, row + 1)
+        self._units = _grown(self._units, self._units_used + problem.num_units)
+        self._support = _grown(self._support, self._support_used + MAX_SUPPORT)
+        self._write(problem, row, self._units_used, self._support_used)
+        self._rows += 1
+        self._units_used += problem.num_units
+        self._support_used += max(int(self._problems[row]["num_support"]), 0)
+        return row
+
+    def _write(self, problem: Problem, row: int, first_unit: int, first_support: int) -> None:
+        story, n = problem.story, problem.num_units
+        units = self._units[first_unit : first_unit + n]
+        units["sentence"] = [self.sentences.index(text) for text in story.units[:n]]
+        units["superseded_by"] = story.superseded_by[:n]
+        units["entities"] = story.entities[:n]
+        units["same_as"] = story.same_as[:n]
+        support = problem.support if self.annotated else None
+        if support:
+            if len(support) > MAX_SUPPORT:
+                raise ValueError(f"{problem.name} has {len(support)} supporting units, at most {MAX_SUPPORT} are possible")
+            for j, unit in enumerate(support):
+                self._support[first_support + j] = (problem.prerequisites[j], story.same_as[unit])
+        self._problems[row] = (
+            problem.question_entities,
+            first_unit,
+            first_support,
+            self.questions.index(problem.question),
+            self._kind_bits[problem.answer_kind],
+            n,
+            -1 if support is None else len(support),
+            self.source.choice_of(problem.answers[0]) if self.reads_gold and problem.answers else -1,
+            problem.task,
+        )
+
+    def _adopt(self, columns: Columns) -> None:
+        sentence = np.array([self.sentences.index(text) for text in columns.sentences], np.int32)
+        question = np.array([self.questions.index(text) for text in columns.questions], np.int32)
+        self._units = np.zeros(len(columns.unit_sentence), UNIT)
+        self._units["sentence"] = sentence[columns.unit_sentence]
+        for name in ("superseded_by", "entities", "same_as"):
+            self._units[name] = getattr(columns, name)
+        self._problems = np.zeros(len(columns.story), PROBLEM)
+        first = columns.story_start[columns.story]
+        self._problems["first_unit"] = first
+        self._problems["question"] = question[columns.question]
+        self._problems["answer_kinds"] = np.left_shift(np.uint32(1), columns.answer_kind.astype(np.uint32))
+        for name in ("question_entities", "num_units", "task"):
+            self._problems[name] = getattr(columns, name)
+        self._problems["gold"] = columns.gold if self.reads_gold else -1
+        self._problems["num_support"] = -1
+        self._support = np.zeros(0, SUPPORT)
+        if self.annotated:
+            self._adopt_support(columns, first)
+        self._row_of = np.arange(len(columns.story), dtype=np.int64)
+        self._publish()
+
+    def _adopt_support(self, columns: Columns, first: np.ndarray) -> None:
+        counts = np.diff(columns.support_start)
+        if counts.max(initial=0) > MAX_SUPPORT:
+            raise ValueError(f"a problem has {counts.max()} supporting units, at most {MAX_SUPPORT} are possible")
+        self._problems["support"] = columns.support_start[:-1]
+        self._problems["num_support"] = np.where(columns.support_known, counts, -1)
+        self._support = np.zeros(len(columns.support), SUPPORT)
+        self._support["prerequisites"] = columns.prerequisites
+        self._support["same_as"] = columns.same_as[np.repeat(first, counts) + columns.support]
+
+    def _publish(self) -> None:
+        self.tables = Tables(
+            self._units,
+            self._problems,
+            self._support,
+            self.sentences.tokens,
+            self.questions.tokens,
+            self._choice_kinds,
+            self._row_of,
+        )
+
+
+def _grown(array: np.ndarray, needed: int) -> np.ndarray:
+    """The array, or a copy with at least twice the rows when it has fewer than `needed`."""
+    if needed <= len(array):
+        return array
+    grown = np.zeros((max(needed, 2 * len(array)), *array.shape[1:]), array.dtype)
+    grown[: len(array)] = array
+    return grown

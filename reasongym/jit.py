@@ -1,0 +1,25 @@
+"""How every compiled operation of the suite is compiled. Importing this imports numba: only compiled modules do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numba as nb
+
+F = TypeVar("F", bound=Callable)
+
+
+def operation(function: F) -> F:
+    """A part of a kernel: inlined into the entry point, with no reference counting of arrays.
+
+    Kernels only borrow arrays that their caller holds; counting references to them anyway took three quarters of a step
+    (820 ns against 220 ns), and calls instead of inlining another third (132 ns). So: no allocation and no slices in here.
+    Division follows NumPy (no exceptions), and there is no fastmath.
+    """
+    return nb.njit(error_model="numpy", inline="always", _nrt=False)(function)
+
+
+def entry_point(function: F) -> F:
+    """A kernel that Python calls: it releases the GIL and runs over a range of rows."""
+    return nb.njit(error_model="numpy", nogil=True, _nrt=False)(function)
