@@ -115,6 +115,9 @@ def test_unknown_without_a_unit_on_the_subject(task, story, question, keep):
 def test_pronoun_means_the_sentence_just_before():
     assert solved(11, TASK_11, "Where is Mary?", keep=(0, 3)).answer == "garden"
     assert solved(11, TASK_11, "Where is John?", keep=(0, 3)).answer is None
+    women = TASK_11.replace("John", "Sandra").replace("he moved to the school", "she moved to the school")
+    assert solved(11, women, "Where is Sandra?").answer == "school"
+    assert solved(11, women, "Where is Mary?", keep=(0, 3)).answer == "garden"
 
 
 @pytest.mark.parametrize(
@@ -233,6 +236,13 @@ def test_what_people_do_can_be_done():
                     assert at.get(person) == at.get(rest[0]) or not {person, rest[0]} <= set(at)
                 elif person in at:
                     spot[what] = at[person]
+
+
+def test_times_are_told_out_of_order():
+    """Two visits between two questions always change places."""
+    for i in range(50):
+        first, second = BY_TASK[14].draft(Draws(i), {**BY_TASK[14].settings["published"], "max_units": 2}).events
+        assert (first[1], first[3], second[3]) == (second[1], 1, 0)
 
 
 def published(task):
