@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reasongym.render import HEIGHT, WIDTH, Scene, SlotScene, ansi, number, render, rgb_array
+from reasongym.render import RENDER_MODES, Scene, SlotScene, ansi, number, rgb_array
+from reasongym.render.image import HEIGHT, WIDTH
 
 START = Scene(
     title="qa2/train/17", question=None, desk="Mary went to the office.", units_read=0, num_units=9, steps=0, max_steps=86,
@@ -86,7 +87,7 @@ def test_images_show_salience():
 
 
 def test_human_prints(capsys):
-    assert render(LATER, "human") is None
+    assert RENDER_MODES["human"](LATER) is None
     assert "Where is the milk?" in capsys.readouterr().out
 
 
@@ -107,7 +108,7 @@ def test_a_missing_extra_says_what_to_install(monkeypatch, mode, package):
     def missing(name, package_name=None):
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr("importlib.import_module", missing)
+    monkeypatch.setattr("reasongym.render.scene.import_module", missing)
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=rf"render_mode='{mode}' needs .*pip install 'reasongym\[play\]'"):
-        render(LATER, mode)
+        RENDER_MODES[mode](LATER)
