@@ -30,8 +30,7 @@ def _collect() -> dict[int, World]:
     found: dict[int, World] = {}
     for entry in pkgutil.iter_modules(_worlds.__path__):
         module = importlib.import_module(f"{_worlds.__name__}.{entry.name}")
-        listed = getattr(module, "WORLDS", ())
-        for world in listed.values() if isinstance(listed, dict) else listed:
+        for world in getattr(module, "WORLDS", ()):
             if world.task in found:
                 raise ValueError(f"two worlds for task {world.task}: {found[world.task].name} and {world.name}")
             found[world.task] = world
@@ -82,9 +81,7 @@ def load(
     source = os.fspath(source)
     chosen = [WORLDS[task] for task in tasks]
     if source == "procedural":
-        return ProceduralSource(
-            chosen, split=split, num_problems=num_problems, difficulty=difficulty, annotation=annotation
-        )
+        return ProceduralSource(chosen, split=split, num_problems=num_problems, difficulty=difficulty, annotation=annotation)
     if split == "ood":
         raise ValueError("the split 'ood' exists for source='procedural' only: published files have train and test")
     if difficulty != "published":

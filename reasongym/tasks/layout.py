@@ -1,4 +1,4 @@
-"""Finding the published bAbI files: a folder or a `.tar.gz` that holds `qaN_name_train.txt`, perhaps in `en-10k` or `en`."""
+"""Finding the published bAbI files: a folder or a `.tar.gz` with `qaN_name_train.txt`, perhaps in `en-10k` or `en`."""
 
 from __future__ import annotations
 

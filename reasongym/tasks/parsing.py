@@ -43,7 +43,7 @@ class ParsedFile:
     first_fault: str
 
 
-class _Fault(Exception):
+class _FaultyLineError(Exception):
     """What is wrong with the present line."""
 
 
@@ -82,7 +82,7 @@ def parse_file(world: World, text: str, where: str, *, strict: bool = True) -> P
             if end == len(lines) and not text.endswith("\n"):
                 reader.check_last(story)
             reader.keep(story)
-        except _Fault as fault:
+        except _FaultyLineError as fault:
             first_fault = first_fault or f"{where}, line {number + 1}: {fault}"
             skipped += 1
             if strict:
@@ -115,7 +115,7 @@ class _Reader:
         label, _, rest = line.partition(" ")
         expected = len(story.unit_of_line) + 1
         if label != str(expected):
-            raise _Fault(f"expected a line with the id {expected} (or 1, for the next story), got {_short(line)}")
+            raise _FaultyLineError(f"expected a line with the id {expected} (or 1, for the next story), got {_short(line)}")
         if "\t" in rest:
             self._ask(story, rest)
         else:
@@ -125,11 +125,13 @@ class _Reader:
         index = self.sentences.get(sentence)
         if index is None:
             if sentence.endswith("?"):
-                raise _Fault(f"expected 'question<tab>answer<tab>supporting ids', got {_short(sentence)} without tabs")
+                raise _FaultyLineError(
+                    f"expected 'question<tab>answer<tab>supporting ids', got {_short(sentence)} without tabs"
+                )
             try:
                 event = self.world.parse_unit(sentence)
             except ValueError as error:
-                raise _Fault(f"unknown sentence in task {self.world.task}: {error}") from None
+                raise _FaultyLineError(f"unknown sentence in task {self.world.task}: {error}") from None
             index = self.sentences[sentence] = len(self.sentences)
             self.event_of.append(event)
         story.unit_of_line.append(len(story.unit_ids))
@@ -139,7 +141,9 @@ class _Reader:
     def _ask(self, story: _Story, rest: str) -> None:
         fields = rest.split("\t")
         if len(fields) != 3:
-            raise _Fault(f"expected 'question<tab>answer<tab>supporting ids', got {len(fields)} fields: {_short(rest)}")
+            raise _FaultyLineError(
+                f"expected 'question<tab>answer<tab>supporting ids', got {len(fields)} fields: {_short(rest)}"
+            )
         question = self._question(fields[0].rstrip())
         answer = self._answer(fields[1].strip())
         support = self._support(story, fields[2].split())
@@ -147,7 +151,7 @@ class _Reader:
             facts = [(unit, story.events[unit]) for unit in support]
             prerequisites = self.world.prerequisites(facts, self.query_of[question])
         except ValueError as error:
-            raise _Fault(f"the supporting ids {fields[2]!r} do not prove the answer: {error}") from None
+            raise _FaultyLineError(f"the supporting ids {fields[2]!r} do not prove the answer: {error}") from None
         story.unit_of_line.append(-1)
         story.asked.append((len(story.unit_ids), question, answer, support, prerequisites))
 
@@ -157,7 +161,7 @@ class _Reader:
             try:
                 query = self.world.parse_question(question)
             except ValueError as error:
-                raise _Fault(f"unknown question in task {self.world.task}: {error}") from None
+                raise _FaultyLineError(f"unknown question in task {self.world.task}: {error}") from None
             index = self.questions[question] = len(self.questions)
             self.query_of.append(query)
         return index
@@ -168,7 +172,7 @@ class _Reader:
             choice = lexicon.canonical_answer(answer)
             if choice not in self.world.answers:
                 known = ", ".join(self.world.answers)
-                raise _Fault(f"unknown answer {answer!r}: task {self.world.task} has the answers {known}")
+                raise _FaultyLineError(f"unknown answer {answer!r}: task {self.world.task} has the answers {known}")
             index = self.answers[answer] = len(self.answers)
             self.choice_of.append(lexicon.CHOICES.index(choice))
         return index
@@ -176,14 +180,14 @@ class _Reader:
     def _support(self, story: _Story, ids: list[str]) -> tuple[int, ...]:
         lines = story.unit_of_line
         if not 0 < len(ids) <= MAX_SUPPORT:
-            raise _Fault(f"expected 1 to {MAX_SUPPORT} supporting ids, got {len(ids)}")
+            raise _FaultyLineError(f"expected 1 to {MAX_SUPPORT} supporting ids, got {len(ids)}")
         support = []
         for text in ids:
             if not text.isascii() or not text.isdigit() or not 0 < int(text) <= len(lines):
-                raise _Fault(f"the supporting id {text!r} is not the id of an earlier line (1 to {len(lines)})")
+                raise _FaultyLineError(f"the supporting id {text!r} is not the id of an earlier line (1 to {len(lines)})")
             unit = lines[int(text) - 1]
             if unit < 0:
-                raise _Fault(f"the supporting id {text!r} points to a question, expected a statement")
+                raise _FaultyLineError(f"the supporting id {text!r} points to a question, expected a statement")
             support.append(unit)
         return tuple(dict.fromkeys(support))
 
@@ -194,12 +198,12 @@ class _Reader:
         _, question, answer, support, _ = story.asked[-1]
         proof = self.world.solve([(unit, story.events[unit]) for unit in sorted(support)], self.query_of[question])
         if proof.answer is None or lexicon.CHOICES.index(proof.answer) != self.choice_of[answer]:
-            raise _Fault("the last line has no end and its support does not prove its answer: the file is cut short")
+            raise _FaultyLineError("the last line has no end and its support does not prove its answer: the file is cut short")
 
     def keep(self, story: _Story) -> None:
         """Add a whole story to the columns."""
         if not story.unit_of_line or story.unit_of_line[-1] >= 0:
-            raise _Fault("expected a question at the end of the story, got its end: it is cut short")
+            raise _FaultyLineError("expected a question at the end of the story, got its end: it is cut short")
         columns = self.columns
         annotation = self.world.annotate(story.events)
         columns["unit_sentence"].extend(story.unit_ids)

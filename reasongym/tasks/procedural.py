@@ -16,6 +16,7 @@ from reasongym.errors import unknown
 from reasongym.seeding import BUCKETS, Draws, hash64, story_bucket
 from reasongym.tasks.base import Draft, Knobs, World
 from reasongym.tasks.source import BabiSource, code_hash
+from reasongym.tasks.worlds import lexicon
 from reasongym.types import Problem, Story
 
 ENDLESS = 1 << 62
@@ -41,7 +42,7 @@ class Enumerable(Protocol):
         ...
 
 
-def resolve(world: World, difficulty: Difficulty, split: str) -> dict[str, object]:
+def resolve(world: World, difficulty: Difficulty, split: str) -> dict[str, Any]:
     """The value of every knob of the world.
 
     A mapping is laid over "published". The default, "published", means the world's "ood" setting in the split "ood".
@@ -49,6 +50,7 @@ def resolve(world: World, difficulty: Difficulty, split: str) -> dict[str, objec
     Raises:
         UnknownNameError: no such setting, or no such knob.
         TypeError: a knob's value is not of the type that its published value has.
+        ValueError: a knob holds a word outside the bAbI vocabulary.
     """
     if isinstance(difficulty, str):
         name = "ood" if split == "ood" and difficulty == "published" else difficulty
@@ -66,12 +68,14 @@ def resolve(world: World, difficulty: Difficulty, split: str) -> dict[str, objec
 def _like(example: object, value: Any, what: str) -> object:
     """The value in the type of the example (lists become tuples, whole numbers may stand for floats)."""
     if isinstance(example, tuple) and isinstance(value, list | tuple):
-        return tuple(value)
+        return tuple(_like(example[0], item, what) if example else item for item in value)
     if isinstance(example, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(example):
         wanted, got = type(example).__name__, type(value).__name__
         raise TypeError(f"{what} must be a {wanted} like {example!r}, got {value!r} ({got})")
+    if isinstance(value, str):
+        lexicon.tokenize(value)
     return value
 
 
@@ -112,7 +116,7 @@ class ProceduralSource(BabiSource):
         if len(worlds) == 1 and num_problems is not None and self._lanes[0].drafts is not None:
             num_problems = min(num_problems, len(self._lanes[0].drafts) * self._lanes[0].num_wordings)
         self.num_problems: int | None = num_problems
-        self.max_units: int = max(int(str(settings["max_units"])) for settings in knobs)
+        self.max_units: int = max(settings["max_units"] for settings in knobs)
         settings_text = "/".join(lane.prefix for lane in self._lanes)
         self.fingerprint = f"{hash64(f'{code_hash()}/{settings_text}'):016x}"
 

@@ -62,9 +62,7 @@ def task_files(layout: Layout, worlds: Sequence[World], split: str, *, allow_par
         if ".partial." in name and not allow_partial:
             if len(worlds) > 1:
                 continue
-            raise DataError(
-                f"{layout.where}/{name} holds a part of task {world.task} only: pass allow_partial=True to use it"
-            )
+            raise DataError(f"{layout.where}/{name} holds a part of task {world.task} only: pass allow_partial=True to use it")
         divided = part == "train" and own is None
         files.append(TaskFile(world, f"{layout.where}/{name}", layout.read(name), divided))
     if not files:

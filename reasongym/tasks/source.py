@@ -17,7 +17,7 @@ class BabiSource:
     """The attributes of `reasongym.types.ProblemSource` that follow from the tasks alone.
 
     Attributes:
-        tasks: the numbers of the tasks in it.
+        worlds, tasks: the tasks in it, and their numbers.
         split: "train", "validation", "test" or "ood".
         annotation: whether problems carry gold answers and support.
     """
@@ -27,7 +27,9 @@ class BabiSource:
         self.tasks = tuple(world.task for world in worlds)
         self.split = split
         self.annotation = annotation
-        label = "babi" if len(worlds) == 20 else "babi-" + "+".join(f"qa{task}" for task in self.tasks)
+        label = "babi" if len(worlds) == 20 else f"babi-{len(worlds)}-tasks"
+        if len(worlds) <= 4:
+            label = "babi-" + "+".join(f"qa{task}" for task in self.tasks)
         self.name = f"{label}/{kind}/{split}"
         self.vocabulary = lexicon.VOCABULARY
         answers = {answer for world in worlds for answer in world.answers}

@@ -133,14 +133,17 @@ def _two_steps(
 
 def _apart(events: Sequence[Event], hops: int) -> list[Event]:
     """The pairs (bigger, smaller) that a chain of `hops` statements joins: by a middle one, or with no shorter chain."""
-    below: dict[str, list[tuple[str, int]]] = {}
+    below: dict[str, list[str]] = {}
     for bigger, smaller in dict.fromkeys(events):
-        below.setdefault(bigger, []).append((smaller, 0))
-    if hops == 2:
-        found = {(top, low): None for top in below for middle, _ in below[top] for low, _ in below.get(middle, ())}
-        return list(found)
-    names = dict.fromkeys(name for event in events for name in event)
-    return [(top, low) for top in below for low in names if len(shortest_chain(below, top, low)) == hops]
+        below.setdefault(bigger, []).append(smaller)
+    pairs: list[Event] = []
+    for top in below:
+        level, seen = {top: None}, {top}
+        for _ in range(hops):
+            level = {low: None for middle in level for low in below.get(middle, ()) if hops == 2 or low not in seen}
+            seen.update(level)
+        pairs += [(top, low) for low in level]
+    return pairs
 
 
 WORLDS = (SizeReasoning(),)
