@@ -73,6 +73,8 @@ def parse_file(world: World, text: str, where: str, *, strict: bool = True) -> P
     reader = _Reader(world)
     skipped, first_fault = 0, ""
     lines = text.splitlines()
+    if not lines:
+        raise DataError(f"{where}, line 1: expected the first line of a story, got its end: the file is empty or cut short")
     starts = sorted({0, *(i for i, line in enumerate(lines) if line.startswith("1 "))})
     for start, end in pairwise([*starts, len(lines)]):
         story, number = _Story(), start
@@ -88,7 +90,7 @@ def parse_file(world: World, text: str, where: str, *, strict: bool = True) -> P
             if strict:
                 raise DataError(first_fault) from None
     if not reader.num_stories:
-        raise DataError(f"{where}, line 1: expected the first line of a story: the file is empty or cut short")
+        raise DataError(f"{where} holds no whole story; the first fault: {first_fault}")
     return reader.result(skipped, first_fault)
 
 

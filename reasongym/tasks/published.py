@@ -100,7 +100,7 @@ class PublishedSource(BabiSource):
         self.skipped = sum(skipped for skipped, _ in faults)
         if self.skipped:
             first = next(fault for skipped, fault in faults if skipped)
-            warnings.warn(f"{self.skipped} broken stories left out of {self.name}; the first: {first}", stacklevel=3)
+            warnings.warn(f"broken stories left out of {self.name}: {self.skipped}; the first: {first}", stacklevel=3)
         joined = _join(parts)
         columns = _head(joined.columns, len(joined.answer) if num_problems is None else num_problems)
         self._columns = _with_choices(columns, self.choices) if annotation else _hidden(columns)
