@@ -51,12 +51,16 @@ class Layout:
 def open_layout(path: str) -> Layout:
     """The published files at a path: a folder, an archive, or a folder inside an archive (`x.tar.gz/en`).
 
+    A folder may also hold archives named after the folders in them (`en-10k.tar.gz`).
+
     Raises:
         DataError: nothing is there, or nothing in bAbI's layout; the message says what was looked for.
     """
     place = Path(path).expanduser()
     if place.is_dir():
-        return _choose(path, _in_folder(place))
+        found = _in_folder(place)
+        archives = [file for name in FOLDERS if (file := place / f"{name}.tar.gz").is_file()]
+        return _choose(path, found) if found or not archives else open_layout(str(archives[0]))
     archive, inner = place, PurePosixPath()
     while not archive.exists() and archive != archive.parent:
         archive, inner = archive.parent, archive.name / inner

@@ -117,8 +117,8 @@ class ProceduralSource(BabiSource):
             num_problems = min(num_problems, len(self._lanes[0].drafts) * self._lanes[0].num_wordings)
         self.num_problems: int | None = num_problems
         self.max_units: int = max(settings["max_units"] for settings in knobs)
-        settings_text = "/".join(lane.prefix for lane in self._lanes)
-        self.fingerprint = f"{hash64(f'{code_hash()}/{settings_text}'):016x}"
+        what = (code_hash("worlds/*.py", "procedural.py"), *(lane.prefix for lane in self._lanes))
+        self.fingerprint = f"{hash64('/'.join(what)):016x}"
 
     def problem(self, index: int) -> Problem:
         """Problem `index`: of task `tasks[index % n]`, and there the one numbered `index // n`.

@@ -167,7 +167,7 @@ def _parsed(file: TaskFile, content: str, strict: bool) -> ParsedFile:
             raise DataError(f"{file.where} is not UTF-8 text: {error}") from None
         return parse_file(file.world, text, file.where, strict=strict)
 
-    arguments = f"{file.world.task}/{strict}/{content}/{code_hash()}"
+    arguments = f"{file.world.task}/{strict}/{content}/{code_hash('*.py', 'worlds/*.py')}"
     return cached(hashlib.blake2b(arguments.encode(), digest_size=16).hexdigest(), parse)
 
 

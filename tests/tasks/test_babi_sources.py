@@ -243,7 +243,10 @@ def test_an_archive_reads_like_its_folder(published, tmp_path):
     with tarfile.open(tmp_path / "both.tar.gz", "w:gz") as archive:
         archive.add(folder, "tasks/en")
         archive.add(folder, "tasks/other")
-    for source in (tmp_path / "both.tar.gz", f"{tmp_path}/both.tar.gz/tasks/other", tmp_path / "data"):
+    (tmp_path / "archives").mkdir()
+    shutil.copy(tmp_path / "both.tar.gz", tmp_path / "archives" / "en.tar.gz")
+    inside = f"{tmp_path}/both.tar.gz/tasks/other"
+    for source in (tmp_path / "both.tar.gz", inside, tmp_path / "data", tmp_path / "archives"):
         read = babi.load((4, 1), source=source, split="test")
         assert [read.problem(i).name for i in range(4)] == ["qa4/test/0", "qa1/test/0", "qa1/test/1", "qa1/test/2"]
         assert read.fingerprint == babi.load((4, 1), source=folder, split="test").fingerprint
