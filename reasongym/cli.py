@@ -1,0 +1,168 @@
+"""`python -m reasongym`: list the ids, describe one, play one from the keyboard. Needs typer and rich (extra `play`)."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+
+from reasongym.errors import ReasonGymError, unknown
+from reasongym.registration import IDS
+
+if TYPE_CHECKING:
+    import typer
+
+HELP = "next | store K | update K | recall K | answer WORD | expert | help | quit"
+
+
+def main() -> None:
+    """Entry point of the command `reasongym`."""
+    try:
+        app = build_app()
+    except ImportError as missing:
+        sys.exit(f"the command line needs {missing.name}, which is not installed; run: pip install 'reasongym[play]'")
+    try:
+        app()
+    except (ReasonGymError, gym.error.Error, ValueError) as error:
+        sys.exit(f"reasongym: {error}")
+
+
+def build_app() -> typer.Typer:
+    """The command line; each command is a function of this module."""
+    import typer
+
+    app = typer.Typer(add_completion=False, no_args_is_help=True, help="Question answering under bounded working memory.")
+    app.command("list")(list_ids)
+    app.command("info")(info)
+    app.command("play")(play)
+    return app
+
+
+def list_ids() -> None:
+    """List the registered ids."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("id", "data set", "tasks")
+    for env_id, arguments in IDS.items():
+        tasks: Any = arguments.get("tasks", ())
+        table.add_row(env_id, str(arguments["dataset"]), ", ".join(map(str, tasks)) or "all")
+    Console().print(table)
+
+
+def info(env_id: str, split: str = "train", source: str = "procedural") -> None:
+    """Describe an id: spaces, choices, problems, and the first problem."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    env = make(env_id, split=split, source=source)
+    inner: Any = env.unwrapped
+    settings = inner.batch.settings
+    console = Console()
+    facts = Table("", "", title=env_id, show_header=False)
+    rows = {
+        "source": f"{inner.source.name} ({inner.num_problems or 'endless'} problems, fingerprint {inner.source.fingerprint})",
+        "actions": f"{env.action_space}: NEXT; STORE, UPDATE, RECALL of {settings.memory_slots} slots; "
+        f"ANSWER of {len(inner.choices)} choices",
+        "choices": ", ".join(inner.choices),
+        "vocabulary": f"{len(inner.vocabulary)} words",
+        "weights": ", ".join(f"{name} {weight:g}" for name, weight in settings.weights.items())
+        + f", memory {settings.utility_weight:g} ({settings.utility})",
+    }
+    for name, value in rows.items():
+        facts.add_row(name, Text(value))
+    console.print(facts)
+    spaces: Any = env.observation_space
+    observations = Table("observation", "shape", "type")
+    for key, box in spaces.items():
+        observations.add_row(key, str(box.shape), str(box.dtype))
+    console.print(observations)
+    problem = inner.source.problem(0)
+    console.print(Text(f"problem 0, {problem.name}:", style="bold"))
+    for i, unit in enumerate(problem.story.units[: problem.num_units]):
+        needed = "*" if i in (problem.support or ()) else " "
+        console.print(Text(f" {needed}{i + 1:3d} {unit}"))
+    console.print(Text(f"  → {problem.question} {', '.join(problem.answers)}", style="cyan"))
+
+
+def play(
+    env_id: str,
+    problem: int = -1,
+    seed: int = 0,
+    split: str = "train",
+    source: str = "procedural",
+    slots: int = 10,
+    expert: bool = False,
+) -> None:
+    """Play an episode from the keyboard; --expert shows the expert's move at each step."""
+    from rich.console import Console
+
+    console = Console()
+    env = make(env_id, split=split, source=source, memory_slots=slots, render_mode="human")
+    inner: Any = env.unwrapped
+    env.reset(seed=seed, options={"problem": problem} if problem >= 0 else None)
+    console.print(HELP, style="dim")
+    ended = False
+    while not ended:
+        if expert:
+            console.print(f"expert: {words(inner, inner.expert_action())}", style="dim")
+        try:
+            line = console.input("> ").strip().lower()
+        except (EOFError, KeyboardInterrupt):
+            break
+        if line in ("quit", "exit", "q"):
+            break
+        if line in ("", "help", "?"):
+            console.print(HELP, style="dim")
+            continue
+        try:
+            action = inner.expert_action() if line == "expert" else parse(inner, line)
+        except ValueError as error:
+            console.print(str(error), style="red", markup=False)
+            continue
+        ended = env.step(action)[2]
+    env.close()
+
+
+def make(env_id: str, **keywords: Any) -> gym.Env:
+    """The environment of an id of this package; the version may be left out."""
+    name = env_id if env_id in IDS else next((known for known in IDS if known.rsplit("-v", 1)[0] == env_id), None)
+    if name is None:
+        raise unknown("id", env_id, IDS)
+    return gym.make(name, **keywords)
+
+
+def parse(inner: Any, line: str) -> int:
+    """The action that a command stands for.
+
+    Raises:
+        ValueError: it stands for none; the message says what is possible.
+    """
+    verb, _, argument = line.partition(" ")
+    slots, argument = inner.batch.shapes.slots, argument.strip()
+    if verb == "next" and not argument:
+        return 0
+    if verb in ("store", "update", "recall"):
+        if not argument.isdigit() or not 1 <= int(argument) <= slots:
+            raise ValueError(f"{verb} takes a slot from 1 to {slots}, got {argument!r}")
+        return int(argument) + slots * ("store", "update", "recall").index(verb)
+    if verb == "answer":
+        choices = [choice.lower() for choice in inner.choices]
+        if argument not in choices:
+            near = difflib.get_close_matches(argument, choices, n=3) or choices
+            raise ValueError(f"{argument!r} is none of the {len(choices)} answers; try {', '.join(near)}")
+        return 1 + 3 * slots + choices.index(argument)
+    raise ValueError(f"unknown command {line!r}; commands: {HELP}")
+
+
+def words(inner: Any, action: int) -> str:
+    """An action as the command that stands for it."""
+    slots = inner.batch.shapes.slots
+    if action == 0:
+        return "next"
+    if action > 3 * slots:
+        return f"answer {inner.choices[action - 1 - 3 * slots]}"
+    return f"{('store', 'update', 'recall')[(action - 1) // slots]} {(action - 1) % slots + 1}"
