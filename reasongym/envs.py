@@ -121,6 +121,7 @@ class ReasonGymEnv(gym.Env[dict[str, np.ndarray], np.int64]):
         split = getattr(batch.source, "split", "train")
         self._infos = InfoWriter(batch, tells_gold=split == "train")
         self._rows = [(key, view[0]) for key, view in batch.arena.views.items()]
+        self._ended, self._terminated = batch.memory.state["ended"], batch.result.outcome["terminated"]
         self._one, self._action, self._seeded = np.ones(1, bool), np.zeros(1, np.int64), False
         self._renderer: Any = None
 
@@ -148,7 +149,7 @@ class ReasonGymEnv(gym.Env[dict[str, np.ndarray], np.int64]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         super().reset(seed=seed)
-        options = checked_options(options, ("env_index", "episode", "problem"))
+        options = checked_options(options, ("env_index", "episode", "problem")) if options else {}
         if seed is None and not self._seeded:
             seed = int(self.np_random.integers(2**31))
         if seed is not None or "env_index" in options:
@@ -170,14 +171,14 @@ class ReasonGymEnv(gym.Env[dict[str, np.ndarray], np.int64]):
             raise TypeError(f"an action is a whole number in Discrete({batch.shapes.actions}), got {action!r}") from None
         if not 0 <= number < batch.shapes.actions:
             raise ValueError(f"action {number} is outside Discrete({batch.shapes.actions})")
-        if batch.memory.state[0]["ended"]:
+        if self._ended.item(0):
             raise ResetNeeded("the episode has ended (or none has begun): call reset() before step()")
         batch.step(self._action)
         observation = self._observe()
         info = self._infos.single(observation["action_mask"], stepped=True)
         if self.render_mode == "human":
             self.render()
-        return observation, float(batch.result.reward[0]), bool(batch.result.outcome[0]["terminated"]), False, info
+        return observation, batch.result.reward.item(0), bool(self._terminated.item(0)), False, info
 
     def _observe(self) -> dict[str, np.ndarray]:
         return {key: view.copy() for key, view in self._rows}

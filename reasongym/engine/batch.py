@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from reasongym.engine.addresses import AddressTable
 from reasongym.engine.compiled import kernels
-from reasongym.engine.layout import OUTCOME, Arena, Result, Shapes
+from reasongym.engine.layout import OUTCOME, Arena, Result, Shapes, Tables
 from reasongym.engine.scoring import Scorer
 from reasongym.engine.settings import Settings
 from reasongym.engine.table import ProblemTable
@@ -59,8 +60,20 @@ class Batch:
         self.result = Result(np.zeros(n, OUTCOME), np.zeros((n, k), np.float32), np.zeros((n, k + 1), np.float32), np.zeros(n))
         self.scorer = None if settings.compiled else Scorer(settings, self.table, n)
         self._actions = np.zeros(n, np.int64)
+        self._linked: Tables | None = None
         self._pool: tuple[int, ThreadPoolExecutor] | None = None
         self.autoreset = True
+        self._reseeded = True
+
+    @property
+    def addresses(self) -> tuple[np.ndarray, np.ndarray]:
+        """What kernels are handed: where the arrays lie, and the tokens' type."""
+        tables = self.table.tables
+        if self._linked is not tables:
+            self._linked = tables
+            arrays = (self.config, tables, self.memory, self.observation, self.result)
+            self._addresses = AddressTable(self.shapes, *arrays, self.table.dtype)
+        return self._addresses.table, self._addresses.token
 
     def seed(self, rows: np.ndarray, seeds: np.ndarray, streams: np.ndarray) -> None:
         """Makes the next reset of `rows` begin episode 0 of (seed, environment index)."""
@@ -70,6 +83,7 @@ class Batch:
         state["stream"][rows] = streams
         state["episode"][rows] = 0
         state["ended"][rows] = 1
+        self._reseeded = True
 
     def reset(self, mask: np.ndarray, problems: np.ndarray | None = None, episode: int | None = None) -> None:
         """Begins the next episode of every environment in `mask` (N,) bool; an unfinished one is given up.
@@ -80,28 +94,32 @@ class Batch:
             episode: number of the episode in the order of problems, instead of the next.
         """
         state, k = self.memory.state, kernels()
-        state["episode"][mask & (state["ended"] == 0)] += 1
-        if episode is not None:
-            state["episode"][mask] = episode
-        k.order_rows(self.config, self.memory, mask, 0, self.n)
+        unfinished = mask & (state["ended"] == 0)
+        if episode is not None or self._reseeded or unfinished.any():
+            state["episode"][unfinished] += 1
+            if episode is not None:
+                state["episode"][mask] = episode
+            k.order_rows(*self.addresses, mask, 0, self.n)
+            self._reseeded = False
         if problems is not None:
             chosen = mask & (problems >= 0)
             state["next_problem"][chosen] = problems[chosen]
-        self._fetch(np.flatnonzero(mask))
-        k.reset_rows(self.config, self.table.tables, self.memory, self.observation, self.result, mask, 0, self.n)
+        if not self.table.complete:
+            self._fetch(np.flatnonzero(mask))
+        k.reset_rows(*self.addresses, mask, 0, self.n)
 
     def step(self, actions: np.ndarray) -> int:
         """One action (N,) each; an environment whose episode has ended is reset instead. Returns how many ended."""
-        k, t, m, o, r = kernels(), self.table.tables, self.memory, self.observation, self.result
+        k = kernels()
         if self.scorer is None:
-            ended = self._spread(k.step_rows, self.config, t, m, o, r, actions)
+            ended = self._spread(k.step_rows, actions)
         else:
-            before = self.scorer.before(m)
-            self._spread(k.act_rows, self.config, t, m, o, r, actions)
-            self.scorer.after(t, m, o, r, before)
-            ended = self._spread(k.observe_rows, self.config, t, m, o, r)
+            before = self.scorer.before(self.memory)
+            self._spread(k.act_rows, actions)
+            self.scorer.after(self.table.tables, self.memory, self.observation, self.result, before)
+            ended = self._spread(k.observe_rows)
         if ended and self.autoreset and not self.table.complete:
-            self._fetch(np.flatnonzero(r.outcome["terminated"]))
+            self._fetch(np.flatnonzero(self.result.outcome["terminated"]))
         return ended
 
     def cut(self, mask: np.ndarray) -> None:
@@ -109,13 +127,13 @@ class Batch:
         state = self.memory.state
         state["ended"][mask] = 1
         state["episode"][mask] += 1
-        kernels().order_rows(self.config, self.memory, mask, 0, self.n)
+        kernels().order_rows(*self.addresses, mask, 0, self.n)
         if self.autoreset:
             self._fetch(np.flatnonzero(mask))
 
     def feedback(self, amount: np.ndarray) -> None:
         """Moves the salience of the slots touched last by `amount` (N,), and shows it in the observation."""
-        kernels().feedback_rows(self.config, self.memory, self.observation, amount.astype(np.float64), 0, self.n)
+        kernels().feedback_rows(*self.addresses, amount.astype(np.float64), 0, self.n)
 
     def checked(self, actions: Any) -> np.ndarray:
         """The actions as (N,) int64.
@@ -189,6 +207,7 @@ class Batch:
 
     def _spread(self, kernel: Callable[..., int | None], *arguments: Any) -> int:
         """Runs a kernel over all rows, in `threads` parts."""
+        arguments = (*self.addresses, *arguments)
         if self.threads == 1 or self.n < 2 * self.threads:
             return kernel(*arguments, 0, self.n) or 0
         if self._pool is None or self._pool[0] != os.getpid():  # threads do not survive a fork

@@ -23,26 +23,27 @@ class InfoWriter:
     def __init__(self, batch: Batch, *, tells_gold: bool) -> None:
         self._batch, self._settings = batch, batch.settings
         self._tells_gold = tells_gold and batch.settings.reads_gold
-        self._terms = (*batch.settings.criteria, "memory")
+        self._criteria = batch.settings.criteria
+        self._terms = (*self._criteria, "memory")
         self._choices = batch.source.choices
+        outcome = batch.result.outcome
+        self._invalid, self._terminated, self._gold = outcome["invalid"], outcome["terminated"], outcome["gold"]
         self._all = np.ones(batch.n, bool)
         self._all.flags.writeable = False
 
     def single(self, action_mask: np.ndarray, *, stepped: bool) -> dict[str, Any]:
         """The info of the one environment of a batch of one."""
-        r = self._batch.result
         info: dict[str, Any] = {"action_mask": action_mask}
         if self._tells_gold:
-            info["gold_choice"] = self._gold(slice(0, 1)).item()
+            info["gold_choice"] = self._gold.item(0)
         if not stepped:
             return info
-        terms, scores = r.terms[0].tolist(), r.scores[0].tolist()
-        info["reward_terms"] = dict(zip(self._terms, terms, strict=True))
-        info["prm_scores"] = dict(zip(self._settings.criteria, scores, strict=True))
-        out = r.outcome[0]
-        if out["invalid"]:
-            info["invalid_action"] = INVALID_REASONS[out["invalid"]]
-        if out["terminated"]:
+        r = self._batch.result
+        info["reward_terms"] = dict(zip(self._terms, r.terms[0].tolist(), strict=True))
+        info["prm_scores"] = dict(zip(self._criteria, r.scores[0].tolist(), strict=True))
+        if invalid := self._invalid.item(0):
+            info["invalid_action"] = INVALID_REASONS[invalid]
+        if self._terminated.item(0):
             ended = self._ended(np.zeros(1, np.int64))
             info.update({key: value[0].item() if value.dtype != object else value[0] for key, value in ended.items()})
         return info
@@ -51,13 +52,13 @@ class InfoWriter:
         """The infos of all environments."""
         info: dict[str, Any] = {"action_mask": action_mask, "_action_mask": self._all}
         if self._tells_gold:
-            info["gold_choice"], info["_gold_choice"] = self._gold(slice(None)), self._all
+            info["gold_choice"], info["_gold_choice"] = self._gold.copy(), self._all
         if not stepped:
             return info
         r = self._batch.result
         live = r.outcome["is_reset"] == 0
         info["reward_terms"], info["_reward_terms"] = _columns(self._terms, r.terms, live), live
-        info["prm_scores"], info["_prm_scores"] = _columns(self._settings.criteria, r.scores, live), live
+        info["prm_scores"], info["_prm_scores"] = _columns(self._criteria, r.scores, live), live
         invalid = r.outcome["invalid"]
         if invalid.any():
             info["invalid_action"] = np.array(INVALID_REASONS, object)[invalid]
@@ -69,10 +70,6 @@ class InfoWriter:
                 full[ended] = value
                 info[key], info[f"_{key}"] = full, ended
         return info
-
-    def _gold(self, rows: slice) -> np.ndarray:
-        row = self._batch.memory.state["row"][rows]
-        return self._batch.table.tables.problems["gold"][row]
 
     def _ended(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """What is told of the episodes that ended in `rows`."""

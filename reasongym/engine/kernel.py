@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from reasongym.engine.addresses import arrays_of
 from reasongym.engine.order import problem_at
 from reasongym.jit import operation
 from reasongym.memory.gates import salience_gate
@@ -105,6 +106,7 @@ def reset_one(c, t, m, o, r, i):
     state.linked = problem.question_entities if c.annotated else np.uint64(0)
     clear(state, m.slots[i], m.held[i], m.chain[i])
     r.outcome[i].is_reset = 1
+    r.outcome[i].gold = problem.gold if c.reads_gold else -1
     _clear_result(r, i)
     clear_block(o.memory, i)
     clear_block(o.memory_positions, i)
@@ -285,7 +287,6 @@ def conclude(c, t, m, r, i):
     problem = t.problems[state.row]
     n = problem.num_support if c.annotated else -1
     captured, holding, recalled = popcount(state.captured), popcount(state.holding), popcount(state.recalled)
-    out.gold = problem.gold if c.reads_gold else -1
     out.proved = n > 0 and recalled == n
     out.capture = captured / n if n > 0 else np.nan
     out.retention = holding / captured if n > 0 and captured > 0 else np.nan
@@ -328,18 +329,20 @@ def observe(c, m, o, i):
     progress[3] = state.occupied == num_slots
 
 
-def reset_rows(c, t, m, o, r, mask, lo, hi):
+def reset_rows(p, token, mask, lo, hi):
     """Begins an episode in every environment of [lo, hi) that `mask` names."""
+    c, t, m, o, r = arrays_of(p, token)
     for i in range(lo, hi):
         if mask[i]:
             reset_one(c[0], t, m, o, r, i)
 
 
-def step_rows(c, t, m, o, r, actions, lo, hi):
+def step_rows(p, token, actions, lo, hi):
     """A whole step of the environments [lo, hi) with compiled parts only; returns how many episodes ended.
 
     An environment whose episode had ended is reset instead (next-step autoreset).
     """
+    c, t, m, o, r = arrays_of(p, token)
     ended = 0
     for i in range(lo, hi):
         if m.state[i].ended:
@@ -353,8 +356,9 @@ def step_rows(c, t, m, o, r, actions, lo, hi):
     return ended
 
 
-def act_rows(c, t, m, o, r, actions, lo, hi):
+def act_rows(p, token, actions, lo, hi):
     """`act` for [lo, hi), and the compiled utility (raw, in the last column of `terms`)."""
+    c, t, m, o, r = arrays_of(p, token)
     for i in range(lo, hi):
         if m.state[i].ended:
             reset_one(c[0], t, m, o, r, i)
@@ -365,8 +369,9 @@ def act_rows(c, t, m, o, r, actions, lo, hi):
             r.terms[i, -1] = compiled_value(c[0].utility, m.state[i], m.slots[i], num_support)
 
 
-def observe_rows(c, t, m, o, r, lo, hi):
+def observe_rows(p, token, lo, hi):
     """Closes a step that Python has scored; returns how many episodes ended."""
+    c, t, m, o, r = arrays_of(p, token)
     ended = 0
     for i in range(lo, hi):
         if r.outcome[i].is_reset:
@@ -377,16 +382,18 @@ def observe_rows(c, t, m, o, r, lo, hi):
     return ended
 
 
-def feedback_rows(c, m, o, amount, lo, hi):
+def feedback_rows(p, token, amount, lo, hi):
     """Moves the slots touched by the last step by `amount` (N,) of salience, and shows it."""
+    c, t, m, o, r = arrays_of(p, token)
     for i in range(lo, hi):
         if not m.state[i].ended:
             reinforce(m.state[i], m.slots[i], amount[i])
             observe(c[0], m, o, i)
 
 
-def order_rows(c, m, mask, lo, hi):
+def order_rows(p, token, mask, lo, hi):
     """Looks up the problem of each environment's current (seed, stream, episode)."""
+    c, t, m, o, r = arrays_of(p, token)
     for i in range(lo, hi):
         if mask[i]:
             state = m.state[i]

@@ -66,6 +66,7 @@ SLOT = np.dtype(
         ("held", "i2"),
         ("stored_at", "i2"),
         ("recalls", "i2"),
+        ("used", "i2"),  # how many of the held units, oldest first, have been recalled since they were stored
         ("fresh", "i1"),  # changed since its last recall
         ("store", "i1"),  # the gate's three masks
         ("update", "i1"),
