@@ -84,6 +84,7 @@ OUTCOME = np.dtype(
         ("capture", "f4"),
         ("retention", "f4"),
         ("retrieval", "f4"),
+        ("use", "f4"),
         ("evidence_recall", "f4"),
         ("slot", "i2"),
         ("answer", "i2"),  # choice committed to, -1 none

@@ -83,8 +83,7 @@ def compiled_value(code, state, slots, num_support):
         held, recalled = 0, 0
         for k in range(state.occupied):
             held += slots[k].held
-            if slots[k].recalls > 0:
-                recalled += slots[k].held
+            recalled += slots[k].used
         return recalled / held if held > 0 else 0.0
     if num_support < 0:
         return np.nan

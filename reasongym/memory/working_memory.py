@@ -23,6 +23,7 @@ def clear(state, slots, held, chain):
         slot.held = 0
         slot.stored_at = 0
         slot.recalls = 0
+        slot.used = 0
         slot.fresh = 0
         slot.store = 1
         slot.update = 1
@@ -55,6 +56,7 @@ def store(state, slots, held, k, unit, needed):
     slot.held = 1
     slot.salience = INITIAL_SALIENCE
     slot.recalls = 0
+    slot.used = 0
     _written(state, slot, k, held, needed)
 
 
@@ -66,6 +68,7 @@ def update(state, slots, held, k, unit, needed):
         for j in range(1, held.shape[1]):
             held[k, j - 1].unit = held[k, j].unit
             held[k, j - 1].needed = held[k, j].needed
+        slot.used = max(slot.used - 1, 0)
     else:
         slot.held += 1
     held[k, slot.held - 1].unit = unit
@@ -95,6 +98,7 @@ def recall(state, slots, held, chain, k, rate):
     state.chain_length += 1
     slot = slots[k]
     slot.recalls += 1
+    slot.used = slot.held
     slot.fresh = 0
     slot.salience += np.float32(rate) * (np.float32(1) - slot.salience)
     state.touched = k
