@@ -35,11 +35,16 @@ class ListedSource:
         return self.choices.index(answer)
 
 
-def tiny(units, question, support, prerequisites=None, *, answer="office", entities=None, asked=1, superseded=None, same_as=None):
+def tiny(
+    units, question, support, prerequisites=None, *, answer="office", entities=None, asked=1, superseded=None, same_as=None
+):
     """A hand-made problem of bAbI words. `entities` and `asked` are bit masks; all units share bit 0 by default."""
     n = len(units)
     story = Story(
-        tuple(units), tuple(superseded or [-1] * n), tuple([1] * n if entities is None else entities), tuple(same_as or range(n))
+        tuple(units),
+        tuple(superseded or [-1] * n),
+        tuple([1] * n if entities is None else entities),
+        tuple(same_as or range(n)),
     )
     needs = (0,) * len(support or ()) if prerequisites is None else prerequisites
     kept = None if support is None else tuple(support)

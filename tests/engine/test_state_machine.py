@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference import Reference
+from reference import ListedSource, Reference
 
 from reasongym.engine.infos import RATES
 from reasongym.engine.layout import INVALID_REASONS
@@ -63,7 +63,13 @@ def source(task):
 def compare(seen, expected, where):
     assert set(seen) == set(expected)
     for key, value in expected.items():
-        np.testing.assert_allclose(seen[key], value, rtol=0, atol=2e-6, err_msg=f"{key}, {where}")
+        value = np.asarray(value)
+        assert seen[key].shape == value.shape, f"{key}, {where}"
+        assert np.abs(seen[key] - value).max(initial=0) <= 2e-6, f"{key}, {where}: {seen[key]} instead of {value}"
+
+
+def same(a, b):
+    return abs(a - b) <= 1e-6 or (np.isnan(a) and np.isnan(b))
 
 
 def play(env, reference, seed, *, steps=200):
@@ -83,9 +89,9 @@ def play(env, reference, seed, *, steps=200):
         observation, reward, terminated, truncated, info = env.step(action)
         where = f"step {t}, action {action} {reference.decode(action)}"
         for name, value in scores.items():
-            np.testing.assert_allclose(info["prm_scores"][name], value, atol=1e-6, err_msg=f"score {name}, {where}")
+            assert same(info["prm_scores"][name], value), f"score {name}, {where}"
         for name, value in terms.items():
-            np.testing.assert_allclose(info["reward_terms"][name], value, atol=1e-6, err_msg=f"term {name}, {where}")
+            assert same(info["reward_terms"][name], value), f"term {name}, {where}"
         assert abs(sum(info["reward_terms"].values()) - reward) <= 1e-6
         assert abs(sum(terms.values()) - reward) <= 1e-6
         assert ("invalid_action" in info) == (not was_legal)
@@ -100,12 +106,12 @@ def play(env, reference, seed, *, steps=200):
             assert info["gold"] == reference.problem.answers[0]
             assert info["episode_length"] == reference.steps
             for name in RATES:
-                np.testing.assert_allclose(info[name], reference.rates()[name], atol=1e-6, err_msg=f"{name}, {where}")
+                assert same(info[name], reference.rates()[name]), f"{name}, {where}"
             return
 
 
 @pytest.mark.parametrize("task", TASKS)
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(config=CONFIGS, seed=st.integers(0, 10_000), observed=st.booleans())
 def test_lockstep(task, config, seed, observed):
     src = source(task)
@@ -121,8 +127,6 @@ def test_lockstep(task, config, seed, observed):
 @pytest.mark.parametrize("support", [None, ()], ids=["unknown support", "no support"])
 @pytest.mark.parametrize("utility", ["coverage", "level", "use"])
 def test_lockstep_without_support(support, utility):
-    from reference import ListedSource
-
     base = source(2)
     problems = [replace(base.problem(i), support=support, prerequisites=()) for i in range(8)]
     src = ListedSource(base, problems)
