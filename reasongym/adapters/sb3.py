@@ -94,9 +94,7 @@ class ReasonGymVecEnv(VecEnv):
         """Writes the infos of the episodes that have just ended."""
         batch, rows = self.batch, np.flatnonzero(done)
         final = {key: view[rows] for key, view in batch.arena.views.items()}
-        told = self._writer._ended(rows)
-        for j, i in enumerate(self._filled):
-            info = {key: value[j].item() if value.dtype != object else value[j] for key, value in told.items()}
+        for j, (i, info) in enumerate(zip(self._filled, self._writer.ended(rows), strict=True)):
             info["terminal_observation"] = {key: value[j] for key, value in final.items()}
             info["TimeLimit.truncated"] = bool(truncated[i])
             info["episode"] = {"r": info["episode_return"], "l": info["episode_length"], "t": 0.0}

@@ -21,7 +21,7 @@ from reasongym.memory.working_memory import clear, decay, recall, reinforce, sto
 from reasongym.prm.annotated import entities_of, needed_by, score_answer, score_recall
 from reasongym.prm.base import ANSWER, NEXT, RECALL, STORE, UPDATE
 
-SALIENCE_GATE = 1
+OPEN_GATE, SALIENCE_GATE = 0, 1
 
 
 @operation
@@ -291,6 +291,7 @@ def conclude(c, t, m, r, i):
     out.capture = captured / n if n > 0 else np.nan
     out.retention = holding / captured if n > 0 and captured > 0 else np.nan
     out.retrieval = popcount(state.recalled & state.holding) / holding if n > 0 and holding > 0 else np.nan
+    out.use = out.success if out.proved else np.nan
     out.evidence_recall = recalled / n if n > 0 else np.nan
     state.ended = 1
     state.episode += 1
@@ -301,28 +302,61 @@ def conclude(c, t, m, r, i):
 def observe(c, m, o, i):
     """Writes what follows from the state: slot features, progress, and the mask of legal actions."""
     state, slots = m.state[i], m.slots[i]
-    num_slots, width, links = slots.shape[0], m.held.shape[2], m.chain.shape[1]
-    reading = state.cursor < state.num_units
-    reasoning = c.reason_any or not reading
-    mask, features = o.action_mask[i], o.memory_features[i]
     if c.gate == SALIENCE_GATE:
         salience_gate(state, slots)
-    mask[0] = reading
     for k in range(state.occupied):
-        slot, row = slots[k], features[k]
-        row[0] = 1.0
-        row[1] = (state.cursor - slot.stored_at) / state.num_units
-        row[2] = slot.salience
-        row[3] = min(slot.recalls / links, 1.0) if links > 0 else 0.0
-        row[4] = slot.store
-        row[5] = slot.update
-        row[6] = slot.recall
-        mask[1 + k] = reading and slot.store
-        mask[1 + num_slots + k] = reading and slot.update and (slot.held < width or slot.store)
-        mask[1 + 2 * num_slots + k] = reasoning and slot.recall and slot.fresh and state.chain_length < links
+        _observe_slot(c, m, o, i, k)
+    _observe_progress(m, o, i)
+
+
+@operation
+def observe_change(c, m, o, i, kind):
+    """The same after a step with an open gate, where little changes: ages and saliences, and the slot touched.
+
+    All slots' legality changes only when the text ends, or when the chain is full.
+    """
+    state, slots, features = m.state[i], m.slots[i], o.memory_features[i]
+    if kind <= UPDATE and state.cursor == state.num_units:
+        observe(c, m, o, i)
+    elif kind == RECALL and state.chain_length == m.chain.shape[1]:
+        observe(c, m, o, i)
+    else:
+        units = np.float32(max(state.num_units, 1))
+        for k in range(state.occupied):
+            features[k, 1] = np.float32(state.cursor - slots[k].stored_at) / units
+            features[k, 2] = slots[k].salience
+        if state.touched >= 0:
+            _observe_slot(c, m, o, i, state.touched)
+        _observe_progress(m, o, i)
+
+
+@operation
+def _observe_slot(c, m, o, i, k):
+    """Features and legality of one occupied slot."""
+    state, slot, row, mask = m.state[i], m.slots[i, k], o.memory_features[i, k], o.action_mask[i]
+    num_slots, width, links = m.slots.shape[1], m.held.shape[2], m.chain.shape[1]
+    reading = state.cursor < state.num_units
+    reasoning = c.reason_any or not reading
+    row[0] = 1.0
+    row[1] = np.float32(state.cursor - slot.stored_at) / np.float32(max(state.num_units, 1))
+    row[2] = slot.salience
+    row[3] = min(slot.recalls / links, 1.0) if links > 0 else 0.0
+    row[4] = slot.store
+    row[5] = slot.update
+    row[6] = slot.recall
+    mask[1 + k] = reading and slot.store
+    mask[1 + num_slots + k] = reading and slot.update and (slot.held < width or slot.store)
+    mask[1 + 2 * num_slots + k] = reasoning and slot.recall and slot.fresh and state.chain_length < links
+
+
+@operation
+def _observe_progress(m, o, i):
+    """Progress, and legality of what concerns no occupied slot."""
+    state, num_slots, progress = m.state[i], m.slots.shape[1], o.progress[i]
+    reading = state.cursor < state.num_units
+    o.action_mask[i, 0] = reading
     if state.occupied < num_slots:
-        mask[1 + state.occupied] = reading
-    progress = o.progress[i]
+        o.action_mask[i, 1 + state.occupied] = reading
     progress[0] = state.cursor / state.num_units if state.num_units > 0 else 1.0
     progress[1] = 1.0 - state.steps / state.max_steps
     progress[2] = reading
@@ -351,7 +385,10 @@ def step_rows(p, token, actions, lo, hi):
         act(c[0], t, m, o, r, i, actions[i])
         settle(c[0], t, m, o, r, i)
         conclude(c[0], t, m, r, i)
-        observe(c[0], m, o, i)
+        if c[0].gate == OPEN_GATE:
+            observe_change(c[0], m, o, i, r.outcome[i].kind)
+        else:
+            observe(c[0], m, o, i)
         ended += r.outcome[i].terminated
     return ended
 
