@@ -17,6 +17,8 @@ from gymnasium.vector import VectorEnv
 from reasongym.seeding import hash64
 from reasongym.wrappers.base import Observations, SingleTransform, VectorTransform, dict_space
 
+DIMENSIONS = 160
+"""Default of D: bAbI's 156 words and the padding fit without collisions."""
 TEXTS = ("question", "unit", "memory", "chain")
 
 
@@ -85,7 +87,7 @@ class EmbedObservation(SingleTransform):
         dimensions: D, buckets of a bag.
     """
 
-    def __init__(self, env: gym.Env, *, dimensions: int = 64) -> None:
+    def __init__(self, env: gym.Env, *, dimensions: int = DIMENSIONS) -> None:
         super().__init__(
             env, Embedding(dict_space(env.observation_space, "EmbedObservation"), dimensions), dimensions=dimensions
         )
@@ -94,5 +96,5 @@ class EmbedObservation(SingleTransform):
 class VectorEmbedObservation(VectorTransform):
     """A vector of environments with hashed bag-of-words features; arguments as for `EmbedObservation`."""
 
-    def __init__(self, env: VectorEnv, *, dimensions: int = 64) -> None:
+    def __init__(self, env: VectorEnv, *, dimensions: int = DIMENSIONS) -> None:
         super().__init__(env, Embedding(dict_space(env.single_observation_space, "VectorEmbedObservation"), dimensions))
