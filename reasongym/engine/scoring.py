@@ -32,12 +32,13 @@ class Before(NamedTuple):
 
 
 class Model:
-    """A PRM with what the engine keeps for it: its carry, and a cache of scores by visible content."""
+    """A PRM with what the engine keeps for it: its carry, and a cache of scores by version and visible content."""
 
     def __init__(self, prm: ProcessRewardModel, n: int) -> None:
         self.prm = prm
         size = carry_size(prm)
         self.carry = np.zeros((n, size)) if size else None
+        self._version = prm.version
         self._cache: dict[bytes, np.ndarray] | None = {} if getattr(prm, "cacheable", not size) else None
 
     def score(self, steps: StepBatch, rows: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -54,6 +55,9 @@ class Model:
         return self._cached(steps, self._cache)
 
     def _cached(self, steps: StepBatch, cache: dict[bytes, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        if self.prm.version != self._version:
+            self._version = self.prm.version
+            cache.clear()
         keys = content_keys(steps, with_problem=self.prm.needs_annotation)
         missing = [i for i, key in enumerate(keys) if key not in cache]
         if missing:
@@ -92,6 +96,7 @@ class Scorer:
             self.models.append(Model(settings.observer_model, n))
         self._compiled_utility = not (settings.utility == "answerability" or hasattr(settings.utility, "value"))
         self._follows: dict[tuple[int, bytes], bool] = {}
+        self._shows_annotation = settings.model.needs_annotation and not settings.compiled_prm
         self._betas = np.array([settings.weights[c] for c in settings.criteria])
 
     def before(self, m: Memory) -> Before:
@@ -131,7 +136,7 @@ class Scorer:
         if self._compiled_utility:
             g = r.terms[rows, -1].astype(np.float64)
         else:
-            g = self._utility(t, m, rows)
+            g = self._utility(t, m, rows, first)
         r.terms[rows, -1] = np.nan_to_num(self._settings.utility_weight * g).astype(np.float32)
         total = np.zeros(len(rows))
         for column in r.terms[rows].T:
@@ -152,7 +157,7 @@ class Scorer:
         m.slots["salience"][here, slot] = np.clip(moved, 0, 1)
 
     def _close(self, t: Tables, m: Memory, rows: np.ndarray) -> None:
-        masks = np.asarray(self._settings.gate.masks(self._view(t, m, rows)))
+        masks = np.asarray(self._settings.gate.masks(self._view(t, m, rows, with_support=False)))
         expected = (len(rows), 3, m.slots.shape[1])
         if masks.shape != expected or masks.dtype != bool:
             raise ValueError(
@@ -162,14 +167,17 @@ class Scorer:
         for column, name in enumerate(("store", "update", "recall")):
             m.slots[name][rows] = masks[:, column]
 
-    def _utility(self, t: Tables, m: Memory, rows: np.ndarray) -> np.ndarray:
-        utility, view = self._settings.utility, self._view(t, m, rows)
+    def _utility(self, t: Tables, m: Memory, rows: np.ndarray, first: np.ndarray) -> np.ndarray:
+        utility = self._settings.utility
+        view = self._view(t, m, rows, with_support=getattr(utility, "needs_annotation", False))
         if utility != "answerability":
             value = np.asarray(utility.value(view), np.float64)
             if value.shape != (len(rows),) or np.isinf(value).any():
                 raise ValueError(f"utility.value returned {value!r}, expected {len(rows)} finite numbers (NaN: unscored)")
             return value
         level = np.array([self._answerable(int(p), u) for p, u in zip(view.problem, view.units, strict=True)], np.float64)
+        nothing = np.zeros(0, np.int32)
+        m.state["level"][rows[first]] = [self._answerable(int(p), nothing) for p in view.problem[first]]
         change = level - m.state["level"][rows]
         m.state["level"][rows] = level
         return change
@@ -188,10 +196,9 @@ class Scorer:
             self._follows[key] = follows(problem, held.tolist())
         return self._follows[key]
 
-    def _view(self, t: Tables, m: Memory, rows: np.ndarray) -> MemoryView:
+    def _view(self, t: Tables, m: Memory, rows: np.ndarray, *, with_support: bool) -> MemoryView:
         state, slots = m.state[rows], m.slots[rows]
         units = m.held["unit"][rows]
-        needs = getattr(self._settings.utility, "needs_annotation", False)
         m_support = t.problems["num_support"][state["row"]]
         return MemoryView(
             units=units,
@@ -203,7 +210,7 @@ class Scorer:
             num_units=state["num_units"],
             chain_length=state["chain_length"],
             problem=state["problem"],
-            _support=(m_support, state["holding"]) if needs else None,
+            _support=(m_support, state["holding"]) if with_support else None,
         )
 
     def _steps(self, t: Tables, m: Memory, r: Result, before: Before, rows: np.ndarray) -> StepBatch:
@@ -234,7 +241,7 @@ class Scorer:
             chain_length=state["chain_length"],
             terminated=out["terminated"].astype(bool),
             problem=state["problem"],
-            _annotation=self._annotation(t, m, before, rows) if self._settings.model.needs_annotation else None,
+            _annotation=self._annotation(t, m, before, rows) if self._shows_annotation else None,
         )
 
     def _annotation(self, t: Tables, m: Memory, before: Before, rows: np.ndarray) -> Annotation:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
 from reasongym.tasks.base import World
 from reasongym.tasks.worlds import lexicon
+from reasongym.types import Problem
 
 SPLITS = ("train", "validation", "test", "ood")
 
@@ -60,6 +61,24 @@ class BabiSource:
         if choice is None:
             raise ValueError(f"{answer!r} is not an answer of {self.name}, whose choices are {', '.join(self.choices)}")
         return choice
+
+    def follows(self, index: int, units: Iterable[int]) -> bool:
+        """Whether the gold answer of problem `index` follows from these units of its story alone (the world's solver decides).
+
+        Raises:
+            ValueError: the source was asked for without annotation.
+        """
+        problem: Problem = self.problem(index)
+        if not problem.answers:
+            raise ValueError(f"{self.name} was loaded without gold answers: nothing can be said to follow")
+        world = next(world for world in self.worlds if world.task == problem.task)
+        facts = tuple((unit, world.parse_unit(problem.story.units[unit])) for unit in sorted(units))
+        answer = world.solve(facts, world.parse_question(problem.question)).answer
+        return answer is not None and self.choice_of(answer) == self.choice_of(problem.answers[0])
+
+    def problem(self, index: int) -> Problem:
+        """Problem `index`; see `reasongym.types.ProblemSource`."""
+        raise NotImplementedError
 
 
 @cache
