@@ -310,24 +310,27 @@ def observe(c, m, o, i):
 
 
 @operation
-def observe_change(c, m, o, i, kind):
-    """The same after a step with an open gate, where little changes: ages and saliences, and the slot touched.
+def changes_all(c, m, i, kind):
+    """Whether a step may have changed every slot's legality: always with a gate; else as the text ends or the chain is full."""
+    state = m.state[i]
+    if c.gate != OPEN_GATE:
+        return True
+    if kind == RECALL:
+        return state.chain_length == m.chain.shape[1]
+    return kind <= UPDATE and state.cursor == state.num_units
 
-    All slots' legality changes only when the text ends, or when the chain is full.
-    """
+
+@operation
+def observe_change(c, m, o, i):
+    """`observe` for a step that left the other slots' legality alone: ages, saliences, and the slot touched."""
     state, slots, features = m.state[i], m.slots[i], o.memory_features[i]
-    if kind <= UPDATE and state.cursor == state.num_units:
-        observe(c, m, o, i)
-    elif kind == RECALL and state.chain_length == m.chain.shape[1]:
-        observe(c, m, o, i)
-    else:
-        units = np.float32(max(state.num_units, 1))
-        for k in range(state.occupied):
-            features[k, 1] = np.float32(state.cursor - slots[k].stored_at) / units
-            features[k, 2] = slots[k].salience
-        if state.touched >= 0:
-            _observe_slot(c, m, o, i, state.touched)
-        _observe_progress(m, o, i)
+    units = np.float32(max(state.num_units, 1))
+    for k in range(state.occupied):
+        features[k, 1] = np.float32(state.cursor - slots[k].stored_at) / units
+        features[k, 2] = slots[k].salience
+    if state.touched >= 0:
+        _observe_slot(c, m, o, i, state.touched)
+    _observe_progress(m, o, i)
 
 
 @operation
@@ -385,10 +388,10 @@ def step_rows(p, token, actions, lo, hi):
         act(c[0], t, m, o, r, i, actions[i])
         settle(c[0], t, m, o, r, i)
         conclude(c[0], t, m, r, i)
-        if c[0].gate == OPEN_GATE:
-            observe_change(c[0], m, o, i, r.outcome[i].kind)
-        else:
+        if changes_all(c[0], m, i, r.outcome[i].kind):
             observe(c[0], m, o, i)
+        else:
+            observe_change(c[0], m, o, i)
         ended += r.outcome[i].terminated
     return ended
 
