@@ -13,6 +13,7 @@ import numpy as np
 from reasongym.types import Problem, Story
 
 NEXT, STORE, UPDATE, RECALL, ANSWER = "next", "store", "update", "recall", "answer"
+HALF = np.float32(0.5)
 BETA = {"logic": 0.2, "coherence": 0.1, "goal": 0.3, "outcome": 1.0, "validity": 0.05}
 
 
@@ -73,7 +74,7 @@ def other_labels(problem, choices):
 @dataclass
 class Slot:
     units: list[int]
-    salience: np.float32 = np.float32(0.5)
+    salience: np.float32 = HALF
     recalls: int = 0
     recalled: set[int] = field(default_factory=set)
     stored_at: int = 0
