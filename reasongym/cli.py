@@ -33,10 +33,13 @@ def build_app() -> typer.Typer:
     """The command line; each command is a function of this module."""
     import typer
 
+    from reasongym.audit.command import command as audit
+
     app = typer.Typer(add_completion=False, no_args_is_help=True, help="Question answering under bounded working memory.")
     app.command("list")(list_ids)
     app.command("info")(info)
     app.command("play")(play)
+    app.command("audit")(audit)
     return app
 
 

@@ -1,0 +1,107 @@
+"""`python -m reasongym audit`: the report as a table on the terminal, and as JSON. The engine is imported when it runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+BABI = 20
+"""Number of bAbI tasks."""
+
+
+def command(
+    tasks: Annotated[str, typer.Option(help="task numbers, e.g. 1,2,6-8; 'joint' is all of them mixed")] = f"1-{BABI},joint",
+    episodes: Annotated[int, typer.Option(min=1, help="held-out problems a policy plays, each once")] = 500,
+    utility: Annotated[list[str] | None, typer.Option(help="utility of the memory; may be repeated")] = None,
+    source: Annotated[str, typer.Option(help="'procedural', 'hub', or a path to the published files")] = "procedural",
+    split: Annotated[str, typer.Option(help="whose problems")] = "validation",
+    allow_partial: Annotated[bool, typer.Option(help="admit published files that hold a part of a task")] = False,
+    accuracy: Annotated[int, typer.Option(min=0, help="also the baselines' accuracy, on this many held-out problems")] = 0,
+    seed: Annotated[int, typer.Option(help="of the random policy")] = 0,
+    json_path: Annotated[Path | None, typer.Option("--json", help="write the report here")] = None,
+) -> None:
+    """Play scripted policies that exploit the reward beside the expert; exit 1 if the default reward breaks a promise."""
+    from reasongym.audit.report import UTILITIES, audit
+
+    console = Console()
+    keywords: dict[str, Any] = {} if source == "procedural" else {"source": source, "allow_partial": allow_partial}
+    report = audit(
+        ids(tasks),
+        episodes=episodes,
+        utilities=utility or UTILITIES,
+        split=split,
+        accuracy_problems=accuracy,
+        seed=seed,
+        progress=lambda task: console.print(table(task)),
+        **keywords,
+    )
+    for fault in report["broken"]:
+        console.print(fault, style="red")
+    if json_path is not None:
+        json_path.parent.mkdir(parents=True, exist_ok=True)
+        json_path.write_text(json.dumps(report, indent=1) + "\n")
+    if report["broken"]:
+        raise typer.Exit(1)
+
+
+def ids(tasks: str) -> list[str]:
+    """The ids behind "1,2,6-8,joint".
+
+    Raises:
+        ValueError: anything else.
+    """
+    out = []
+    for part in tasks.split(","):
+        low, _, high = part.strip().partition("-")
+        if low == "joint" and not high:
+            out.append("ReasonGym-bAbI-v0")
+            continue
+        if not low.isdigit() or not (high or low).isdigit() or not 1 <= int(low) <= int(high or low) <= BABI:
+            raise ValueError(f"--tasks takes numbers from 1 to {BABI}, ranges, or 'joint', e.g. 1,2,6-8, got {part.strip()!r}")
+        out += [f"ReasonGym-bAbI-qa{task}-v0" for task in range(int(low), int(high or low) + 1)]
+    return out
+
+
+def table(task: dict[str, Any]) -> Table:
+    """One id's part of the report.
+
+    By utility: mean return, its process share (without the outcome term), and the share of the expert's return that this is;
+    then the right answers, and the least that a wrong answer returns more than stalling, both under the first utility.
+    """
+    from reasongym.audit.bounds import EXEMPT, MOST_SHARE
+    from reasongym.audit.policies import POLICIES
+
+    kind = "long" if task["long_text"] else "short"
+    out = Table(
+        title=f"{task['name']}: {task['problems']} problems, {task['units']:.1f} units, {task['support']:.1f} of them support "
+        f"({kind} texts); majority answer {task['majority']}",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    out.add_column("policy", no_wrap=True)
+    for utility in task["utilities"]:
+        for column in ("return", "process", "share"):
+            out.add_column(f"{utility}\n{column}", justify="right", no_wrap=True)
+    out.add_column("right", justify="right", no_wrap=True)
+    margins = task.get("answering_over_stalling", {})
+    if margins:
+        out.add_column("wrong\n- stall", justify="right", no_wrap=True)
+    for name in POLICIES:
+        cells: list[str] = []
+        for utility, rows in task["utilities"].items():
+            share = rows[name]["process"] / rows["expert"]["return"]
+            bad = utility == "coverage" and task["long_text"] and name not in EXEMPT and share > MOST_SHARE
+            shown = f"{share:.0%}"
+            cells += [f"{rows[name]['return']:.2f}", f"{rows[name]['process']:.2f}", f"[red]{shown}[/red]" if bad else shown]
+        cells.append(f"{next(iter(task['utilities'].values()))[name]['accuracy']:.3f}")
+        if margins:
+            cells.append(f"{margins[name]:+.2f}")
+        out.add_row(name, *cells)
+    return out

@@ -1,0 +1,155 @@
+"""The exploit audit: its players do what they are named for, and its numbers can be checked with a pencil."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from reasongym.audit.accuracy import Accuracy, LastUnit, accuracy, baselines, majority_of
+from reasongym.audit.bounds import MOST_SHARE, broken, exploits, worst_answer
+from reasongym.audit.play import make, play, sample
+from reasongym.audit.policies import POLICIES, Situation, noise
+from reasongym.audit.report import audit
+from reasongym.cli import build_app
+from reasongym.errors import UnknownNameError
+
+QA1, QA2 = "ReasonGym-bAbI-qa1-v0", "ReasonGym-bAbI-qa2-v0"
+FEW = np.arange(0, 60, 2)
+
+
+@pytest.fixture(scope="module")
+def report():
+    return audit([QA2], episodes=60)
+
+
+def test_every_problem_is_played_once_in_its_place():
+    together, one_by_one = make(QA2, 30), make(QA2, 1)
+    for name in ("random", "expert", "recall-all"):
+        batch = play(together, POLICIES[name], FEW, guess=2, seed=3)
+        for i, problem in enumerate(FEW[:5]):
+            alone = play(one_by_one, POLICIES[name], np.array([problem]), guess=2, seed=3)
+            assert [column[i] for column in batch] == [column[0] for column in alone], name
+
+
+def test_more_problems_than_environments():
+    few, many = make(QA1, 7), make(QA1, 60)
+    first, second = play(few, POLICIES["random"], FEW), play(many, POLICIES["random"], FEW)
+    assert all((a == b).all() for a, b in zip(first, second, strict=True))
+
+
+def test_the_expert_reaches_the_maximum_and_its_process_share():
+    played = play(make(QA2, 30), POLICIES["expert"], FEW)
+    assert played.success.all()
+    np.testing.assert_allclose(played.total, 1.8, atol=1e-6)
+    np.testing.assert_allclose(played.process, 0.8, atol=1e-6)
+
+
+def test_what_the_simple_players_earn():
+    env = make(QA1, 30)
+    guess = majority_of(env)
+    units = np.array([env.batch.source.problem(int(i)).num_units for i in FEW])
+    at_once = play(env, POLICIES["answer-at-once"], FEW, guess=guess)
+    assert (at_once.length == units + 1).all()
+    assert (at_once.process == 0).all()
+    assert (at_once.total == at_once.success).all()
+    hoard = play(env, POLICIES["hoard"], FEW, guess=guess)
+    np.testing.assert_allclose(hoard.process, 0.3, atol=1e-6)  # all ten units at most fit: full coverage
+    stall = play(env, POLICIES["stall"], FEW, guess=guess)
+    steps = 4 * (units + 10) + 10
+    assert (stall.length == steps).all()
+    np.testing.assert_allclose(stall.total, 0.3 - 0.05 * (steps - units), atol=1e-5)
+    assert not stall.success.any()
+
+
+def test_random_numbers_are_uniform_and_depend_on_problem_and_step():
+    def draw(problem, step, seed=0):
+        return noise(Situation(None, {}, np.array([problem]), np.array([step]), 0, seed), 4)[0]
+
+    values = np.array([draw(p, t) for p in range(40) for t in range(25)])
+    assert abs(values.mean() - 0.5) < 0.02
+    assert abs(np.corrcoef(values[:, 0], values[:, 1])[0, 1]) < 0.1
+    assert len(np.unique(values)) == values.size
+    assert not np.array_equal(draw(0, 0), draw(0, 0, seed=1))
+
+
+def test_the_sample_is_of_all_tasks_of_the_joint_id():
+    tasks = np.bincount(sample(100_000, 2000) % 20)
+    assert tasks.min() > 60
+    assert sample(50, 2000).tolist() == list(range(50))
+
+
+def test_the_promises_hold_on_task_2(report):
+    task = report["ids"][QA2]
+    assert report["broken"] == []
+    assert task["long_text"]
+    assert not exploits(task["utilities"]["coverage"])
+    assert min(task["answering_over_stalling"].values()) > 0
+    assert task["utilities"]["level"]["stall"]["return"] > 2 * task["utilities"]["level"]["expert"]["return"]
+
+
+def test_a_broken_promise_is_told(report):
+    task = json.loads(json.dumps(report["ids"][QA2]))
+    task["utilities"]["coverage"]["hoard"]["process"] = 1.8 * (MOST_SHARE + 0.01)
+    task["answering_over_stalling"]["random"] = -0.5
+    assert broken(task) == [
+        f"{QA2}: hoard earns 31% of the expert's return without lucky answers",
+        f"{QA2}: after random, a wrong answer returns 0.50 less than stalling",
+    ]
+    task["long_text"] = False
+    assert len(broken(task)) == 1
+
+
+def test_the_worst_answer_is_wrong_and_of_another_kind_where_there_is_one():
+    for env_id in ("ReasonGym-bAbI-v0", QA1):
+        source = make(env_id, 1).batch.source
+        for i in range(40):
+            problem = source.problem(i)
+            choice = worst_answer(source, problem)
+            assert choice != source.choice_of(problem.answers[0])
+            fits = source.choice_kinds[choice] >> source.kinds.index(problem.answer_kind) & 1
+            assert fits == (env_id == QA1)
+
+
+def test_accuracy_of_the_baselines():
+    found = baselines(QA1, most=600)
+    assert found["expert"].share == 1
+    assert 0.1 < found["random"].share < 0.25  # six places
+    assert 0.1 < found["majority"].share < 0.25
+    assert found["last-unit"].share > 0.4
+    assert accuracy("majority", QA1, most=600) == found["majority"]
+    with pytest.raises(UnknownNameError, match="did you mean 'majority'"):
+        accuracy("majorty", QA1)
+
+
+def test_last_unit_answers_what_the_last_unit_names():
+    env = make(QA1, 1)
+    source = env.batch.source
+    policy, problem = LastUnit(source), source.problem(0)
+    played = play(env, policy, np.array([0]))
+    named = problem.story.units[problem.num_units - 1].rstrip(".").split()[-1]
+    assert played.success[0] == (named == problem.answers[0])
+
+
+def test_wilson_interval_by_hand():
+    low, high = Accuracy(8, 10).interval  # (0.8 + 0.19207 ± 1.96 * sqrt(0.016 + 0.0096037)) / 1.38415
+    assert low == pytest.approx(0.4901, abs=1e-3)
+    assert high == pytest.approx(0.9433, abs=1e-3)
+    assert Accuracy(10, 10).interval[1] == pytest.approx(1)
+
+
+def test_the_command(tmp_path):
+    pytest.importorskip("typer")
+    from typer.testing import CliRunner
+
+    out = tmp_path / "deep" / "audit.json"
+    result = CliRunner().invoke(build_app(), ["audit", "--tasks", "1", "--episodes", "20", "--json", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "expert-then-guess" in result.output
+    written = json.loads(out.read_text())
+    assert written["arguments"]["seed"] == 0
+    assert set(written["ids"][QA1]["utilities"]) == {"coverage", "level"}
+    assert written["versions"]["numpy"] == np.__version__
+    with pytest.raises(ValueError, match="got 'two'"):
+        CliRunner().invoke(build_app(), ["audit", "--tasks", "two"], catch_exceptions=False)
