@@ -69,39 +69,35 @@ def ids(tasks: str) -> list[str]:
 
 
 def table(task: dict[str, Any]) -> Table:
-    """One id's part of the report.
+    """One id's part of the report, a section a utility.
 
-    By utility: mean return, its process share (without the outcome term), and the share of the expert's return that this is;
-    then the right answers, and the least that a wrong answer returns more than stalling, both under the first utility.
+    `process` is the part of the mean return that no right answer earned, `share` what that is of the expert's return, and
+    `wrong - stall` the least that a wrong answer returns more than stalling.
     """
     from reasongym.audit.bounds import EXEMPT, MOST_SHARE
     from reasongym.audit.policies import POLICIES
 
     kind = "long" if task["long_text"] else "short"
-    out = Table(
-        title=f"{task['name']}: {task['problems']} problems, {task['units']:.1f} units, {task['support']:.1f} of them support "
-        f"({kind} texts); majority answer {task['majority']}",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    out.add_column("policy", no_wrap=True)
-    for utility in task["utilities"]:
-        for column in ("return", "process", "share"):
-            out.add_column(f"{utility}\n{column}", justify="right", no_wrap=True)
-    out.add_column("right", justify="right", no_wrap=True)
-    margins = task.get("answering_over_stalling", {})
-    if margins:
-        out.add_column("wrong\n- stall", justify="right", no_wrap=True)
-    for name in POLICIES:
-        cells: list[str] = []
-        for utility, rows in task["utilities"].items():
-            share = rows[name]["process"] / rows["expert"]["return"]
+    about = f"{task['problems']} problems, {task['units']:.1f} units, {task['support']:.1f} of them support ({kind} texts)"
+    out = Table(title=f"{task['name']}\n{about}\nmajority answer: {task['majority']}", title_justify="left", box=SIMPLE_HEAD)
+    for column in ("policy", "utility"):
+        out.add_column(column, no_wrap=True)
+    for column in ("return", "process", "share", "right", "wrong - stall"):
+        out.add_column(column, justify="right", no_wrap=True)
+    for utility, rows in task["utilities"].items():
+        margins = task["answering_over_stalling"] if utility == "coverage" else {}
+        for name in POLICIES:
+            row, share = rows[name], rows[name]["process"] / rows["expert"]["return"]
             bad = utility == "coverage" and task["long_text"] and name not in EXEMPT and share > MOST_SHARE
-            shown = f"{share:.0%}"
-            cells += [f"{rows[name]['return']:.2f}", f"{rows[name]['process']:.2f}", f"[red]{shown}[/red]" if bad else shown]
-        cells.append(f"{next(iter(task['utilities'].values()))[name]['accuracy']:.3f}")
-        if margins:
-            cells.append(f"{margins[name]:+.2f}")
-        out.add_row(name, *cells)
+            out.add_row(
+                name,
+                utility,
+                f"{row['return']:.2f}",
+                f"{row['process']:.2f}",
+                f"{share:.0%}",
+                f"{row['accuracy']:.3f}",
+                f"{margins[name]:+.2f}" if margins else "",
+                style="red" if bad else None,
+            )
+        out.add_section()
     return out
