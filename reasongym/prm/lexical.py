@@ -18,7 +18,7 @@ STORE and UPDATE are scored on coherence alone: `relevance` |M ∩ (Q ∪ C)| / 
 meets the mentions of memory; else -`relevance`. So, as an observer, what it stores for the question gains salience.
 Unscored (NaN): NEXT, ANSWER, illegal actions; coherence and goal without any mention, or with Q and C both empty.
 
-*Says otherwise* is lexical: same first mention; then another place after a verb of motion or being, or the same place with
+*Says otherwise* is lexical: about all the same people (the mentions before the verb); then another place after a verb of motion or being, or the same place with
 the other sign of negation; or the same thing with another verb of possession. Never with a time of day in either sentence, nor when
 the question asks for the past (before, after, when). Pronouns are not resolved. Where a question needs a superseded fact (task 2: where
 somebody was when the thing was dropped) logic errs; the annotated PRM is the one that knows.
@@ -71,7 +71,7 @@ class Reading(NamedTuple):
 
     content: tuple[str, ...]
     mentions: tuple[str, ...]
-    subject: str
+    subjects: tuple[str, ...]
     thing: str
     place: str
     verb: str
@@ -95,8 +95,10 @@ def read(text: str) -> Reading:
     """The words of a sentence by their part in it; a pure function of the text."""
     content: list[str] = []
     mentions: list[tuple[str, str]] = []
-    subject = verb = governor = previous = ""
-    noun_phrase = negated = dated = past = False
+    subjects: list[str] = []
+    verb = governor = previous = ""
+    at_subject, noun_phrase = True, False
+    negated = dated = past = False
     for token in _WORD.findall(text):
         word = token.lower()
         past |= word in PAST
@@ -104,6 +106,7 @@ def read(text: str) -> Reading:
             negated |= word in NEGATIONS
             dated |= word in TIMES
             noun_phrase = word in DETERMINERS or word in PREPOSITIONS
+            at_subject &= word in DETERMINERS or word in CONJUNCTIONS or word in TIMES
             if word in PREPOSITIONS:
                 governor = word
             elif word not in DETERMINERS and word not in CONJUNCTIONS:
@@ -112,21 +115,21 @@ def read(text: str) -> Reading:
             stem = lemma(token)
             content.append(stem)
             if noun_phrase or token[0].isupper():
-                if not mentions and not verb and not governor:
-                    subject = stem
+                if at_subject:
+                    subjects.append(stem)
                 mentions.append((stem, governor))
             else:
-                verb, governor = word, ""
+                verb, governor, at_subject = word, "", False
         previous = word
     thing = place = ""
-    rest = mentions[1:]
-    if subject and rest and not dated:
+    rest = mentions[len(subjects) :]
+    if subjects and rest and not dated:
         if verb in POSSESSION:
             thing = next((stem for stem, preposition in rest if not preposition), "")
         elif verb in MOTION or not verb:
             place = rest[-1][0] if all(preposition in PLACE_PREPOSITIONS for _, preposition in rest) else ""
     stems = tuple(dict.fromkeys(stem for stem, _ in mentions))
-    return Reading(tuple(dict.fromkeys(content)), stems, subject, thing, place, verb, negated, past)
+    return Reading(tuple(dict.fromkeys(content)), stems, tuple(subjects[:2]), thing, place, verb, negated, past)
 
 
 class Lexicon:
@@ -140,8 +143,8 @@ class Lexicon:
         self._words: dict[str, int] = {"": 0}
         self.content = np.zeros((64, 4), np.int32)
         self.mentions = np.zeros((64, 4), np.int32)
-        self.facts = np.zeros((64, 4), np.int32)
-        """Subject, thing, place, verb."""
+        self.facts = np.zeros((64, 5), np.int32)
+        """Two subjects, thing, place, verb."""
         self.negated = np.zeros(64, bool)
         self.past = np.zeros(64, bool)
 
@@ -168,7 +171,8 @@ class Lexicon:
         reading = read(text)
         self.content = self._put(self.content, row, reading.content)
         self.mentions = self._put(self.mentions, row, reading.mentions)
-        self.facts = self._put(self.facts, row, (reading.subject, reading.thing, reading.place, reading.verb))
+        first, second = (*reading.subjects, "", "")[:2]
+        self.facts = self._put(self.facts, row, (first, second, reading.thing, reading.place, reading.verb))
         self.negated[row], self.past[row] = reading.negated, reading.past
         return row
 
@@ -278,10 +282,13 @@ class LexicalPRM:
         ]
         later = np.concatenate(when, axis=1)[:, None, :] > positions[:, :, None]
         x, y = self._rows_of(steps, units)[:, :, None], self._rows_of(steps, visible)[:, None, :]
-        (who, what, where, verb), (who_y, what_y, where_y, verb_y) = (np.moveaxis(lexicon.facts[t], -1, 0) for t in (x, y))
+        (who, other, what, where, verb), (who_y, other_y, what_y, where_y, verb_y) = (
+            [column[t] for column in lexicon.facts.T] for t in (x, y)
+        )
+        same_people = (who > 0) & ((who == who_y) | (who == other_y)) & ((other == 0) | (other == who_y) | (other == other_y))
         no, no_y = lexicon.negated[x], lexicon.negated[y]
         moved = (where > 0) & (where_y > 0) & ((where == where_y) == (no != no_y)) & ~(no & no_y)
         changed_hands = (what > 0) & (what == what_y) & ((verb != verb_y) | (no != no_y))
-        otherwise = (later & (who > 0) & (who == who_y) & (moved | changed_hands)).any(2)
+        otherwise = (later & same_people & (moved | changed_hands)).any(2)
         asks_for_the_past = lexicon.past[lexicon.rows(steps.questions, steps.question[rows])]
         return otherwise & ~asks_for_the_past[:, None]

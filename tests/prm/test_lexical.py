@@ -21,7 +21,7 @@ def score(batch, **arguments):
 
 
 @pytest.mark.parametrize(
-    ("text", "subject", "thing", "place", "mentions"),
+    ("text", "subjects", "thing", "place", "mentions"),
     [
         (TOOK, "john", "milk", "", ("john", "milk")),
         (KITCHEN, "john", "", "kitchen", ("john", "kitchen")),
@@ -31,13 +31,14 @@ def score(batch, **arguments):
         ("Mice are afraid of wolves.", "mouse", "", "", ("mouse", "wolf")),
         ("The triangle is to the left of the pink rectangle.", "triangle", "", "", ("triangle", "pink", "rectangle")),
         ("Yesterday Julie went to the office.", "julie", "", "", ("julie", "office")),
+        ("Mary and Daniel went to the bathroom.", "mary daniel", "", "bathroom", ("mary", "daniel", "bathroom")),
         ("Fred is either in the school or the park.", "fred", "", "park", ("fred", "school", "park")),
         ("Tesla sold the motor in Paris.", "tesla", "", "", ("tesla", "motor", "paris")),
     ],
 )
-def test_reading_a_sentence(text, subject, thing, place, mentions):
+def test_reading_a_sentence(text, subjects, thing, place, mentions):
     reading = read(text)
-    assert (reading.subject, reading.thing, reading.place, reading.mentions) == (subject, thing, place, mentions)
+    assert (" ".join(reading.subjects), reading.thing, reading.place, reading.mentions) == (subjects, thing, place, mentions)
 
 
 def test_content_words_of_questions_need_no_capital():
@@ -68,10 +69,12 @@ def test_a_later_fact_makes_an_earlier_one_stale_wherever_it_is_seen(steps):
         {**stale, "memory": [{2: KITCHEN}], "desk": GARDEN, "units_read": 7},
         {**stale, "memory": [{2: KITCHEN}, {5: "John is no longer in the kitchen."}]},
         {**stale, "memory": [{2: TOOK}, {5: "John dropped the milk there."}]},
+        {**stale, "memory": [{2: KITCHEN}, {5: "Mary and John moved to the garden."}]},
     ]
     fresh = [
         {**stale, "memory": [{5: KITCHEN}, {2: GARDEN}]},
         {**stale, "memory": [{2: KITCHEN}, {5: MARY}]},
+        {**stale, "memory": [{2: "Mary and John moved to the garden."}, {5: KITCHEN}]},
         {**stale, "memory": [{2: KITCHEN}, {5: "John is no longer in the garden."}]},
         {**stale, "memory": [{2: KITCHEN}, {5: "This morning John went to the garden."}]},
         {**stale, "memory": [{2: TOOK}, {5: "John took the apple."}]},
