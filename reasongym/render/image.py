@@ -14,6 +14,8 @@ WIDTH, HEIGHT = 960, 640
 """Pixels."""
 INK, PAPER, FAINT, BLUE = (30, 34, 42), (252, 252, 250), (150, 154, 162), (36, 99, 171)
 GREEN, RED, PURPLE, AMBER = (46, 139, 87), (196, 62, 62), (126, 60, 150), (170, 110, 10)
+CHAIN_LINES = 10
+"""Most lines of the chain in an image, the latest."""
 MARGIN, LEFT_WIDTH, SLOTS_TOP, SLOTS_BOTTOM = 20, 560, 128, HEIGHT - 64
 
 
@@ -59,11 +61,12 @@ def _draw_slots(pen: _Pen, scene: Scene) -> None:
 
 def _draw_chain(pen: _Pen, scene: Scene, left: int) -> None:
     pen.write(left, SLOTS_TOP - 14, f"chain {len(scene.chain)}/{scene.chain_length}", 13, FAINT, 200)
-    rows, top = 10, SLOTS_TOP + 8
-    shown = list(enumerate(scene.chain, 1))[-rows:]
-    for row, (h, link) in enumerate(shown):
-        pen.write(left, top + row * 22, f"{h}. {' / '.join(link)}", 14, PURPLE, WIDTH - MARGIN - left)
-    if not shown:
+    top, lines = SLOTS_TOP + 8, []
+    for h, link in enumerate(scene.chain, 1):
+        lines += [f"{h}. {text}" if j == 0 else f"     {text}" for j, text in enumerate(link)]
+    for row, line in enumerate(lines[-CHAIN_LINES:]):
+        pen.write(left, top + row * 22, line, 14, PURPLE, WIDTH - MARGIN - left)
+    if not lines:
         pen.write(left, top, "nothing recalled", 14, FAINT, 200)
 
 
