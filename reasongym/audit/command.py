@@ -72,17 +72,17 @@ def table(task: dict[str, Any]) -> Table:
     """One id's part of the report, a section a utility.
 
     `process` is the part of the mean return that no right answer earned, `share` what that is of the expert's return, and
-    `wrong - stall` the least that a wrong answer returns more than stalling.
+    `margin` the least that a wrong answer returns more than stalling.
     """
     from reasongym.audit.bounds import EXEMPT, MOST_SHARE
     from reasongym.audit.policies import POLICIES
 
     kind = "long" if task["long_text"] else "short"
     about = f"{task['problems']} problems, {task['units']:.1f} units, {task['support']:.1f} of them support ({kind} texts)"
-    out = Table(title=f"{task['name']}\n{about}\nmajority answer: {task['majority']}", title_justify="left", box=SIMPLE_HEAD)
+    out = Table(title=f"{task['name']}\n{about}\nmajority answer: {task['majority']}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("policy", "utility"):
         out.add_column(column, no_wrap=True)
-    for column in ("return", "process", "share", "right", "wrong - stall"):
+    for column in ("return", "process", "share", "right", "margin"):
         out.add_column(column, justify="right", no_wrap=True)
     for utility, rows in task["utilities"].items():
         margins = task["answering_over_stalling"] if utility == "coverage" else {}
