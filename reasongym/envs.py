@@ -23,6 +23,8 @@ from reasongym.types import ProblemSource
 
 SOURCE_KEYWORDS = ("source", "split", "num_problems", "difficulty", "strict", "allow_partial")
 SETTING_KEYWORDS = tuple(name for name, f in Settings.__dataclass_fields__.items() if f.init)
+OWN_KEYWORDS = ("dataset", "tasks", "render_mode", "num_envs", "copy", "threads", "autoreset_mode", "max_episode_steps")
+"""Named in the constructors' own signatures; those from `num_envs` on are for vectors."""
 OPTIONS = ("env_index", "episode", "problem", "reset_mask")
 LOADERS: dict[str, Callable[..., ProblemSource]] = {"babi": babi.load}
 """Data sets by name; a new one is a line here and one in `registration`."""
@@ -37,7 +39,7 @@ def build(dataset: str | ProblemSource, tasks: Sequence[int], keywords: Mapping[
     """
     for name in keywords:
         if name not in SOURCE_KEYWORDS and name not in SETTING_KEYWORDS:
-            raise unknown("keyword", name, (*SOURCE_KEYWORDS, *SETTING_KEYWORDS))
+            raise unknown("keyword", name, (*SOURCE_KEYWORDS, *SETTING_KEYWORDS, *OWN_KEYWORDS))
     settings = Settings(**{name: value for name, value in keywords.items() if name in SETTING_KEYWORDS})
     chosen = {name: value for name, value in keywords.items() if name in SOURCE_KEYWORDS}
     if not isinstance(dataset, str):
@@ -67,8 +69,9 @@ class ReasonGymEnv(gym.Env[dict[str, np.ndarray], np.int64]):
 
     ## Action Space
     `Discrete(1 + 3K + C)`: NEXT puts the desk's unit aside; STORE k writes it into slot k; UPDATE k appends it to slot k;
-    RECALL k appends slot k's content to the chain; ANSWER c commits to choice c and ends the episode. `observation["action_mask"]`,
-    `info["action_mask"]` and `action_masks()` name the legal ones; an illegal action is a no-op that costs a step.
+    RECALL k appends slot k's content to the chain; ANSWER c commits to choice c and ends the episode.
+    `observation["action_mask"]`, `info["action_mask"]` and `action_masks()` name the legal ones; an illegal action is a
+    no-op that costs a step.
 
     ## Observation Space
     A flat `Dict` of arrays of fixed shape: `question`, `unit`, `memory`, `memory_positions`, `memory_features`, `chain`,
@@ -166,11 +169,12 @@ class ReasonGymEnv(gym.Env[dict[str, np.ndarray], np.int64]):
     def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         batch = self.batch
         try:
-            self._action[0] = number = action.__index__()
+            number = action.__index__()
         except AttributeError:
             raise TypeError(f"an action is a whole number in Discrete({batch.shapes.actions}), got {action!r}") from None
         if not 0 <= number < batch.shapes.actions:
             raise ValueError(f"action {number} is outside Discrete({batch.shapes.actions})")
+        self._action[0] = number
         if self._ended.item(0):
             raise ResetNeeded("the episode has ended (or none has begun): call reset() before step()")
         batch.step(self._action)
@@ -193,12 +197,16 @@ class ReasonGymEnv(gym.Env[dict[str, np.ndarray], np.int64]):
 
     def get_state(self) -> dict[str, Any]:
         """The whole state, for search and Monte-Carlo labels; `set_state` of it resumes exactly here."""
-        return {**self.batch.get_state(), "np_random": self.np_random.bit_generator.state}
+        seeds = self._seeds if self._seeded else None
+        return {**self.batch.get_state(), "np_random": self.np_random.bit_generator.state, "seeds": seeds}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Resumes from `get_state`; raises ValueError for a state of other shapes."""
         self.batch.set_state(state)
         self.np_random.bit_generator.state = state["np_random"]
+        self._seeded = state["seeds"] is not None
+        if self._seeded:
+            self._seeds = state["seeds"]
 
     def render(self) -> Any:
         """The current state: a terminal picture ("human"), a string ("ansi"), or an RGB array ("rgb_array")."""
@@ -264,6 +272,8 @@ class ReasonGymVectorEnv(gym.vector.VectorEnv[dict[str, np.ndarray], np.ndarray,
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
         if render_mode is not None:
             raise ValueError(f"a vector renders nothing (render_mode={render_mode!r}): render one environment of gym.make")
+        if autoreset_mode not in (modes := [mode.value for mode in AutoresetMode]) and autoreset_mode not in [*AutoresetMode]:
+            raise unknown("autoreset_mode", autoreset_mode, modes)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         source, settings = build(dataset, tasks, keywords)
@@ -292,8 +302,10 @@ class ReasonGymVectorEnv(gym.vector.VectorEnv[dict[str, np.ndarray], np.ndarray,
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         options = checked_options(options, OPTIONS)
         mask = _reset_mask(options, self.num_envs)
-        if seed is None and not self._seeded:
-            seed = int(self.np_random.integers(2**31))
+        if not self._seeded:
+            if not mask.all():
+                raise ResetNeeded("the first reset() is of all environments: options['reset_mask'] leaves some out")
+            self._seed(int(self.np_random.integers(2**31)), mask)
         if seed is not None:
             self._seed(seed, mask)
         self.batch.reset(mask, problem_indices(options, self.batch), options.get("episode"))
@@ -301,7 +313,8 @@ class ReasonGymVectorEnv(gym.vector.VectorEnv[dict[str, np.ndarray], np.ndarray,
         return observation, self._infos.vector(observation["action_mask"], stepped=False)
 
     def _seed(self, seed: int | Sequence[int | None], mask: np.ndarray) -> None:
-        """One seed: environment i is stream i of it. A list: environment i is a single environment with `seed[i]`."""
+        """One seed: environment i is stream i of it. A list: environment i is a single environment with `seed[i]`, or goes on
+        as it is where that is None."""
         self._seeded = True
         rows = np.flatnonzero(mask)
         if isinstance(seed, (int, np.integer)):
@@ -309,8 +322,8 @@ class ReasonGymVectorEnv(gym.vector.VectorEnv[dict[str, np.ndarray], np.ndarray,
             return
         if len(seed) != self.num_envs:
             raise ValueError(f"expected {self.num_envs} seeds, one an environment, got {len(seed)}")
-        rows = np.array([row for row in rows if seed[row] is not None], np.int64)
-        self.batch.seed(rows, np.array([seed[row] for row in rows]), np.zeros(len(rows), np.int64))
+        given = {row: own for row, own in enumerate(seed) if own is not None and mask[row]}
+        self.batch.seed(np.array([*given], np.int64), np.array([*given.values()], np.int64), np.zeros(len(given), np.int64))
 
     def step(self, actions: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         batch, mode = self.batch, self.autoreset_mode
@@ -333,14 +346,14 @@ class ReasonGymVectorEnv(gym.vector.VectorEnv[dict[str, np.ndarray], np.ndarray,
         return observation, reward, terminated, truncated, info
 
     def _truncate(self) -> np.ndarray:
-        """Ends the episodes that have used up `max_episode_steps` without terminating."""
+        """Which episodes have used up `max_episode_steps`, as `TimeLimit` would say; ends those that have not terminated."""
         truncated = np.zeros(self.num_envs, bool)
         if self.max_episode_steps is None:
             return truncated
         state = self.batch.memory.state
-        truncated[:] = (state["steps"] >= self.max_episode_steps) & (state["ended"] == 0)
+        truncated[:] = state["steps"] >= self.max_episode_steps
         if truncated.any():
-            self.batch.cut(truncated)
+            self.batch.cut(truncated & (state["ended"] == 0))
         return truncated
 
     def _same_step(
@@ -348,6 +361,7 @@ class ReasonGymVectorEnv(gym.vector.VectorEnv[dict[str, np.ndarray], np.ndarray,
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         if not self.copy:
             final = {key: value.copy() for key, value in final.items()}
+            info["action_mask"] = final["action_mask"]
         self.batch.reset(done)
         observation = self._observe()
         fresh = self._infos.vector(observation["action_mask"], stepped=False)

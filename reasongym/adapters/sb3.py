@@ -14,11 +14,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.error import ResetNeeded
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
 from reasongym.engine.infos import InfoWriter
-from reasongym.envs import ReasonGymVectorEnv, problem_indices
+from reasongym.envs import ReasonGymVectorEnv, checked_options, problem_indices
 
 
 class ReasonGymVecEnv(VecEnv):
@@ -65,8 +66,9 @@ class ReasonGymVecEnv(VecEnv):
             seed = int(self.vector.np_random.integers(2**31)) if self._seed is None else self._seed
             self.vector._seed(seed, everyone)
             self._seed = None
-        options = self._options[0] if self._options else {}
-        self.batch.reset(everyone, problem_indices(options, self.batch))
+        options = [checked_options(own, ("problem",)) for own in self._options]
+        problems = np.array([own.get("problem", -1) for own in options])
+        self.batch.reset(everyone, problem_indices({"problem": problems}, self.batch))
         self._reset_options()
         for i in self._filled:
             self._infos[i] = {}
@@ -74,6 +76,8 @@ class ReasonGymVecEnv(VecEnv):
         return self.batch.arena.copy()
 
     def step_async(self, actions: np.ndarray) -> None:
+        if not self.vector._seeded:
+            raise ResetNeeded("call reset() before step()")
         self._pending = self.batch.checked(actions)
 
     def step_wait(self) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, list[dict[str, Any]]]:
@@ -96,7 +100,7 @@ class ReasonGymVecEnv(VecEnv):
         final = {key: view[rows] for key, view in batch.arena.views.items()}
         for j, (i, info) in enumerate(zip(self._filled, self._writer.ended(rows), strict=True)):
             info["terminal_observation"] = {key: value[j] for key, value in final.items()}
-            info["TimeLimit.truncated"] = bool(truncated[i])
+            info["TimeLimit.truncated"] = bool(truncated[i] and not batch.result.outcome["terminated"][i])
             info["episode"] = {"r": info["episode_return"], "l": info["episode_length"], "t": 0.0}
             self._infos[i] = info
 

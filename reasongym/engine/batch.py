@@ -28,6 +28,7 @@ class Batch:
         settings: what the environments are.
         n: how many.
         threads: worker threads that share the rows of a vector step.
+        table: a complete table of the same source and settings, to be shared.
 
     Attributes:
         arena: the observation buffers.
@@ -35,10 +36,12 @@ class Batch:
         autoreset: whether a step resets environments whose episode ended in the step before.
     """
 
-    def __init__(self, source: ProblemSource, settings: Settings, n: int, threads: int = 1) -> None:
+    def __init__(
+        self, source: ProblemSource, settings: Settings, n: int, threads: int = 1, *, table: ProblemTable | None = None
+    ) -> None:
         self.source, self.settings, self.n, self.threads = source, settings, n, threads
         unit_tokens, question_tokens = _widths(source, settings)
-        self.table = ProblemTable(
+        self.table = table or ProblemTable(
             source, unit_tokens, question_tokens, n, annotated=settings.annotated, reads_gold=settings.reads_gold
         )
         self.shapes = Shapes(
@@ -64,6 +67,7 @@ class Batch:
         self._pool: tuple[int, ThreadPoolExecutor] | None = None
         self.autoreset = True
         self._reseeded = True
+        self._unfetched = False
 
     @property
     def addresses(self) -> tuple[np.ndarray, np.ndarray]:
@@ -111,6 +115,9 @@ class Batch:
     def step(self, actions: np.ndarray) -> int:
         """One action (N,) each; an environment whose episode has ended is reset instead. Returns how many ended."""
         k = kernels()
+        if self._unfetched:  # only now: until here the rows of an endless source hold the problems that have ended
+            self._fetch(np.flatnonzero(self.memory.state["ended"]))
+            self._unfetched = False
         if self.scorer is None:
             ended = self._spread(k.step_rows, actions)
         else:
@@ -119,17 +126,13 @@ class Batch:
             self.scorer.after(self.table.tables, self.memory, self.observation, self.result, before)
             ended = self._spread(k.observe_rows)
         if ended and self.autoreset and not self.table.complete:
-            self._fetch(np.flatnonzero(self.result.outcome["terminated"]))
+            self._unfetched = True
         return ended
 
     def cut(self, mask: np.ndarray) -> None:
         """Ends the episodes in `mask` (N,) bool from outside (truncation)."""
-        state = self.memory.state
-        state["ended"][mask] = 1
-        state["episode"][mask] += 1
-        kernels().order_rows(*self.addresses, mask, 0, self.n)
-        if self.autoreset:
-            self._fetch(np.flatnonzero(mask))
+        kernels().cut_rows(*self.addresses, mask, 0, self.n)
+        self._unfetched = self._unfetched or (self.autoreset and not self.table.complete)
 
     def feedback(self, amount: np.ndarray) -> None:
         """Moves the salience of the slots touched last by `amount` (N,), and shows it in the observation."""
@@ -181,20 +184,18 @@ class Batch:
         for model, carry in zip([] if self.scorer is None else self.scorer.models, state["carry"], strict=True):
             if carry is not None:
                 model.carry = carry.copy()
-        live = self.memory.state
-        playing = np.flatnonzero(live["ended"] == 0)
-        self._restore_rows(playing)
-        self._fetch(np.flatnonzero(live["ended"]))
+        self._reseeded = self._unfetched = True
+        self._restore_rows()
 
-    def _restore_rows(self, rows: np.ndarray) -> None:
+    def _restore_rows(self) -> None:
         """Makes the table hold the problems being played (another process may have filled its own differently)."""
         state = self.memory.state
         if self.table.endless:
-            for row in rows:
+            for row in range(self.n):
                 self.table.place(row, state["problem"][row])
             return
-        self.table.ensure(state["problem"][rows])
-        state["row"][rows] = self.table.tables.row_of[state["problem"][rows]]
+        self.table.ensure(state["problem"])
+        state["row"] = self.table.tables.row_of[state["problem"]]
 
     def _fetch(self, rows: np.ndarray) -> None:
         """Makes the table hold the next problems of `rows`."""
@@ -225,7 +226,24 @@ class Batch:
         self.autoreset = pickled["autoreset"]
         self.set_state(pickled["state"])
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Batch:
+        """Another batch in the same state. Source, settings and a complete table never change, so they are shared."""
+        copy = Batch(self.source, self.settings, self.n, self.threads, table=self.table if self.table.complete else None)
+        copy.autoreset = self.autoreset
+        copy.set_state(self.get_state())
+        return copy
+
 
 def _widths(source: ProblemSource, settings: Settings) -> tuple[int, int]:
-    """(Lu, Lq): as asked for, else what the source's texts need."""
-    return settings.unit_tokens or source.unit_tokens, settings.question_tokens or source.question_tokens
+    """(Lu, Lq): as asked for, else what the source's texts need.
+
+    Raises:
+        ValueError: less was asked for than the source's texts need.
+    """
+    widths = []
+    for name, what in (("unit_tokens", "units"), ("question_tokens", "questions")):
+        needed, given = getattr(source, name), getattr(settings, name)
+        if given is not None and given < needed:
+            raise ValueError(f"{source.name} has {what} of {needed} tokens, but {name}={given}; pass {name}={needed} or more")
+        widths.append(given or needed)
+    return widths[0], widths[1]

@@ -33,6 +33,7 @@ class Kernels(NamedTuple):
     act_rows: Any
     observe_rows: Any
     feedback_rows: Any
+    cut_rows: Any
     order_rows: Any
 
 

@@ -31,6 +31,10 @@ class InfoWriter:
         self._all = np.ones(batch.n, bool)
         self._all.flags.writeable = False
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies are made anew: the columns kept here are views of one batch."""
+        return _new_writer, (self._batch, self._tells_gold)
+
     def single(self, action_mask: np.ndarray, *, stepped: bool) -> dict[str, Any]:
         """The info of the one environment of a batch of one."""
         info: dict[str, Any] = {"action_mask": action_mask}
@@ -99,6 +103,10 @@ class InfoWriter:
             told[key] = np.empty(len(out), object)  # all None
             told[key][rows] = self._choices[out[key][rows]]
         return told
+
+
+def _new_writer(batch: Batch, tells_gold: bool) -> InfoWriter:
+    return InfoWriter(batch, tells_gold=tells_gold)
 
 
 _REASONS = np.array(INVALID_REASONS, object)

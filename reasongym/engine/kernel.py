@@ -269,7 +269,7 @@ def settle(c, t, m, o, r, i):
         term = np.float32(c.beta[j] * scores[j]) if scores[j] == scores[j] else np.float32(0)
         terms[j] = term
         total += term
-    g = compiled_value(c.utility, state, m.slots[i], t.problems[state.row].num_support)
+    g = np.float32(compiled_value(c.utility, state, m.slots[i], t.problems[state.row].num_support))
     term = np.float32(c.utility_weight * g) if g == g else np.float32(0)
     terms[-1] = term
     r.reward[i] = total + term
@@ -277,13 +277,19 @@ def settle(c, t, m, o, r, i):
 
 @operation
 def conclude(c, t, m, r, i):
-    """Books the episode: its return, and at its end the memory's rates and the next problem."""
+    """Books the step: the episode's return and length, and its end when it is one."""
     state, out = m.state[i], r.outcome[i]
     state.episode_return += r.reward[i]
     out.length = state.steps
     out.episode_return = state.episode_return
-    if not out.terminated:
-        return
+    if out.terminated:
+        end_episode(c, t, m, r, i)
+
+
+@operation
+def end_episode(c, t, m, r, i):
+    """Books the end of an episode: the memory's rates, and the next problem."""
+    state, out = m.state[i], r.outcome[i]
     problem = t.problems[state.row]
     n = problem.num_support if c.annotated else -1
     captured, holding, recalled = popcount(state.captured), popcount(state.holding), popcount(state.recalled)
@@ -431,6 +437,14 @@ def feedback_rows(p, token, amount, lo, hi):
             observe(c[0], m, o, i)
 
 
+def cut_rows(p, token, mask, lo, hi):
+    """Ends the episodes that `mask` names from outside."""
+    c, t, m, o, r = arrays_of(p, token)
+    for i in range(lo, hi):
+        if mask[i]:
+            end_episode(c[0], t, m, r, i)
+
+
 def order_rows(p, token, mask, lo, hi):
     """Looks up the problem of each environment's current (seed, stream, episode)."""
     c, t, m, o, r = arrays_of(p, token)
@@ -440,4 +454,4 @@ def order_rows(p, token, mask, lo, hi):
             state.next_problem = problem_at(state.seed, state.stream, state.episode, c[0].num_problems)
 
 
-ENTRY_POINTS = (reset_rows, step_rows, act_rows, observe_rows, feedback_rows, order_rows)
+ENTRY_POINTS = (reset_rows, step_rows, act_rows, observe_rows, feedback_rows, cut_rows, order_rows)

@@ -63,6 +63,8 @@ class Settings:
         utility_code(self.utility)
         object.__setattr__(self, "model", _prm(self.prm, "prm"))
         object.__setattr__(self, "observer_model", None if self.observer is None else _prm(self.observer, "observer"))
+        if self.beta is not None and not isinstance(self.beta, Mapping):
+            raise TypeError(f"beta must be a mapping from criteria to weights, got {self.beta!r} ({type(self.beta).__name__})")
         object.__setattr__(self, "weights", weights_of(self.model, self.beta))
         if self.observer_model is not None and self.observer_model.needs_annotation:
             raise ValueError(

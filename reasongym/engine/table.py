@@ -90,12 +90,14 @@ class ProblemTable:
         if self.complete:
             return
         new = [int(i) for i in problems if self._row_of[i] == UNKNOWN_ROW]
-        for i in new:
-            if self._row_of[i] == UNKNOWN_ROW:
-                self._row_of[i] = self._append(self.source.problem(i))
-        if new:
-            self.complete = self._rows == len(self._row_of)
-            self._publish()
+        try:
+            for i in new:
+                if self._row_of[i] == UNKNOWN_ROW:
+                    self._row_of[i] = self._append(self.source.problem(i))
+        finally:  # also when a problem is refused: rows that are named must be there
+            if new:
+                self.complete = self._rows == len(self._row_of)
+                self._publish()
 
     def place(self, row: int, problem: int) -> None:
         """Writes an endless source's problem into environment `row`'s recycled row."""
@@ -120,6 +122,8 @@ class ProblemTable:
 
     def _write(self, problem: Problem, row: int, first_unit: int, first_support: int) -> None:
         story, n = problem.story, problem.num_units
+        if n > self.source.max_units:
+            raise ValueError(f"{problem.name} has {n} units, but its source says max_units={self.source.max_units}")
         units = self._units[first_unit : first_unit + n]
         units["sentence"] = [self.sentences.index(text) for text in story.units[:n]]
         units["superseded_by"] = story.superseded_by[:n]
@@ -129,8 +133,9 @@ class ProblemTable:
         if support:
             if len(support) > MAX_SUPPORT:
                 raise ValueError(f"{problem.name} has {len(support)} supporting units, at most {MAX_SUPPORT} are possible")
+            needs = problem.prerequisites or (0,) * len(support)
             for j, unit in enumerate(support):
-                self._support[first_support + j] = (problem.prerequisites[j], story.same_as[unit])
+                self._support[first_support + j] = (needs[j], story.same_as[unit])
         self._problems[row] = (
             problem.question_entities,
             first_unit,
@@ -176,7 +181,8 @@ class ProblemTable:
         self._support["same_as"] = columns.same_as[np.repeat(first, counts) + columns.support]
 
     def _publish(self) -> None:
-        self.tables = Tables(
+        """Hands out the arrays; the same object as before where none was replaced."""
+        tables = Tables(
             self._units,
             self._problems,
             self._support,
@@ -185,6 +191,9 @@ class ProblemTable:
             self._choice_kinds,
             self._row_of,
         )
+        before = getattr(self, "tables", ())
+        if len(before) != len(tables) or any(x is not y for x, y in zip(before, tables, strict=True)):
+            self.tables = tables
 
 
 def _grown(array: np.ndarray, needed: int) -> np.ndarray:
