@@ -8,16 +8,17 @@ import numpy as np
 import reasongym  # noqa: F401
 
 STEP_BOUNDS = (-0.45, 1.2)
-"""Default rewards. Lowest: the recall of stale, unlinked, useless content where m = 1: -0.2 logic - 0.1 coherence - 0.15 goal (a
-dropped fact costs 0.3 at most, a wrong answer 0.3, an illegal action 0.05). Highest: the right answer with its proof: 1 + 0.2."""
+"""Default rewards. Lowest: the recall of stale, unlinked, useless content where m = 1: -0.2 logic - 0.1 coherence - 0.15 goal
+(a dropped fact costs 0.3 at most, a wrong answer 0.3, an illegal action 0.05). Highest: right with proof, 1 + 0.2."""
 HIGHEST_RETURN = 1.8
 """1 outcome + 0.2 logic + 0.3 goal + 0.3 memory."""
 NUM_ENVS, STEPS, EPSILON = 500, 2_000, 1e-6
 
 
-def lowest_return(info, ended, slots=10, links=10):
-    """Every recall at its worst, a full memory that was dropped again (terms of memory add up to at least 0), a wrong answer with
-    proof of another kind, and an illegal action wherever a step is left."""
+def lowest_return(info, ended, links=10):
+    """Every recall at its worst, a wrong answer of another kind in spite of proof, and illegal actions in all other steps.
+
+    What memory holds costs nothing in the end: its terms add up to the share held."""
     return -0.45 * links - 0.3 - 0.05 * info["episode_length"][ended]
 
 
