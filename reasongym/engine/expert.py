@@ -8,6 +8,7 @@ less memory than support, recalling and overwriting while reading could earn mor
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,17 @@ Fact = tuple[int, int]
 
 MOST_PLANS = 4_000
 """Partitions tried before the best so far is taken."""
+MOST_ORDERED = 6
+"""Contents up to whose number all orders of recall are tried."""
+HOLDING = 0.3
+"""m times what holding a supporting fact at the end earns (utility `coverage`, default weight)."""
+
+
+class Content(NamedTuple):
+    """What a slot would bring to the chain: the supporting facts that each of its units is, and all their entities."""
+
+    bits: tuple[int, ...]
+    entities: int
 
 
 def expert_action(batch: Batch, i: int) -> int:
@@ -42,7 +54,7 @@ def expert_action(batch: Batch, i: int) -> int:
         first = int(problem["first_unit"])
         unit = int(t.units["same_as"][first + state["cursor"]])
         return _read(batch, i, unit, facts, _needs(support), mask)
-    best = _best_recall(batch, i, int(problem["num_support"]), _needs(support), mask)
+    best = _best_recall(batch, i, _needs(support), mask)
     return best if best is not None else 1 + 3 * k + int(problem["gold"])
 
 
@@ -83,31 +95,71 @@ def _read(batch: Batch, i: int, unit: int, facts: tuple[Fact, ...], needs: tuple
     return 0
 
 
-def _best_recall(batch: Batch, i: int, m: int, needs: tuple[int, ...], mask: np.ndarray) -> int | None:
-    """The RECALL that earns most now; None when none earns anything."""
+def _best_recall(batch: Batch, i: int, needs: tuple[int, ...], mask: np.ndarray) -> int | None:
+    """The RECALL to begin with in the order that earns most; None when none earns anything."""
     t, state, held, k = batch.table.tables, batch.memory.state[i], batch.memory.held[i], batch.shapes.slots
-    first, best, most = int(t.problems[state["row"]]["first_unit"]), None, 0.0
+    first, recalled = int(t.problems[state["row"]]["first_unit"]), int(state["recalled"])
+    slots, contents = [], []
     for slot in range(int(state["occupied"])):
-        if not mask[1 + 2 * k + slot]:
-            continue
-        units = [u for u in held["unit"][slot].tolist() if u >= 0]
-        entities = int(np.bitwise_or.reduce(t.units["entities"][[first + u for u in units]]))
-        value = worth([int(b) for b in held["needed"][slot, : len(units)]], int(state["recalled"]), needs, m)
-        value -= 0.0 if entities & int(state["linked"]) else DEFAULT_BETA["coherence"]
-        if value > most:
-            best, most = 1 + 2 * k + slot, value
-    return best
+        bits = tuple(int(b) for b in held["needed"][slot])
+        if mask[1 + 2 * k + slot] and any(b & ~recalled for b in bits):
+            units = [u for u in held["unit"][slot].tolist() if u >= 0]
+            entities = int(np.bitwise_or.reduce(t.units["entities"][[first + u for u in units]]))
+            slots.append(1 + 2 * k + slot)
+            contents.append(Content(bits[: len(units)], entities))
+    links = batch.shapes.chain_length - int(state["chain_length"])
+    best = best_order(tuple(contents), recalled, int(state["linked"]), needs, links)[1]
+    return None if best < 0 else slots[best]
 
 
-def worth(content: list[int], chain: int, needs: tuple[int, ...], m: int) -> float:
-    """m times what recalling a slot earns (goal and logic, default weights), given the facts in the chain."""
-    new = early = 0
+def best_order(contents: tuple[Content, ...], chain: int, linked: int, needs: tuple[int, ...], links: int) -> tuple[float, int]:
+    """(m times the most that recalling some of the contents earns, which of them comes first; -1 for none).
+
+    All orders are tried up to six contents; beyond, those whose prerequisites are in the chain come first.
+    """
+    known: dict[tuple[int, int, int], tuple[float, int]] = {}
+    full = (1 << len(needs)) - 1
+
+    def search(rest: int, chain: int, linked: int, links: int) -> tuple[float, int]:
+        found = known.get((rest, linked, links))
+        if found is not None:
+            return found
+        most, best = (len(needs) * DEFAULT_BETA["logic"] if full and chain == full else 0.0), -1
+        left = [i for i in range(len(contents)) if rest >> i & 1] if links else []
+        if len(left) > MOST_ORDERED:
+            left = [max(left, key=lambda i: (not _early(contents[i].bits, chain, needs), gain(i, chain, linked)))]
+        for i in left:
+            after = chain
+            for bits in contents[i].bits:
+                after |= bits
+            value = gain(i, chain, linked) + search(rest & ~(1 << i), after, linked | contents[i].entities, links - 1)[0]
+            if value > most + 1e-9:
+                most, best = value, i
+        known[rest, linked, links] = most, best
+        return most, best
+
+    def gain(i: int, chain: int, linked: int) -> float:
+        unlinked = 0.0 if contents[i].entities & linked else DEFAULT_BETA["coherence"]
+        return worth(contents[i].bits, chain, needs) - unlinked
+
+    return search((1 << len(contents)) - 1, chain, linked, links)
+
+
+def _early(content: tuple[int, ...], chain: int, needs: tuple[int, ...]) -> bool:
+    """Whether a fact of the content comes before one of its prerequisites."""
     for bits in content:
-        for b in range(m):
-            if bits >> b & 1:
-                early |= needs[b] & ~chain
-        new |= bits & ~chain
+        for b, need in enumerate(needs):
+            if bits >> b & 1 and need & ~chain:
+                return True
         chain |= bits
+    return False
+
+
+def worth(content: tuple[int, ...], chain: int, needs: tuple[int, ...]) -> float:
+    """m times what recalling a slot earns (goal and logic, default weights), given the facts in the chain."""
+    new, early = 0, _early(content, chain, needs)
+    for bits in content:
+        new |= bits & ~chain
     return DEFAULT_BETA["goal"] * (new.bit_count() or NOTHING_NEW) - (DEFAULT_BETA["logic"] if early else 0.0)
 
 
@@ -115,29 +167,34 @@ def worth(content: list[int], chain: int, needs: tuple[int, ...], m: int) -> flo
 def plan(facts: tuple[Fact, ...], needs: tuple[int, ...], slots: int, width: int, links: int) -> tuple[Group, ...]:
     """Which needed units share a slot: groups of at most `width` units in reading order, at most `slots` groups.
 
-    One unit a slot where slots and chain allow it; else the partition whose recalls earn most, by exhaustive search
-    (at most 4,000 partitions), with facts that other facts presuppose kept first where not all fit.
+    One unit a slot where slots and chain allow it; else the partition that earns most, by exhaustive search (at most 4,000
+    partitions; of more than six facts that do not all fit, those that others presuppose are kept first).
     """
     if len(facts) <= min(slots, links):
         return tuple((unit,) for unit, _ in facts)
-    kept = _kept(facts, needs, slots * width)
+    spare = max(len(facts) - slots * width, 0)
+    if len(facts) > MOST_ORDERED:
+        facts, spare = _kept(facts, needs, slots * width), 0
+    bits = dict(facts)
     best: tuple[Group, ...] = ()
     most, tried = -np.inf, 0
-    stack: list[tuple[int, tuple[Group, ...]]] = [(0, ())]
+    stack: list[tuple[int, int, tuple[Group, ...]]] = [(0, spare, ())]
     while stack and tried < MOST_PLANS:
-        position, groups = stack.pop()
-        if position == len(kept):
+        position, spare, groups = stack.pop()
+        if position == len(facts):
             tried += 1
-            value = _value(groups, dict(facts), needs, links)
-            if value > most:
+            value = _value(groups, bits, needs, links)
+            if value > most + 1e-9:
                 best, most = groups, value
             continue
-        unit = kept[position][0]
+        unit = facts[position][0]
+        if spare:
+            stack.append((position + 1, spare - 1, groups))
         for g, group in enumerate(groups):
             if len(group) < width:
-                stack.append((position + 1, (*groups[:g], (*group, unit), *groups[g + 1 :])))
+                stack.append((position + 1, spare, (*groups[:g], (*group, unit), *groups[g + 1 :])))
         if len(groups) < slots:
-            stack.append((position + 1, (*groups, (unit,))))
+            stack.append((position + 1, spare, (*groups, (unit,))))
     return best
 
 
@@ -148,33 +205,18 @@ def _kept(facts: tuple[Fact, ...], needs: tuple[int, ...], capacity: int) -> tup
     known, order = 0, []
     rest = list(facts)
     while rest:
-        ready = next((f for f in rest if not _missing(f[1], needs, known)), rest[0])
+        ready = next((f for f in rest if not _early((f[1],), known | f[1], needs)), rest[0])
         rest.remove(ready)
         order.append(ready)
         known |= ready[1]
     return tuple(sorted(order[:capacity]))
 
 
-def _missing(bits: int, needs: tuple[int, ...], known: int) -> int:
-    missing = 0
-    for b, need in enumerate(needs):
-        if bits >> b & 1:
-            missing |= need & ~(known | bits)
-    return missing
-
-
 def _value(groups: tuple[Group, ...], bits: dict[int, int], needs: tuple[int, ...], links: int) -> float:
-    """What recalling the groups earns, best first."""
-    m, chain, total = len(needs), 0, 0.0
-    rest = [[bits[unit] for unit in group] for group in groups]
-    for _ in range(min(links, len(rest))):
-        best = max(rest, key=lambda content: worth(content, chain, needs, m))
-        gain = worth(best, chain, needs, m)
-        if gain <= 0:
-            break
-        total += gain
-        for fact in best:
-            chain |= fact
-        rest.remove(best)
-    complete = chain == (1 << m) - 1
-    return total + (m * DEFAULT_BETA["logic"] if complete else 0.0)
+    """m times what holding the groups, and then recalling them, earns (all of them linked)."""
+    contents = tuple(Content(tuple(bits[unit] for unit in group), 1) for group in groups)
+    held = 0
+    for content in contents:
+        for fact in content.bits:
+            held |= fact
+    return HOLDING * held.bit_count() + best_order(contents, 0, 1, needs, links)[0]
