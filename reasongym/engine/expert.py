@@ -2,7 +2,8 @@
 
 While reading, it keeps each needed unit according to a plan (which units share a slot); then it recalls slots in the order
 that earns most, and answers. It works from any state, so it can correct another policy's episodes. With `reason_when="any"` and
-less memory than support, recalling and overwriting while reading could earn more; there it is a lower bound.
+less memory than support, recalling and overwriting while reading could earn more; there it is a lower bound, and so it is where
+an unneeded unit would link the support to the question (in no world).
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ from reasongym.engine.batch import Batch
 from reasongym.prm.annotated import DEFAULT_BETA, NOTHING_NEW
 
 Group = tuple[int, ...]
-Fact = tuple[int, int]
-"""(unit index where the fact is first read, bits of the supporting facts it is)."""
 
 MOST_PLANS = 4_000
 """Partitions tried before the best so far is taken."""
@@ -25,6 +24,16 @@ MOST_ORDERED = 6
 """Contents up to whose number all orders of recall are tried."""
 HOLDING = 0.3
 """m times what holding a supporting fact at the end earns (utility `coverage`, default weight)."""
+EVERYTHING = HOLDING + DEFAULT_BETA["goal"] + DEFAULT_BETA["logic"]
+"""What memory and chain can earn at most."""
+
+
+class Fact(NamedTuple):
+    """A needed unit: where it is first read, which supporting facts it is (bits), and its entities."""
+
+    unit: int
+    bits: int
+    entities: int
 
 
 class Content(NamedTuple):
@@ -49,40 +58,39 @@ def expert_action(batch: Batch, i: int) -> int:
         )
     mask = batch.observation.action_mask[i]
     support = t.support[problem["support"] : problem["support"] + problem["num_support"]]
-    facts = _facts(support["same_as"].tolist())
+    needs = tuple(support["prerequisites"].tolist())
     if state["cursor"] < state["num_units"]:
         first = int(problem["first_unit"])
+        facts = _facts(support["same_as"].tolist(), t.units["entities"][first : first + state["num_units"]])
         unit = int(t.units["same_as"][first + state["cursor"]])
-        return _read(batch, i, unit, facts, _needs(support), mask)
-    best = _best_recall(batch, i, _needs(support), mask)
+        return _read(batch, i, unit, facts, needs, int(problem["question_entities"]), mask)
+    best = _best_recall(batch, i, needs, mask)
     return best if best is not None else 1 + 3 * k + int(problem["gold"])
 
 
-def _facts(same_as: list[int]) -> tuple[Fact, ...]:
-    """The needed units in reading order, with their bits."""
+def _facts(same_as: list[int], entities: np.ndarray) -> tuple[Fact, ...]:
+    """The needed units in reading order."""
     bits: dict[int, int] = {}
     for b, unit in enumerate(same_as):
         bits[unit] = bits.get(unit, 0) | 1 << b
-    return tuple(sorted(bits.items()))
+    return tuple(Fact(unit, bits[unit], int(entities[unit])) for unit in sorted(bits))
 
 
-def _needs(support: np.ndarray) -> tuple[int, ...]:
-    return tuple(support["prerequisites"].tolist())
-
-
-def _read(batch: Batch, i: int, unit: int, facts: tuple[Fact, ...], needs: tuple[int, ...], mask: np.ndarray) -> int:
-    bits = dict(facts).get(unit, 0)
+def _read(
+    batch: Batch, i: int, unit: int, facts: tuple[Fact, ...], needs: tuple[int, ...], linked: int, mask: np.ndarray
+) -> int:
+    bits = {fact.unit: fact.bits for fact in facts}
     state, held, shapes = batch.memory.state[i], batch.memory.held[i], batch.shapes
     k = shapes.slots
-    if k == 0 or not bits & ~int(state["holding"]):
+    if k == 0 or not bits.get(unit, 0) & ~int(state["holding"]):
         return 0
-    groups = plan(facts, needs, k, shapes.units_per_slot, shapes.chain_length)
+    groups = plan(facts, needs, linked, k, shapes.units_per_slot, shapes.chain_length)
     group = next((g for g in groups if unit in g), None)
     if group is None:
         return 0
     earlier = 0
     for other in group[: group.index(unit)]:
-        earlier |= dict(facts)[other]
+        earlier |= bits[other]
     occupied = int(state["occupied"])
     for slot in range(occupied):  # beside the units of its group
         room = batch.memory.slots[i, slot]["held"] < shapes.units_per_slot
@@ -164,18 +172,19 @@ def worth(content: tuple[int, ...], chain: int, needs: tuple[int, ...]) -> float
 
 
 @lru_cache(maxsize=65_536)
-def plan(facts: tuple[Fact, ...], needs: tuple[int, ...], slots: int, width: int, links: int) -> tuple[Group, ...]:
+def plan(facts: tuple[Fact, ...], needs: tuple[int, ...], linked: int, slots: int, width: int, links: int) -> tuple[Group, ...]:
     """Which needed units share a slot: groups of at most `width` units in reading order, at most `slots` groups.
 
     One unit a slot where slots and chain allow it; else the partition that earns most, by exhaustive search (at most 4,000
     partitions; of more than six facts that do not all fit, those that others presuppose are kept first).
     """
-    if len(facts) <= min(slots, links):
-        return tuple((unit,) for unit, _ in facts)
+    by_unit = {fact.unit: fact for fact in facts}
+    alone = tuple((fact.unit,) for fact in facts)
+    if len(facts) <= min(slots, links) and _value(alone, by_unit, needs, linked, links) > len(needs) * EVERYTHING - 1e-9:
+        return alone
     spare = max(len(facts) - slots * width, 0)
     if len(facts) > MOST_ORDERED:
         facts, spare = _kept(facts, needs, slots * width), 0
-    bits = dict(facts)
     best: tuple[Group, ...] = ()
     most, tried = -np.inf, 0
     stack: list[tuple[int, int, tuple[Group, ...]]] = [(0, spare, ())]
@@ -183,11 +192,11 @@ def plan(facts: tuple[Fact, ...], needs: tuple[int, ...], slots: int, width: int
         position, spare, groups = stack.pop()
         if position == len(facts):
             tried += 1
-            value = _value(groups, bits, needs, links)
+            value = _value(groups, by_unit, needs, linked, links)
             if value > most + 1e-9:
                 best, most = groups, value
             continue
-        unit = facts[position][0]
+        unit = facts[position].unit
         if spare:
             stack.append((position + 1, spare - 1, groups))
         for g, group in enumerate(groups):
@@ -205,18 +214,20 @@ def _kept(facts: tuple[Fact, ...], needs: tuple[int, ...], capacity: int) -> tup
     known, order = 0, []
     rest = list(facts)
     while rest:
-        ready = next((f for f in rest if not _early((f[1],), known | f[1], needs)), rest[0])
+        ready = next((fact for fact in rest if not _early((fact.bits,), known | fact.bits, needs)), rest[0])
         rest.remove(ready)
         order.append(ready)
-        known |= ready[1]
+        known |= ready.bits
     return tuple(sorted(order[:capacity]))
 
 
-def _value(groups: tuple[Group, ...], bits: dict[int, int], needs: tuple[int, ...], links: int) -> float:
-    """m times what holding the groups, and then recalling them, earns (all of them linked)."""
-    contents = tuple(Content(tuple(bits[unit] for unit in group), 1) for group in groups)
-    held = 0
-    for content in contents:
-        for fact in content.bits:
-            held |= fact
-    return HOLDING * held.bit_count() + best_order(contents, 0, 1, needs, links)[0]
+def _value(groups: tuple[Group, ...], by_unit: dict[int, Fact], needs: tuple[int, ...], linked: int, links: int) -> float:
+    """m times what holding the groups, and then recalling them, earns."""
+    contents, held = [], 0
+    for group in groups:
+        entities = 0
+        for unit in group:
+            held |= by_unit[unit].bits
+            entities |= by_unit[unit].entities
+        contents.append(Content(tuple(by_unit[unit].bits for unit in group), entities))
+    return HOLDING * held.bit_count() + best_order(tuple(contents), 0, linked, needs, links)[0]
