@@ -20,7 +20,8 @@ class AsObject(AnnotatedPRM):
 def random_steps(envs, steps, seed=0, illegal=0.1):
     """The same random actions in all vectors; yields their (rewards, infos) step by step."""
     draw = np.random.default_rng(seed)
-    observation = [env.reset(seed=seed)[0] for env in envs][0]
+    for env in envs:
+        observation, _ = env.reset(seed=seed)
     n, actions = envs[0].num_envs, envs[0].single_action_space.n
     for _ in range(steps):
         chance = draw.random((n, actions)) * np.where(np.arange(actions) > 3 * envs[0].batch.shapes.slots, 0.5, 1)

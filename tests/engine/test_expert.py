@@ -63,7 +63,7 @@ def expert_return(env, index=0):
 
 
 def random_problem(draw):
-    """A tiny problem whose support is linked to the question and one another, as in every bAbI world; prerequisites in any order."""
+    """A tiny problem whose support is linked to the question, as in every bAbI world, with prerequisites in any order."""
     n = int(draw.integers(2, 5))
     m = int(draw.integers(0, min(n, 3) + 1))
     support = draw.choice(n, m, replace=False).tolist()
