@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -26,7 +26,7 @@ SETTING_KEYWORDS = tuple(name for name, f in Settings.__dataclass_fields__.items
 OWN_KEYWORDS = ("dataset", "tasks", "render_mode", "num_envs", "copy", "threads", "autoreset_mode", "max_episode_steps")
 """Named in the constructors' own signatures; those from `num_envs` on are for vectors."""
 OPTIONS = ("env_index", "episode", "problem", "reset_mask")
-LOADERS: dict[str, Callable[..., ProblemSource]] = {"babi": babi.load}
+LOADERS: dict[str, Callable[..., Any]] = {"babi": babi.load}
 """Data sets by name; a new one is a line here and one in `registration`."""
 
 
@@ -51,7 +51,7 @@ def build(dataset: str | ProblemSource, tasks: Sequence[int], keywords: Mapping[
     return LOADERS[dataset](tuple(tasks), annotation=settings.reads_gold, **chosen), settings
 
 
-def observation_space(shapes: Shapes, vocabulary: int) -> spaces.Dict:
+def observation_space(shapes: Shapes, vocabulary: int) -> Any:
     """The observation space of one environment, keys in the order of the documentation."""
     found: dict[str, spaces.Space] = {}
     for key, (kind, shape) in shapes.observation_fields().items():
@@ -99,7 +99,7 @@ class ReasonGymEnv(gym.Env[dict[str, np.ndarray], np.int64]):
     Weston et al., 2015, arXiv 1502.05698 (bAbI).
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["human", "ansi", "rgb_array"], "render_fps": 2}
+    metadata: dict[str, Any] = {"render_modes": ["human", "ansi", "rgb_array"], "render_fps": 2}
 
     def __init__(
         self,
@@ -123,6 +123,7 @@ class ReasonGymEnv(gym.Env[dict[str, np.ndarray], np.int64]):
         batch = self.batch
         split = getattr(batch.source, "split", "train")
         self._infos = InfoWriter(batch, tells_gold=split == "train")
+        self._seeds = 0
         self._rows = [(key, view[0]) for key, view in batch.arena.views.items()]
         self._ended, self._terminated = batch.memory.state["ended"], batch.result.outcome["terminated"]
         self._one, self._action, self._seeded = np.ones(1, bool), np.zeros(1, np.int64), False
@@ -251,7 +252,7 @@ class ReasonGymVectorEnv(gym.vector.VectorEnv[dict[str, np.ndarray], np.ndarray,
         keywords: as for `ReasonGymEnv`.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ import numpy as np
 from stable_baselines3.common.utils import obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
-ValueFunction = Callable[[dict[str, np.ndarray], np.ndarray], np.ndarray]
+ValueFunction = Callable[[Any, np.ndarray], np.ndarray]
 """(observations, which episodes begin with them (N,) bool) -> (N,) values; may carry a recurrent state."""
 
 
@@ -77,9 +77,6 @@ def value_function(model: Any, num_envs: int) -> ValueFunction:
         return model.value_function(num_envs)
 
     def values(observation: dict[str, np.ndarray], starts: np.ndarray) -> np.ndarray:
-        import torch
-
-        with torch.no_grad():
-            return model.policy.predict_values(obs_as_tensor(observation, model.device)).flatten().cpu().numpy()
+        return model.policy.predict_values(obs_as_tensor(observation, model.device)).detach().flatten().cpu().numpy()
 
     return values

@@ -7,15 +7,16 @@ nanoseconds. So nothing depends on the number of environments, and every problem
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
+
+from reasongym.jit import scalar_function
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _A = np.uint64(0xBF58476D1CE4E5B9)
 _B = np.uint64(0x94D049BB133111EB)
 
 
-@nb.njit(error_model="numpy", _nrt=False)
+@scalar_function
 def mix(x):
     """SplitMix64's finaliser: a bijection of 64-bit integers that scatters neighbours."""
     x = np.uint64(x) + _GOLDEN
@@ -24,7 +25,7 @@ def mix(x):
     return x ^ (x >> np.uint64(31))
 
 
-@nb.njit(error_model="numpy", _nrt=False)
+@scalar_function
 def problem_at(seed, stream, episode, num_problems):
     """Index of the problem that environment `stream` plays in its `episode`-th episode (from 0).
 

@@ -39,12 +39,12 @@ class AnnotatedPRM:
         """(n, 3) float32: logic, coherence, goal."""
         out = np.zeros((len(steps), 3), np.float32)
         legal = ~steps.illegal
-        for i in np.flatnonzero(legal & (steps.kind == RECALL)):
+        for i in np.flatnonzero(legal & (steps.kind == RECALL)).tolist():
             out[i] = _recall_row(steps, i)
-        for i in np.flatnonzero(legal & (steps.kind == ANSWER)):
+        for i in np.flatnonzero(legal & (steps.kind == ANSWER)).tolist():
             out[i] = _answer_row(steps, i)
         unknown = steps.annotation.num_support < 0
-        out[np.ix_(unknown, [0, 2])] = np.nan
+        out[unknown, 0] = out[unknown, 2] = np.nan
         return out
 
 
