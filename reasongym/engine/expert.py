@@ -61,8 +61,8 @@ def expert_action(batch: Batch, i: int) -> int:
     needs = tuple(support["prerequisites"].tolist())
     if state["cursor"] < state["num_units"]:
         first = int(problem["first_unit"])
-        facts = _facts(support["same_as"].tolist(), t.units["entities"][first : first + state["num_units"]])
-        unit = int(t.units["same_as"][first + state["cursor"]])
+        facts = _facts(support["same_as"].tolist(), t.units["entities"][first : first + int(state["num_units"])])
+        unit = int(t.units["same_as"][first + int(state["cursor"])])
         return _read(batch, i, unit, facts, needs, int(problem["question_entities"]), mask)
     best = _best_recall(batch, i, needs, mask)
     return best if best is not None else 1 + 3 * k + int(problem["gold"])
