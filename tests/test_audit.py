@@ -7,13 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from reasongym.audit.accuracy import Accuracy, LastUnit, accuracy, baselines, majority_of
+from reasongym.audit.accuracy import Accuracy, LastUnit, Training, accuracy, baselines, training_of
 from reasongym.audit.bounds import MOST_SHARE, broken, exploits, worst_answer
 from reasongym.audit.play import make, play, sample
 from reasongym.audit.policies import POLICIES, Situation, noise
 from reasongym.audit.report import audit
 from reasongym.cli import build_app
 from reasongym.errors import UnknownNameError
+from reasongym.types import Problem, Story
 
 QA1, QA2 = "ReasonGym-bAbI-qa1-v0", "ReasonGym-bAbI-qa2-v0"
 FEW = np.arange(0, 60, 2)
@@ -48,7 +49,7 @@ def test_the_expert_reaches_the_maximum_and_its_process_share():
 
 def test_what_the_simple_players_earn():
     env = make(QA1, 30)
-    guess = majority_of(env)
+    guess = training_of(env.batch.source).majority
     units = np.array([env.batch.source.problem(int(i)).num_units for i in FEW])
     at_once = play(env, POLICIES["answer-at-once"], FEW, guess=guess)
     assert (at_once.length == units + 1).all()
@@ -123,13 +124,37 @@ def test_accuracy_of_the_baselines():
         accuracy("majorty", QA1)
 
 
-def test_last_unit_answers_what_the_last_unit_names():
-    env = make(QA1, 1)
-    source = env.batch.source
-    policy, problem = LastUnit(source), source.problem(0)
-    played = play(env, policy, np.array([0]))
-    named = problem.story.units[problem.num_units - 1].rstrip(".").split()[-1]
-    assert played.success[0] == (named == problem.answers[0])
+def test_last_unit_answers_what_training_stories_with_this_end_are_answered_with():
+    source = make(QA1, 1).batch.source
+    problem = source.problem(0)
+    end = tuple(source.tokenize(problem.story.units[problem.num_units - 1]))
+    gold = source.choice_of(problem.answers[0])
+    for known, right in (
+        (Training(-1, {end: gold}), True),
+        (Training(gold, {}), True),
+        (Training(gold, {end: gold - 1}), False),
+    ):
+        played = play(make(QA1, 1), LastUnit(known), np.array([0]))
+        assert played.success[0] == right
+        assert played.length[0] == problem.num_units + 1
+
+
+def test_training_majorities_by_hand():
+    class Three:
+        num_problems, choices = 3, ("a", "b")
+
+        def problem(self, i):
+            units = (f"{'xxy'[i]}.",)
+            story = Story(units, (-1,), (0,), (0,))
+            return Problem(str(i), 1, story, 1, "?", 0, "k", ("abb"[i],), (0,))
+
+        def tokenize(self, text):
+            return [ord(text[0])]
+
+        def choice_of(self, answer):
+            return self.choices.index(answer)
+
+    assert training_of(Three()) == Training(1, {(ord("x"),): 0, (ord("y"),): 1})  # b: 2 of 3; x: one each, the first
 
 
 def test_wilson_interval_by_hand():

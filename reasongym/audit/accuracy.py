@@ -21,7 +21,7 @@ from reasongym.errors import unknown
 from reasongym.types import ProblemSource
 
 TRAINING_PROBLEMS = 4_000
-"""Training problems that the majority answer is counted over, where there are more."""
+"""Training problems that majorities are counted over, where there are more."""
 EXPERT_PROBLEMS = 500
 """Held-out problems that the expert plays: it is exact, and slow."""
 Z95 = 1.959964
@@ -45,41 +45,34 @@ class Accuracy(NamedTuple):
         return max(0.0, (centre - half) / (1 + z2 / n)), min(1.0, (centre + half) / (1 + z2 / n))
 
 
-class LastUnit:
-    """Reads no further back than the last unit: answers the one choice that it names, else the majority.
+class Training(NamedTuple):
+    """What the guessing baselines know of the training problems.
 
-    A choice is named when its tokens stand in the unit, in a row.
+    Attributes:
+        majority: the most frequent gold choice (the first of equals).
+        by_last_unit: the same among the problems that end with a unit, by its tokens.
     """
 
-    def __init__(self, source: ProblemSource) -> None:
-        self._choices = [(c, source.tokenize(choice)) for c, choice in enumerate(source.choices) if _speakable(source, choice)]
-        self._last: dict[int, bytes] = {}
-        self._named: dict[bytes, int] = {}
+    majority: int
+    by_last_unit: dict[tuple[int, ...], int]
+
+
+class LastUnit:
+    """Remembers the last unit alone: answers what training problems that end with it are mostly answered with."""
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+        self._units: np.ndarray | None = None
 
     def __call__(self, s: Situation) -> np.ndarray:
-        unit = s.observation["unit"]
-        for row in np.flatnonzero(s.observation["progress"][:, 2] > 0):
-            self._last[int(row)] = unit[row].tobytes()
-        answer = [self._answer(self._last.get(row, b""), unit.dtype, s.guess) for row in range(len(unit))]
-        return np.where(s.reading, 0, s.answers + np.array(answer))
-
-    def _answer(self, unit: bytes, dtype: np.dtype, guess: int) -> int:
-        if unit not in self._named:
-            tokens = np.frombuffer(unit, dtype).tolist()
-            named = [c for c, words in self._choices if _stands_in(words, tokens)]
-            self._named[unit] = named[0] if len(named) == 1 else -1
-        return self._named[unit] if self._named[unit] >= 0 else guess
-
-
-def _speakable(source: ProblemSource, choice: str) -> bool:
-    try:
-        return bool(source.tokenize(choice))
-    except ValueError:
-        return False
-
-
-def _stands_in(words: list[int], tokens: list[int]) -> bool:
-    return any(tokens[i : i + len(words)] == words for i in range(len(tokens) - len(words) + 1))
+        unit, out = s.observation["unit"], np.zeros(len(s.step), np.int64)
+        if self._units is None:
+            self._units = np.zeros_like(unit)
+        self._units[s.reading] = unit[s.reading]
+        for row in np.flatnonzero(~s.reading):
+            tokens = tuple(self._units[row][self._units[row] > 0].tolist())
+            out[row] = s.answers + self._training.by_last_unit.get(tokens, self._training.majority)
+        return out
 
 
 BASELINES = ("random", "majority", "last-unit", "expert")
@@ -98,8 +91,8 @@ def baselines(
         keywords: as for `gym.make`; the majority is that of the training split with the same keywords.
     """
     env = make(env_id, most, **with_split(env_id, split), **keywords)
-    guess = majority(env_id, **keywords)
-    return {name: measure(name, env, most=most, guess=guess, seed=seed) for name in BASELINES}
+    known = training(env_id, **keywords)
+    return {name: measure(name, env, known, most=most, seed=seed) for name in BASELINES}
 
 
 def accuracy(
@@ -107,11 +100,11 @@ def accuracy(
 ) -> Accuracy:
     """Accuracy of one policy, or of one baseline by name; arguments as for `baselines`."""
     env = make(env_id, most, **with_split(env_id, split), **keywords)
-    guess = majority(env_id, **keywords) if policy not in ("random", "expert") else 0
-    return measure(policy, env, most=most, guess=guess, seed=seed)
+    known = training(env_id, **keywords) if policy not in ("random", "expert") else Training(0, {})
+    return measure(policy, env, known, most=most, seed=seed)
 
 
-def measure(policy: str | Policy, env: ReasonGymVectorEnv, *, most: int, guess: int, seed: int = 0) -> Accuracy:
+def measure(policy: str | Policy, env: ReasonGymVectorEnv, known: Training, *, most: int, seed: int = 0) -> Accuracy:
     """Accuracy of a policy, or of a baseline by name, on at most `most` problems of an environment from `play.make`.
 
     Raises:
@@ -120,29 +113,38 @@ def measure(policy: str | Policy, env: ReasonGymVectorEnv, *, most: int, guess: 
     if isinstance(policy, str) and policy not in BASELINES:
         raise unknown("baseline", policy, BASELINES)
     problems = sample(env.batch.source.num_problems, min(most, EXPERT_PROBLEMS) if policy == "expert" else most)
-    played = play(env, player(policy, env), problems, guess=guess, seed=seed)
+    played = play(env, player(policy, known), problems, guess=known.majority, seed=seed)
     return Accuracy(int(played.success.sum()), len(problems))
 
 
-def player(policy: str | Policy, env: ReasonGymVectorEnv) -> Policy:
+def player(policy: str | Policy, known: Training) -> Policy:
     """The policy that a baseline's name stands for."""
     if not isinstance(policy, str):
         return policy
     if policy == "last-unit":
-        return LastUnit(env.batch.source)
+        return LastUnit(known)
     return {"random": policies.random, "majority": policies.answer_at_once, "expert": policies.expert}[policy]
 
 
-def majority(env_id: str, **keywords: Any) -> int:
-    """The most frequent gold choice of an id's training problems (the first of equals)."""
-    return majority_of(make(env_id, 1, **with_split(env_id, "train"), **keywords))
+def training(env_id: str, **keywords: Any) -> Training:
+    """What the training problems of an id tell a guesser."""
+    return training_of(make(env_id, 1, **with_split(env_id, "train"), **keywords).batch.source)
 
 
-def majority_of(env: ReasonGymVectorEnv) -> int:
-    """The most frequent gold choice of the problems of a source, over at most `TRAINING_PROBLEMS` of them."""
-    source = env.batch.source
-    problems = (source.problem(int(i)) for i in sample(source.num_problems, TRAINING_PROBLEMS))
-    counts = Counter(source.choice_of(problem.answers[0]) for problem in problems)
+def training_of(source: ProblemSource) -> Training:
+    """What the problems of a source tell a guesser: at most `TRAINING_PROBLEMS` of them."""
+    overall: Counter[int] = Counter()
+    by_unit: dict[tuple[int, ...], Counter[int]] = {}
+    for index in sample(source.num_problems, TRAINING_PROBLEMS):
+        problem = source.problem(int(index))
+        choice = source.choice_of(problem.answers[0])
+        tokens = tuple(source.tokenize(problem.story.units[problem.num_units - 1])) if problem.num_units else ()
+        overall[choice] += 1
+        by_unit.setdefault(tokens, Counter())[choice] += 1
+    return Training(_most_frequent(overall), {tokens: _most_frequent(counts) for tokens, counts in by_unit.items()})
+
+
+def _most_frequent(counts: Counter[int]) -> int:
     return min(counts, key=lambda choice: (-counts[choice], choice))
 
 

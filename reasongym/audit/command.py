@@ -79,7 +79,12 @@ def table(task: dict[str, Any]) -> Table:
 
     kind = "long" if task["long_text"] else "short"
     about = f"{task['problems']} problems, {task['units']:.1f} units, {task['support']:.1f} of them support ({kind} texts)"
-    out = Table(title=f"{task['name']}\n{about}\nmajority answer: {task['majority']}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    out = Table(
+        title=f"{task['name']}\n{about}\nmajority answer: {task['majority']}",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     for column in ("policy", "utility"):
         out.add_column(column, no_wrap=True)
     for column in ("return", "process", "share", "right", "margin"):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reasongym.audit.accuracy import BASELINES, majority, measure, with_split
+from reasongym.audit.accuracy import BASELINES, measure, training, with_split
 from reasongym.audit.bounds import LONG_TEXT, answering_over_stalling, broken
 from reasongym.audit.play import Episodes, make, play, sample
 from reasongym.audit.policies import POLICIES
@@ -68,7 +68,8 @@ def _task(
     env_id: str, episodes: int, utilities: Sequence[str], split: str, most: int, seed: int, keywords: dict[str, Any]
 ) -> dict[str, Any]:
     """One id's part of the report."""
-    guess = majority(env_id, **keywords)
+    known = training(env_id, **keywords)
+    guess = known.majority
     task: dict[str, Any] = {"name": env_id, "utilities": {}}
     for utility in utilities:
         env = make(env_id, max(episodes, most), utility=utility, **with_split(env_id, split), **keywords)
@@ -84,7 +85,7 @@ def _task(
             own = make(env_id, len(few), dataset=env.batch.source, **settings)
             task["answering_over_stalling"] = answering_over_stalling(own, few, guess=guess, seed=seed)
             if most:
-                measured = {name: measure(name, env, most=most, guess=guess, seed=seed) for name in BASELINES}
+                measured = {name: measure(name, env, known, most=most, seed=seed) for name in BASELINES}
                 task["accuracy"] = {
                     name: {"share": found.share, "interval": [round(x, 4) for x in found.interval], "played": found.played}
                     for name, found in measured.items()

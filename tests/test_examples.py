@@ -1,0 +1,132 @@
+"""Every script in `examples/` runs with --smoke, README's code blocks run, and its tables are the committed results."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+import pytest
+
+import reasongym  # noqa: F401
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+SHORT = {
+    "total_timesteps": 16, "n_steps": 8, "batch_size": 16, "n_envs": 2, "num_envs": 8, "most": 200, "iterations": 2
+}  # fmt: skip
+"""What README's numbers are replaced by, so that its blocks take seconds."""
+OPTIONAL = ("agents", "rich", "sb3_contrib", "stable_baselines3", "torch")
+
+
+def skip_without(code: str) -> None:
+    """Skips where something that the code imports is not installed."""
+    for package in OPTIONAL:
+        if re.search(rf"^\s*(import|from) {package}\b", code, re.MULTILINE) and importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+
+
+def shortened(block: str) -> str:
+    for name, value in SHORT.items():
+        block = re.sub(rf"\b{name}=[\d_]+", f"{name}={value}", block)
+    return re.sub(r"(optimizer, iterations, gamma = .*), \d+, ", rf"\1, {SHORT['iterations']}, ", block)
+
+
+@pytest.fixture
+def one_thread():
+    """PyTorch's threads wait for one another on machines with few cores."""
+    if importlib.util.find_spec("torch") is None:
+        yield
+        return
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_script_runs(script, tmp_path):
+    skip_without(script.read_text())
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+    done = subprocess.run(
+        [sys.executable, str(script), "--smoke"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: re.sub(r"\W+", " ", block[-30:]).strip())
+@pytest.mark.usefixtures("one_thread")
+def test_readme_block_runs(block, monkeypatch):
+    skip_without(block)
+    monkeypatch.syspath_prepend(str(ROOT))
+    known, cores = set(gym.registry), None
+    if "CORES" in block:
+        from agents import memory
+
+        cores = dict(memory.CORES)
+    try:
+        exec(compile(shortened(block), "README.md", "exec"), {"__name__": "readme"})
+        if cores is not None:
+            trains_with_the_readme_cell()
+    finally:
+        for env_id in set(gym.registry) - known:
+            del gym.registry[env_id]
+        if cores is not None:
+            memory.CORES.clear()
+            memory.CORES.update(cores)
+
+
+def trains_with_the_readme_cell() -> None:
+    from agents.ppo import MemoryPPO
+    from reasongym.adapters.sb3 import make_vec_env
+
+    env = make_vec_env("ReasonGym-bAbI-qa1-v0", n_envs=2, seed=0)
+    MemoryPPO("MemoryPolicy", env, n_steps=8, batch_size=16, policy_kwargs={"core": "trace"}).learn(16)
+
+
+def test_short_scripts_are_short():
+    for name, most in (("quickstart", 60), ("add_a_task", 80), ("add_a_prm", 80)):
+        lines = len((ROOT / "examples" / f"{name}.py").read_text().splitlines())
+        assert lines < most, f"{name}.py has {lines} lines"
+
+
+def test_extensions_in_the_readme_are_short():
+    extend = (ROOT / "README.md").read_text().split("## Extend it")[1]
+    for block in re.findall(r"```python\n(.*?)```", extend, re.DOTALL):
+        assert len([line for line in block.splitlines() if line.strip()]) < 20
+
+
+def test_every_keyword_stands_in_the_readme():
+    from reasongym.envs import SETTING_KEYWORDS, SOURCE_KEYWORDS
+
+    table = (ROOT / "README.md").read_text().split("### Keywords")[1].split("\n## ")[0]
+    missing = [name for name in (*SOURCE_KEYWORDS, *SETTING_KEYWORDS) if f"`{name}`" not in table]
+    assert not missing
+
+
+def test_every_key_stands_in_the_reference():
+    text = (ROOT / "docs" / "environments.md").read_text()
+    env = gym.make("ReasonGym-bAbI-qa1-v0")
+    _, info = env.reset(seed=0)
+    keys, ended = set(env.observation_space.spaces) | set(info), False
+    while not ended:
+        _, _, ended, _, info = env.step(env.unwrapped.expert_action())
+        keys |= set(info)
+    assert not [key for key in keys if f"`{key}`" not in text]
+
+
+def test_links_and_files_of_the_readme_exist():
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.name} links to {target}, which does not exist"
+    order = (ROOT / "README.md").read_text().split("## Reading order")[1].split("## Licence")[0]
+    for row in re.findall(r"^\| (`.*?) \|", order, re.MULTILINE):
+        for name in re.findall(r"`([^`]+)`", row):
+            assert any((ROOT / room / name).exists() for room in ("", "reasongym")), f"the reading order names {name}"
