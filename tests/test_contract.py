@@ -152,6 +152,21 @@ def test_gymnasium_checker(env_id):
         check_env(gym.make(env_id).unwrapped, skip_render_check=True)
 
 
+@pytest.mark.parametrize(
+    "keywords", [{"memory_slots": 0}, {"chain_length": 0}, {"memory_slots": 0, "chain_length": 0}], ids=str
+)
+def test_gymnasium_checker_without_slots_or_links(keywords):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(gym.make(JOINT, **keywords).unwrapped, skip_render_check=True)
+
+
+def test_gymnasium_checker_renders():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(gym.make(JOINT, render_mode="ansi").unwrapped)
+
+
 @pytest.mark.parametrize("env_id", IDS)
 def test_make_vec(env_id):
     env = gym.make_vec(env_id, num_envs=3)

@@ -69,7 +69,9 @@ def test_observations_do_not_depend_on_gold_and_support(task, name):
     assert any(p.support != q.support for p, q in zip(problems, twins, strict=True))
 
 
-@pytest.mark.parametrize("settings", [{}, {"prm": "lexical", "utility": "none", "memory_slots": 4}], ids=["annotated", "lexical"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"prm": "lexical", "utility": "none", "memory_slots": 4}], ids=["annotated", "lexical"]
+)
 @pytest.mark.parametrize("task", TASKS)
 def test_observations_do_not_depend_on_a_question_not_yet_asked(task, settings):
     base = source(task)

@@ -42,6 +42,14 @@ def test_checker(env_id):
         check_env(gym.make(env_id).unwrapped, skip_render_check=True)
 
 
+@pytest.mark.parametrize("keywords", [{"memory_slots": 0}, {"chain_length": 0}], ids=str)
+def test_checker_without_slots_or_links(keywords):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message=f".*{TWO_DIMENSIONAL}")
+        check_env(gym.make(QA1, **keywords).unwrapped, skip_render_check=True)
+
+
 @pytest.mark.parametrize(
     "keywords",
     [

@@ -56,8 +56,8 @@ CONFIGS = st.fixed_dictionaries(
 
 
 @cache
-def source(task):
-    return babi.load((task,), num_problems=200)
+def source(*tasks):
+    return babi.load(tasks, num_problems=200)
 
 
 def compare(seen, expected, where):
@@ -110,11 +110,11 @@ def play(env, reference, seed, *, steps=200):
             return
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("tasks", [*((task,) for task in TASKS), tuple(TASKS)], ids=lambda tasks: "+".join(map(str, tasks)))
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(config=CONFIGS, seed=st.integers(0, 10_000), observed=st.booleans())
-def test_lockstep(task, config, seed, observed):
-    src = source(task)
+def test_lockstep(tasks, config, seed, observed):
+    src = source(*tasks)
     observer = {"observer": Clerk()} if observed else {}
     env = ReasonGymEnv(dataset=src, **config, **observer)
     env.index = seed % 200
