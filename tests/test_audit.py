@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from reasongym.audit.accuracy import Accuracy, LastUnit, Training, accuracy, baselines, training_of
-from reasongym.audit.bounds import MOST_SHARE, broken, exploits, worst_answer
+from reasongym.audit.bounds import (
+    MOST_SHARE,
+    Branch,
+    EarnAndIdle,
+    broken,
+    exploits,
+    idle,
+    recall_and_idle,
+    worst_answer,
+)
 from reasongym.audit.play import make, play, sample
 from reasongym.audit.policies import POLICIES, Situation, noise
 from reasongym.audit.report import audit
@@ -178,3 +187,15 @@ def test_the_command(tmp_path):
     assert written["versions"]["numpy"] == np.__version__
     with pytest.raises(ValueError, match="got 'two'"):
         CliRunner().invoke(build_app(), ["audit", "--tasks", "two"], catch_exceptions=False)
+
+
+def test_a_branch_takes_the_other_policy_from_its_cut_on_in_every_episode():
+    env = make(QA1, 4)
+    units = np.array([env.batch.source.problem(int(i)).num_units for i in FEW])
+    left = 3 * units + 50  # of 4 (units + 10) + 10 steps
+    idled = play(env, Branch(POLICIES["hoard"], "end", idle), FEW)
+    np.testing.assert_allclose(idled.total, 0.3 - 0.05 * left, atol=1e-5)
+    earned = play(env, Branch(POLICIES["hoard"], "answer", EarnAndIdle()), FEW)
+    np.testing.assert_allclose(earned.total, 0.6 - 0.05 * (left - 1), atol=0.11)  # its slot may bring a superseded unit too
+    everything = play(env, Branch(POLICIES["hoard"], "end", recall_and_idle), FEW)
+    assert (everything.total <= earned.total + 1e-6).all()
