@@ -272,8 +272,8 @@ class Reference:
         x = (self.n - self.read) / (free + 1)
         p = x / (1 + x)
         for slot in self.slots:
-            slot.store = bool(slot.salience < 0.6 + 0.35 * p)
-            slot.recall = bool(slot.salience >= 0.15 * (1 - p))
+            slot.store = float(slot.salience) < 0.6 + 0.35 * p
+            slot.recall = float(slot.salience) >= 0.15 * (1 - p)
         if not free and not any(slot.store for slot in self.slots):
             min(self.slots, key=lambda slot: slot.salience).store = True
         if not any(slot.recall for slot in self.slots):
