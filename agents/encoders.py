@@ -1,0 +1,259 @@
+"""From observations to vectors: what a policy reads before its memory core and its heads.
+
+An encoder has two halves. `prepare` does the integer work that needs no parameters, once for a whole rollout; `forward`
+holds the network. `ReaderEncoder` reads ReasonGym's observation. There are only some hundreds of distinct sentences in a bAbI
+world, but 2 + 2K + 2H sentences in every observation, so `prepare` replaces token rows by indices into a table of the
+distinct ones, and the sentence encoder runs on the table: per frame there is only gathering and adding left.
+`FlatEncoder` reads any other space as one flat vector.
+
+Axes: F frames, K slots, H entries of the chain, J units a slot, I = K + H items, L tokens, U distinct sentences, D width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from gymnasium import spaces
+from torch import Tensor, nn
+
+Observation = dict[str, Tensor]
+"""A batch of observations as tensors, first axis F; a space that is no Dict stands under the key "observation"."""
+
+import os
+NONLIN = int(os.environ.get('NONLIN', '0'))
+READER_KEYS = ("question", "unit", "memory", "memory_positions", "memory_features", "chain", "progress", "action_mask")
+
+
+@dataclass
+class Frames:
+    """Prepared observations.
+
+    Attributes:
+        columns: tensors whose first axis is the frame.
+        table: (U, L) the distinct sentences as token ids, row 0 all padding; None where there are none.
+    """
+
+    columns: dict[str, Tensor]
+    table: Tensor | None = None
+
+    def take(self, index: Tensor) -> Frames:
+        """The frames `index`, in that order."""
+        return Frames({key: value[index] for key, value in self.columns.items()}, self.table)
+
+
+class Features(NamedTuple):
+    """What an encoder says about F frames.
+
+    Attributes:
+        vector: (F, D).
+        items: (F, I, D') slots, then entries of the chain; None for a flat encoder.
+        present: (F, I) bool, which items are not empty.
+        num_slots: how many of the items are slots (K, less those that no frame uses).
+    """
+
+    vector: Tensor
+    items: Tensor | None = None
+    present: Tensor | None = None
+    num_slots: int = 0
+
+
+class FlatEncoder(nn.Module):
+    """Everything in one vector, without parameters: any space that Gymnasium can flatten, `action_mask` left out."""
+
+    def __init__(self, space: spaces.Space) -> None:
+        super().__init__()
+        parts = dict(space.spaces) if isinstance(space, spaces.Dict) else {"observation": space}
+        parts.pop("action_mask", None)
+        self.parts: dict[str, spaces.Space] = parts
+        self.output_size = sum(spaces.flatdim(part) for part in parts.values())
+
+    def prepare(self, observation: Observation) -> Frames:
+        """Float32 rows (F, D); a Discrete value becomes one-hot."""
+        rows = []
+        for key, part in self.parts.items():
+            value = observation[key]
+            if isinstance(part, spaces.Discrete):
+                value = F.one_hot(value.long().flatten() - int(part.start), int(part.n))
+            rows.append(value.flatten(1).float())
+        return Frames({"flat": torch.cat(rows, 1)})
+
+    def forward(self, frames: Frames) -> Features:
+        return Features(frames.columns["flat"])
+
+
+class SentenceEncoder(nn.Module):
+    """A sentence as a vector that knows its word order.
+
+    The sum over words of embedding times a learned vector of the position (the position encoding of MemN2N, Sukhbaatar
+    et al. 2015, arXiv 1503.08895, learned, and begun near 1, so that sentences which share words are alike from the
+    first update on), plus a two-layer network over the concatenated words.
+
+    Args:
+        vocabulary_size: number of tokens, padding excluded.
+        length: L.
+        size: width D of words and sentences.
+        hidden_size: width of the hidden layer.
+    """
+
+    def __init__(self, vocabulary_size: int, length: int, size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.words = nn.Embedding(vocabulary_size + 1, size, padding_idx=0)
+        self.position = nn.Parameter(1 + 0.3 * torch.randn(length, size))
+        self.hidden = nn.Linear(length * size, hidden_size)
+        self.output = nn.Linear(hidden_size, size)
+        self.scale = length**-0.5
+
+    def forward(self, table: Tensor) -> Tensor:
+        """(U, L) token ids -> (U, D)."""
+        words = self.words(table)
+        mixed = (words * self.position).sum(1) * self.scale
+        return (mixed + self.output(F.relu(self.hidden(words.flatten(1))))) * (table > 0).any(1, keepdim=True)
+
+
+class ReaderEncoder(nn.Module):
+    """Reads a ReasonGym observation: question, desk, slots and chain.
+
+    An item (a slot, or an entry of the chain) is the sum of its units' sentence vectors, each through a matrix of its
+    place in the slot, of embeddings of how recent each unit is among those held (the temporal encoding of MemN2N:
+    "the latest wins" must be learnable), and of its features.
+
+    Args:
+        space: the observation space.
+        size: D.
+        sentence_hidden: width of the sentence encoder's hidden layer.
+    """
+
+    def __init__(self, space: spaces.Dict, size: int = 64, sentence_hidden: int = 128) -> None:
+        super().__init__()
+        shapes = {key: part.shape or () for key, part in space.spaces.items()}
+        self.unit_tokens = shapes["unit"][0]
+        self.num_slots, self.chain_length = shapes["memory"][0], shapes["chain"][0]
+        self.units_per_slot = shapes["chain"][1] // self.unit_tokens
+        self.length = max(self.unit_tokens, shapes["question"][0])
+        self.extras = [key for key in ("progress", "scores", "scored", "span_start") if key in shapes]
+        num_extras = sum(shapes[key][0] for key in self.extras)
+        units = space["unit"]
+        assert isinstance(units, spaces.Box)
+        J, recencies = self.units_per_slot, 1 + self.num_slots * self.units_per_slot
+        self.size = size
+        self.sentences = SentenceEncoder(int(units.high.max()), self.length, size, sentence_hidden)
+        self.places = nn.ModuleList(nn.Linear(size, size, bias=False) for _ in range(J))
+        for place in self.places:
+            nn.init.normal_(place.weight, std=0.3 * size**-0.5)
+            with torch.no_grad():
+                place.weight += torch.eye(size)
+        self.recency = nn.ModuleList(nn.Embedding(recencies, size, padding_idx=0) for _ in range(J))
+        for r in self.recency:
+            nn.init.normal_(r.weight, std=0.5)
+            with torch.no_grad(): r.weight[0] = 0
+        self.chain_place = nn.Parameter(0.5 * torch.randn(self.chain_length, size))
+        self.slot_features = nn.Linear(shapes["memory_features"][1] + J, size)
+        self.chain_features = nn.Linear(J, size)
+        self.nonlin = NONLIN
+        if self.nonlin:
+            self.ctx = nn.Linear(3 * size + num_extras, size)
+            self.mix = nn.Linear(size, size)
+        self.context = nn.Linear(3 * size + num_extras, 2 * size)
+        self.output_size = 2 * size + 3 * size
+        generator = torch.Generator().manual_seed(0)
+        factors = torch.randint(-(2**62), 2**62, (self.length,), generator=generator) | 1
+        self.register_buffer("hash_factors", factors, persistent=False)
+
+    # ---- integers only -------------------------------------------------------------------------------------------
+
+    def prepare(self, observation: Observation) -> Frames:
+        """Token rows to indices into the table of distinct sentences; what no frame uses is trimmed."""
+        Lu, J = self.unit_tokens, self.units_per_slot
+        question, unit = observation["question"], observation["unit"]
+        memory = trim(observation["memory"].unflatten(2, (J, Lu)), spare=1)  # the first empty slot can be stored to
+        chain = trim(observation["chain"].unflatten(2, (J, Lu)))
+        K, H, n = memory.shape[1], chain.shape[1], len(question)
+        rows = torch.cat([
+            pad(question, self.length)[:, None], pad(unit, self.length)[:, None],
+            pad(memory.flatten(1, 2), self.length), pad(chain.flatten(1, 2), self.length),
+        ], 1)  # fmt: skip
+        table, index = self._distinct(rows.flatten(0, 1))
+        ids = index.view(n, -1)
+        memory_ids = ids[:, 2 : 2 + K * J].view(n, K, J)
+        chain_ids = ids[:, 2 + K * J :].view(n, H, J)
+        positions = observation["memory_positions"][:, :K]
+        mask = observation["action_mask"].bool()
+        return Frames({
+            "question": ids[:, 0], "unit": ids[:, 1], "memory": memory_ids, "chain": chain_ids,
+            "recency": recency(positions),
+            "slot_features": torch.cat([observation["memory_features"][:, :K], positions], 2),
+            "chain_features": observation["chain_positions"][:, :H],
+            "chain_size": (chain_ids > 0).any(2).sum(1),
+            "present": torch.cat([observation["memory_features"][:, :K, 0] > 0, (chain_ids > 0).any(2)], 1),
+            "extras": torch.cat([observation[key].float() for key in self.extras], 1),
+            "action_mask": mask,
+        }, table)  # fmt: skip
+
+    def _distinct(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """(R, L) token rows -> the distinct ones (U, L), all padding first, and each row's index (R,).
+
+        Rows are told apart by a 63-bit linear hash with fixed random odd factors; all padding hashes to 0.
+        """
+        rows = torch.cat([rows.new_zeros(1, self.length), rows]).long()
+        keys = (rows * self.hash_factors).sum(1) & (2**63 - 1)
+        distinct, index = torch.unique(keys, return_inverse=True)
+        where = torch.empty_like(distinct).scatter_(0, index, torch.arange(len(rows), device=rows.device))
+        return rows[where], index[1:]
+
+    # ---- the network ---------------------------------------------------------------------------------------------
+
+    def forward(self, frames: Frames) -> Features:
+        """Frames -> vector (F, 2D) of question, desk and progress; items (F, I, D)."""
+        assert frames.table is not None
+        c = frames.columns
+        sentences = self.sentences(frames.table)
+        q, u = sentences[c["question"]], sentences[c["unit"]]
+        units = [place(sentences) for place in self.places]
+        slots = self.slot_features(c["slot_features"])
+        chain = self.chain_features(c["chain_features"])
+        for j in range(c["memory"].shape[2]):
+            slots = slots + units[j][c["memory"][:, :, j]] + self.recency[j](c["recency"][:, :, j])
+        for j in range(c["chain"].shape[2]):
+            chain = chain + units[j][c["chain"][:, :, j]]
+        H = c["chain"].shape[1]
+        focus = torch.zeros_like(q)
+        if H:
+            last = (c["chain_size"] - 1).clamp(min=0)
+            n = torch.arange(len(q), device=q.device)
+            for j in range(c["chain"].shape[2]):
+                focus = focus + units[j][c["chain"][n, last, j]]
+            back = (c["chain_size"][:, None] - 1 - torch.arange(H, device=q.device)).clamp(min=0)
+            chain = chain + self.chain_place[back]
+        context = torch.cat([q, u, focus, c["extras"]], 1)
+        items = torch.cat([slots, chain], 1)
+        if self.nonlin:
+            items = items + self.mix(F.relu(items + self.ctx(context)[:, None]))
+        return Features(torch.cat([F.relu(self.context(context)), q, u, focus], 1), items, c["present"], slots.shape[1])
+
+
+def pad(rows: Tensor, length: int) -> Tensor:
+    """Zero-pad the last axis to `length`."""
+    return F.pad(rows, (0, length - rows.shape[-1]))
+
+
+def trim(units: Tensor, spare: int = 0) -> Tensor:
+    """Drop what follows the last slot that any frame uses, and `spare` more: (F, K, J, L) -> (F, K', J, L)."""
+    used = (units != 0).flatten(2).any(2).any(0).nonzero()
+    return units[:, : (int(used[-1]) + 1 if len(used) else 0) + spare]
+
+
+def recency(positions: Tensor) -> Tensor:
+    """How many held units are at least as late as each: 1 = the latest, 0 = no unit. (F, K, J) -> (F, K, J) int64."""
+    flat = positions.flatten(1)
+    rank = (flat[:, None, :] >= flat[:, :, None]).sum(2)
+    return (rank * (flat > 0)).view(positions.shape)
+
+
+def as_tensors(observation: np.ndarray | dict[str, np.ndarray], device: torch.device) -> Observation:
+    """NumPy observations, one or a Dict of them, as tensors on `device`."""
+    parts = observation if isinstance(observation, dict) else {"observation": observation}
+    return {key: torch.as_tensor(np.asarray(value), device=device) for key, value in parts.items()}

@@ -1,0 +1,65 @@
+"""Held-out accuracy of an agent: every problem of a split exactly once, with its interval."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from reasongym.adapters.sb3 import ReasonGymVecEnv
+
+
+class Evaluation(NamedTuple):
+    """What an agent reached on P problems.
+
+    Attributes:
+        accuracy: share answered right.
+        interval: 95% Wilson interval of the accuracy.
+        mean_return: undiscounted.
+        mean_length: in steps.
+        problems: P.
+    """
+
+    accuracy: float
+    interval: tuple[float, float]
+    mean_return: float
+    mean_length: float
+    problems: int
+
+
+def wilson(right: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+    """95% interval of a share (Wilson 1927)."""
+    if not total:
+        return 0.0, 1.0
+    p, n = right / total, total
+    centre, half = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    return max(0.0, (centre - half) / (1 + z * z / n)), min(1.0, (centre + half) / (1 + z * z / n))
+
+
+def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, deterministic: bool = True) -> Evaluation:
+    """Play problems 0 ... P - 1 of `env` once each, `env.num_envs` at a time.
+
+    Args:
+        model: anything with SB3's `predict(observation, state, episode_start, deterministic)`.
+        env: the held-out environments; their number changes nothing but speed.
+        problems: P, default all of the split.
+        deterministic: the most probable action instead of a sample.
+    """
+    total = env.vector.num_problems if problems is None else problems
+    if total is None:
+        raise ValueError("the source is endless: say how many problems to play with problems=...")
+    right, returns, lengths = np.zeros(total, bool), np.zeros(total), np.zeros(total, int)
+    for begin in range(0, total, env.num_envs):
+        chosen = np.minimum(np.arange(begin, begin + env.num_envs), total - 1)
+        env.set_options([{"problem": int(problem)} for problem in chosen])
+        observation, state = env.reset(), None
+        start, playing = np.ones(env.num_envs, bool), np.ones(env.num_envs, bool)
+        while playing.any():
+            actions, state = model.predict(observation, state=state, episode_start=start, deterministic=deterministic)
+            observation, _, start, infos = env.step(actions)
+            for i in np.flatnonzero(start & playing):
+                right[chosen[i]] = infos[i]["is_success"]
+                returns[chosen[i]], lengths[chosen[i]] = infos[i]["episode"]["r"], infos[i]["episode"]["l"]
+            playing &= ~start
+    count = int(right.sum())
+    return Evaluation(count / total, wilson(count, total), float(returns.mean()), float(lengths.mean()), total)

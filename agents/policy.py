@@ -1,0 +1,300 @@
+"""The actor and the critic of MemoryPPO: encoder, memory core, attention over slots and chain, pointer heads.
+
+    observation -> encoder -> core (over time) -> hops of attention over the items -> pointers, answers, value
+
+The heads for STORE, UPDATE and RECALL point at slots, so they know no slot number: permuting the slots permutes the
+logits. The action mask is read from the observation (`action_mask`; without one every action is legal).
+
+Axes: T time, B batch (environments), F = T * B frames, K slots, C choices, A = 1 + 3K + C actions, I items, D width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from gymnasium import spaces
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor, nn
+
+from agents.encoders import READER_KEYS, Features, FlatEncoder, Frames, Observation, ReaderEncoder, as_tensors
+from agents.memory import CORES, State
+from reasongym.errors import unknown
+
+ILLEGAL = -1e9
+"""Logit of an illegal action. Finite, so that no gradient is NaN; its probability is exactly 0 in float32."""
+
+
+def linear(input_size: int, output_size: int, gain: float = 2**0.5) -> nn.Linear:
+    """A linear layer with orthogonal weights and zero biases."""
+    layer = nn.Linear(input_size, output_size)
+    nn.init.orthogonal_(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def masked_log_probs(logits: Tensor, mask: Tensor | None) -> Tensor:
+    """(F, A) logits and legal actions -> log-probabilities, about -1e9 where illegal."""
+    if mask is not None:
+        logits = torch.where(mask, logits, ILLEGAL)
+    return F.log_softmax(logits, 1)
+
+
+def entropy(log_probs: Tensor) -> Tensor:
+    """Entropy in nats of each row (F, A); illegal actions count nothing."""
+    return -(log_probs.exp() * log_probs).sum(1)
+
+
+def sample(log_probs: Tensor) -> Tensor:
+    """One action a row by the Gumbel trick: (F, A) -> (F,) int64. Illegal actions are never drawn."""
+    noise = -torch.empty_like(log_probs).exponential_().log()
+    return (log_probs + noise).argmax(1)
+
+
+class MlpBody(nn.Module):
+    """A plain network over the core's output; items are not looked at."""
+
+    def __init__(self, input_size: int, net_arch: tuple[int, ...]) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for size in net_arch:
+            layers += [linear(input_size, size), nn.Tanh()]
+            input_size = size
+        self.layers = nn.Sequential(*layers)
+        self.output_size = input_size
+
+    def forward(self, vector: Tensor, features: Features) -> Tensor:
+        return self.layers(vector)
+
+
+class ReaderBody(nn.Module):
+    """Hops of attention over slots and chain: each asks with what is known so far and adds what it read.
+
+    Args:
+        input_size: width of the vector that asks (context and core).
+        item_size: D of the items.
+        size: width of the result.
+        num_hops, num_heads: attention.
+    """
+
+    def __init__(self, input_size: int, item_size: int, size: int, num_hops: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads, self.item_size = num_heads, item_size
+        self.inlet = linear(input_size, size)
+        self.queries = nn.ModuleList(linear(size, num_heads * item_size, gain=1.0) for _ in range(num_hops))
+        self.readers = nn.ModuleList(linear(size + num_heads * item_size, size) for _ in range(num_hops))
+        self.output_size = size
+
+    def forward(self, vector: Tensor, features: Features) -> Tensor:
+        """(F, input_size) and items (F, I, D) -> (F, size)."""
+        assert features.items is not None and features.present is not None
+        items, n = features.items, len(vector)
+        absent = torch.where(features.present, 0.0, ILLEGAL)[:, None]
+        some = features.present.any(1)[:, None]  # nothing held: read zeros
+        h = F.relu(self.inlet(vector))
+        for query, reader in zip(self.queries, self.readers, strict=True):
+            q = query(h).view(n, self.num_heads, self.item_size)
+            weights = (torch.bmm(q, items.transpose(1, 2)) * self.item_size**-0.5 + absent).softmax(2)
+            read = torch.bmm(weights, items).flatten(1) * some
+            h = h + F.relu(reader(torch.cat([h, read], 1)))
+        return h
+
+
+class PointerHead(nn.Module):
+    """Logits of NEXT, of STORE, UPDATE and RECALL per slot (a query against the slot's item), and of the answers."""
+
+    def __init__(self, size: int, item_size: int, num_slots: int, num_actions: int) -> None:
+        super().__init__()
+        self.num_slots, self.item_size = num_slots, item_size
+        self.num_choices = num_actions - 1 - 3 * num_slots
+        self.next = linear(size, 1, gain=0.01)
+        self.kinds = linear(size, 3, gain=0.01)
+        self.queries = linear(size, 3 * item_size, gain=0.1)
+        self.answers = linear(size, self.num_choices, gain=0.01)
+
+    def forward(self, h: Tensor, features: Features) -> Tensor:
+        """(F, size) and items -> (F, A)."""
+        assert features.items is not None
+        K = features.num_slots
+        queries = self.queries(h).view(-1, 3, self.item_size)
+        scores = torch.bmm(queries, features.items[:, :K].transpose(1, 2)) * self.item_size**-0.5
+        scores = F.pad(scores + self.kinds(h)[:, :, None], (0, self.num_slots - K))  # trimmed slots are illegal anyway
+        return torch.cat([self.next(h), scores.flatten(1), self.answers(h)], 1)
+
+
+class FlatHead(nn.Module):
+    """One linear layer over the body's output."""
+
+    def __init__(self, size: int, num_outputs: int, gain: float) -> None:
+        super().__init__()
+        self.output = linear(size, num_outputs, gain)
+
+    def forward(self, h: Tensor, features: Features) -> Tensor:
+        return self.output(h)
+
+
+class MemoryPolicy(BasePolicy):
+    """Actor and critic with a memory core, for discrete actions.
+
+    Args:
+        observation_space, action_space: of the environment. The reader's network needs ReasonGym's keys.
+        lr_schedule: called with 1.0 for the optimiser's first learning rate.
+        core: "none", "gru" or "lstm"; see `agents.memory.CORES`.
+        core_size: H.
+        separate_critic: a critic with its own core and body; otherwise both heads sit on one body.
+        encoder: "reader", "flat", or "auto" (reader where the keys are there).
+        size: D, width of sentences, items and the reader's body.
+        num_hops, num_heads: the reader's attention.
+        net_arch: layers of the flat body, tanh between.
+        optimizer_kwargs: for Adam.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        lr_schedule: Schedule,
+        core: str = "gru",
+        core_size: int = 128,
+        separate_critic: bool = True,
+        encoder: str = "auto",
+        size: int = 64,
+        body_size: int = 128,
+        num_hops: int = 2,
+        num_heads: int = 4,
+        net_arch: tuple[int, ...] = (64, 64),
+        optimizer_kwargs: dict[str, Any] | None = None,
+        use_sde: bool = False,
+    ) -> None:
+        super().__init__(observation_space, action_space)
+        if core not in CORES:
+            raise unknown("core", core, CORES)
+        if encoder not in ("auto", "reader", "flat"):
+            raise unknown("encoder", encoder, ("auto", "reader", "flat"))
+        keys = set(observation_space.spaces) if isinstance(observation_space, spaces.Dict) else set()
+        missing = [key for key in READER_KEYS if key not in keys]
+        if encoder == "reader" and missing:
+            raise ValueError(f"encoder='reader' needs a Dict observation with {READER_KEYS}, missing: {missing}")
+        self.reads = encoder == "reader" or (encoder == "auto" and not missing)
+        self.masked = "action_mask" in keys
+        assert isinstance(action_space, spaces.Discrete)
+        num_actions = int(action_space.n)
+        self.encoder: ReaderEncoder | FlatEncoder
+        if self.reads:
+            assert isinstance(observation_space, spaces.Dict)
+            self.encoder = ReaderEncoder(observation_space, size)
+        else:
+            self.encoder = FlatEncoder(observation_space)
+        self.cores = nn.ModuleList(
+            CORES[core](self.encoder.output_size, core_size) for _ in range(2 if separate_critic else 1)
+        )
+        self.recurrent = self.cores[0].recurrent
+        core_output = self.cores[0].output_size + (self.encoder.output_size if self.reads and self.recurrent else 0)
+
+        def body() -> nn.Module:
+            if self.reads:
+                return ReaderBody(core_output, size, body_size, num_hops, num_heads)
+            return MlpBody(core_output, tuple(net_arch))
+
+        self.bodies = nn.ModuleList(body() for _ in self.cores)
+        width = self.bodies[0].output_size
+        self.actor: nn.Module
+        if self.reads:
+            self.actor = PointerHead(width, size, self.encoder.num_slots, num_actions)
+        else:
+            self.actor = FlatHead(width, num_actions, gain=0.01)
+        self.critic = FlatHead(width, 1, gain=0.05)
+        self.optimizer_kwargs = {"eps": 1e-5, **(optimizer_kwargs or {})}
+        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+
+    # ---- the network on frames -----------------------------------------------------------------------------------
+
+    def initial_state(self, batch_size: int) -> State:
+        """The state of episodes that begin: the tensors of the actor's core, then those of the critic's."""
+        return tuple(tensor for core in self.cores for tensor in core.initial_state(batch_size))
+
+    def prepare(self, observation: Observation) -> Frames:
+        """What of an observation needs no parameters; see `agents.encoders`."""
+        frames = self.encoder.prepare(observation)
+        if self.masked:
+            frames.columns["action_mask"] = observation["action_mask"].bool()
+        return frames
+
+    def evaluate(
+        self, frames: Frames, state: State, reset: Tensor, final_state: bool = False
+    ) -> tuple[Tensor, Tensor, State]:
+        """Run the network over T * B frames, time first.
+
+        Args:
+            frames: T * B prepared frames.
+            state: the cores' state before step 0.
+            reset: (T, B) bool, where episodes begin.
+            final_state: whether the state after the last step is wanted.
+
+        Returns:
+            log-probabilities (F, A), values (F,), state.
+        """
+        features = self.encoder(frames)
+        T, B = reset.shape
+        sequence = features.vector.view(T, B, -1)
+        hidden, after = [], ()
+        per_core = len(state) // len(self.cores)
+        for i, (core, body) in enumerate(zip(self.cores, self.bodies, strict=True)):
+            y, new = core(sequence, state[i * per_core : (i + 1) * per_core], reset, final_state)
+            y = y.reshape(T * B, -1)
+            if self.reads and self.recurrent:
+                y = torch.cat([features.vector, y], 1)
+            hidden.append(body(y, features))
+            after += new
+        logits = self.actor(hidden[0], features)
+        values = self.critic(hidden[-1], features).squeeze(1)
+        return masked_log_probs(logits, frames.columns.get("action_mask")), values, after
+
+    # ---- acting --------------------------------------------------------------------------------------------------
+
+    def forward(self, observation: Observation, state: State, reset: Tensor) -> tuple[Tensor, Tensor, Tensor, State]:
+        """One step of B environments: actions (B,), values (B,), log-probabilities of the actions (B,), state."""
+        log_probs, values, state = self.evaluate(self.prepare(observation), state, reset[None], final_state=True)
+        actions = sample(log_probs)
+        return actions, values, log_probs.gather(1, actions[:, None]).squeeze(1), state
+
+    def predict_values(self, observation: Observation, state: State, reset: Tensor) -> Tensor:
+        """Values (B,) of observations that are not acted on."""
+        return self.evaluate(self.prepare(observation), state, reset[None])[1]
+
+    def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
+        raise NotImplementedError("MemoryPolicy carries a state: call predict(observation, state, episode_start)")
+
+    def predict(
+        self,
+        observation: np.ndarray | dict[str, np.ndarray],
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """Actions for one observation or a batch of them, and the cores' next state, as NumPy arrays.
+
+        Args:
+            observation: as the environment gives it.
+            state: what the last call returned; None when episodes begin.
+            episode_start: (B,) bool, which episodes begin with this observation: their state is cleared.
+            deterministic: the most probable action instead of a sample.
+        """
+        self.set_training_mode(False)
+        one = not self.is_vectorized_observation(observation)
+        if one:
+            observation = {k: np.asarray(v)[None] for k, v in observation.items()} if isinstance(
+                observation, dict) else np.asarray(observation)[None]
+        tensors = as_tensors(observation, self.device)
+        n = len(next(iter(tensors.values())))
+        before = self.initial_state(n) if state is None else tuple(torch.as_tensor(s, device=self.device) for s in state)
+        reset = torch.zeros(n, dtype=torch.bool, device=self.device)
+        if episode_start is not None:
+            reset |= torch.as_tensor(np.asarray(episode_start, dtype=bool), device=self.device)
+        with torch.no_grad():
+            log_probs, _, after = self.evaluate(self.prepare(tensors), before, reset[None], final_state=True)
+            actions = (log_probs.argmax(1) if deterministic else sample(log_probs)).cpu().numpy()
+        return (actions[0] if one else actions), tuple(s.cpu().numpy() for s in after)
