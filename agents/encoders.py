@@ -23,8 +23,6 @@ from torch import Tensor, nn
 Observation = dict[str, Tensor]
 """A batch of observations as tensors, first axis F; a space that is no Dict stands under the key "observation"."""
 
-import os
-NONLIN = int(os.environ.get('NONLIN', '0'))
 READER_KEYS = ("question", "unit", "memory", "memory_positions", "memory_features", "chain", "progress", "action_mask")
 
 
@@ -53,12 +51,15 @@ class Features(NamedTuple):
         items: (F, I, D') slots, then entries of the chain; None for a flat encoder.
         present: (F, I) bool, which items are not empty.
         num_slots: how many of the items are slots (K, less those that no frame uses).
+        similarity: (F, K, 4) how much each slot's words are those of the question, the desk, the last entry of the
+            chain, and the whole chain; None for a flat encoder.
     """
 
     vector: Tensor
     items: Tensor | None = None
     present: Tensor | None = None
     num_slots: int = 0
+    similarity: Tensor | None = None
 
 
 class FlatEncoder(nn.Module):
@@ -119,15 +120,19 @@ class ReaderEncoder(nn.Module):
 
     An item (a slot, or an entry of the chain) is the sum of its units' sentence vectors, each through a matrix of its
     place in the slot, of embeddings of how recent each unit is among those held (the temporal encoding of MemN2N:
-    "the latest wins" must be learnable), and of its features.
+    "the latest wins" must be learnable), of its features, and of its similarity to what is being looked for. Similarity is
+    content-based addressing (Graves et al. 2014, arXiv 1410.5401) with a learned bag of words: words that question, desk or
+    chain share with a slot are what a reader looks for first, and finding out that sharing words matters costs an
+    untrained network most of its frames.
 
     Args:
         space: the observation space.
         size: D.
         sentence_hidden: width of the sentence encoder's hidden layer.
+        content_size: width of the bag of words.
     """
 
-    def __init__(self, space: spaces.Dict, size: int = 64, sentence_hidden: int = 128) -> None:
+    def __init__(self, space: spaces.Dict, size: int = 64, sentence_hidden: int = 128, content_size: int = 32) -> None:
         super().__init__()
         shapes = {key: part.shape or () for key, part in space.spaces.items()}
         self.unit_tokens = shapes["unit"][0]
@@ -138,25 +143,19 @@ class ReaderEncoder(nn.Module):
         num_extras = sum(shapes[key][0] for key in self.extras)
         units = space["unit"]
         assert isinstance(units, spaces.Box)
-        J, recencies = self.units_per_slot, 1 + self.num_slots * self.units_per_slot
+        vocabulary_size, J = int(units.high.max()), self.units_per_slot
         self.size = size
-        self.sentences = SentenceEncoder(int(units.high.max()), self.length, size, sentence_hidden)
+        self.sentences = SentenceEncoder(vocabulary_size, self.length, size, sentence_hidden)
         self.places = nn.ModuleList(nn.Linear(size, size, bias=False) for _ in range(J))
         for place in self.places:
             nn.init.normal_(place.weight, std=0.3 * size**-0.5)
-            with torch.no_grad():
-                place.weight += torch.eye(size)
-        self.recency = nn.ModuleList(nn.Embedding(recencies, size, padding_idx=0) for _ in range(J))
-        for r in self.recency:
-            nn.init.normal_(r.weight, std=0.5)
-            with torch.no_grad(): r.weight[0] = 0
+            place.weight.data += torch.eye(size)
+        self.recency = nn.ModuleList(word_table(1 + self.num_slots * J, size, 0.5) for _ in range(J))
+        self.content = word_table(vocabulary_size + 1, content_size, content_size**-0.5)
+        self.similarity = nn.Linear(4, size, bias=False)
         self.chain_place = nn.Parameter(0.5 * torch.randn(self.chain_length, size))
         self.slot_features = nn.Linear(shapes["memory_features"][1] + J, size)
         self.chain_features = nn.Linear(J, size)
-        self.nonlin = NONLIN
-        if self.nonlin:
-            self.ctx = nn.Linear(3 * size + num_extras, size)
-            self.mix = nn.Linear(size, size)
         self.context = nn.Linear(3 * size + num_extras, 2 * size)
         self.output_size = 2 * size + 3 * size
         generator = torch.Generator().manual_seed(0)
@@ -207,32 +206,51 @@ class ReaderEncoder(nn.Module):
     # ---- the network ---------------------------------------------------------------------------------------------
 
     def forward(self, frames: Frames) -> Features:
-        """Frames -> vector (F, 2D) of question, desk and progress; items (F, I, D)."""
+        """Frames -> vector (F, 5D) of question, desk, last entry of the chain and progress; items (F, I, D)."""
         assert frames.table is not None
         c = frames.columns
         sentences = self.sentences(frames.table)
         q, u = sentences[c["question"]], sentences[c["unit"]]
         units = [place(sentences) for place in self.places]
-        slots = self.slot_features(c["slot_features"])
+        similarity = self._similarity(frames.table, c)
+        slots = self.slot_features(c["slot_features"]) + self.similarity(similarity)
         chain = self.chain_features(c["chain_features"])
         for j in range(c["memory"].shape[2]):
             slots = slots + units[j][c["memory"][:, :, j]] + self.recency[j](c["recency"][:, :, j])
         for j in range(c["chain"].shape[2]):
             chain = chain + units[j][c["chain"][:, :, j]]
+        last = last_link(c["chain"], c["chain_size"])
+        focus = sum((units[j][last[:, j]] for j in range(last.shape[1])), torch.zeros_like(q))
         H = c["chain"].shape[1]
-        focus = torch.zeros_like(q)
         if H:
-            last = (c["chain_size"] - 1).clamp(min=0)
-            n = torch.arange(len(q), device=q.device)
-            for j in range(c["chain"].shape[2]):
-                focus = focus + units[j][c["chain"][n, last, j]]
             back = (c["chain_size"][:, None] - 1 - torch.arange(H, device=q.device)).clamp(min=0)
             chain = chain + self.chain_place[back]
-        context = torch.cat([q, u, focus, c["extras"]], 1)
+        context = F.relu(self.context(torch.cat([q, u, focus, c["extras"]], 1)))
         items = torch.cat([slots, chain], 1)
-        if self.nonlin:
-            items = items + self.mix(F.relu(items + self.ctx(context)[:, None]))
-        return Features(torch.cat([F.relu(self.context(context)), q, u, focus], 1), items, c["present"], slots.shape[1])
+        return Features(torch.cat([context, q, u, focus], 1), items, c["present"], slots.shape[1], similarity)
+
+    def _similarity(self, table: Tensor, c: dict[str, Tensor]) -> Tensor:
+        """(F, K, 4) inner products of the slots' words with those of question, desk, last entry and whole chain."""
+        words = self.content(table).sum(1)
+        held = words[c["memory"]].sum(2)
+        last = words[last_link(c["chain"], c["chain_size"])].sum(1)
+        keys = [words[c["question"]], words[c["unit"]], last, words[c["chain"]].sum((1, 2))]
+        return torch.bmm(held, torch.stack(keys, 2))
+
+
+def word_table(size: int, width: int, std: float) -> nn.Embedding:
+    """An embedding whose row 0 (padding, nothing) is and stays zero."""
+    table = nn.Embedding(size, width, padding_idx=0)
+    nn.init.normal_(table.weight, std=std)
+    table.weight.data[0] = 0
+    return table
+
+
+def last_link(chain: Tensor, size: Tensor) -> Tensor:
+    """(F, H, J) sentence indices and (F,) lengths -> (F, J) those of the last entry; 0 (no sentence) for an empty chain."""
+    if not chain.shape[1]:
+        return chain.new_zeros(len(chain), chain.shape[2])
+    return chain[torch.arange(len(chain), device=chain.device), (size - 1).clamp(min=0)]
 
 
 def pad(rows: Tensor, length: int) -> Tensor:

@@ -4,6 +4,8 @@ A Stable-Baselines3 algorithm: callbacks, logger, `save`/`load`, `predict(state=
 unchanged. What differs from its PPO: the legal actions are read from the observation (`action_mask`); the policy may
 carry a memory core, trained on whole sequences with episode starts inside; a core's state is taken into account where
 a time limit's cut is bootstrapped; and an *answer loss* can be added (supervision that every result must name).
+
+Axes: T time (n_steps), N environments, F = T * N frames or those of a minibatch, A actions, C choices.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import FloatSchedule, explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
@@ -29,7 +31,23 @@ from agents.rollout import Minibatch, Rollout
 
 
 class MemoryPPO(OnPolicyAlgorithm):
-    """PPO with a memory core and action masks."""
+    """PPO with a memory core and action masks.
+
+    Args:
+        policy: "MemoryPolicy", or a subclass.
+        env: an environment or `VecEnv` with a `Discrete` action space.
+        learning_rate, clip_range, clip_range_vf, ent_coef: numbers, or schedules of the progress that remains (1 to 0).
+        n_steps: T, steps an environment takes between updates.
+        batch_size: frames of a minibatch; with a recurrent core it is rounded to whole sequences of T.
+        n_epochs: passes over a rollout.
+        gamma, gae_lambda: discount and trace decay. Process rewards are dense: a decay of 0.8 keeps the luck of a guessed
+            answer out of the advantages of the steps before it.
+        normalize_advantage: per minibatch.
+        target_kl: an update ends when the approximate KL divergence exceeds 1.5 times this.
+        answer_loss_coef: weight of the cross-entropy on the gold choice wherever ANSWER is legal; 0 reads no gold.
+        policy_kwargs: for the policy, e.g. `dict(core="lstm", core_size=256)`.
+        device: where rollouts and network live.
+    """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MemoryPolicy": MemoryPolicy}
     policy: MemoryPolicy  # type: ignore[assignment]
@@ -39,16 +57,16 @@ class MemoryPPO(OnPolicyAlgorithm):
         self,
         policy: str | type[MemoryPolicy],
         env: GymEnv | str,
-        learning_rate: float | Schedule = 1e-3,
+        learning_rate: float | Schedule = 7e-4,
         n_steps: int = 64,
         batch_size: int = 2048,
         n_epochs: int = 4,
-        gamma: float = 0.99,
-        gae_lambda: float = 0.95,
+        gamma: float = 0.95,
+        gae_lambda: float = 0.8,
         clip_range: float | Schedule = 0.2,
         clip_range_vf: float | Schedule | None = None,
         normalize_advantage: bool = True,
-        ent_coef: float = 0.01,
+        ent_coef: float | Schedule = 0.01,
         vf_coef: float = 0.5,
         max_grad_norm: float = 0.5,
         target_kl: float | None = None,
@@ -62,13 +80,18 @@ class MemoryPPO(OnPolicyAlgorithm):
         _init_setup_model: bool = True,
     ) -> None:
         super().__init__(
-            policy, env, learning_rate, n_steps=n_steps, gamma=gamma, gae_lambda=gae_lambda, ent_coef=ent_coef,
+            policy, env, learning_rate, n_steps=n_steps, gamma=gamma, gae_lambda=gae_lambda, ent_coef=0.0,  # type: ignore[arg-type]
             vf_coef=vf_coef, max_grad_norm=max_grad_norm, use_sde=False, sde_sample_freq=-1,
             stats_window_size=stats_window_size, tensorboard_log=tensorboard_log, policy_kwargs=policy_kwargs,
             verbose=verbose, seed=seed, device=device, _init_setup_model=False, supported_action_spaces=(spaces.Discrete,),
         )  # fmt: skip
+        for name, value in (("n_steps", n_steps), ("batch_size", batch_size), ("n_epochs", n_epochs)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value!r}")
+        if answer_loss_coef < 0:
+            raise ValueError(f"answer_loss_coef must not be negative, got {answer_loss_coef!r}")
         self.batch_size, self.n_epochs = batch_size, n_epochs
-        self.clip_range, self.clip_range_vf = clip_range, clip_range_vf
+        self.clip_range, self.clip_range_vf, self.ent_coef = clip_range, clip_range_vf, ent_coef  # type: ignore[assignment]
         self.normalize_advantage, self.target_kl = normalize_advantage, target_kl
         self.answer_loss_coef = answer_loss_coef
         self._last_state: State = ()
@@ -78,111 +101,168 @@ class MemoryPPO(OnPolicyAlgorithm):
     def _setup_model(self) -> None:
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
-        self.clip_range = FloatSchedule(self.clip_range)
-        if self.clip_range_vf is not None:
-            self.clip_range_vf = FloatSchedule(self.clip_range_vf)
-        self.policy = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
-        self.policy = self.policy.to(self.device)
-        self.rollout_buffer = Rollout(self.n_steps, self.n_envs, self.device)
+        self._clip_range, self._ent_coef = FloatSchedule(self.clip_range), FloatSchedule(self.ent_coef)
+        self._clip_range_vf = None if self.clip_range_vf is None else FloatSchedule(self.clip_range_vf)
+        if "choice_tokens" not in self.policy_kwargs and (tokens := choice_tokens(self.env)) is not None:
+            self.policy_kwargs = {**self.policy_kwargs, "choice_tokens": tokens}
+        made: Any = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
+        self.policy = made.to(self.device)
+        if self.answer_loss_coef and not self.policy.reads:
+            raise ValueError("answer_loss_coef needs ReasonGym's observation: this one has no answers among its actions")
+        self.rollout_buffer = Rollout(self.n_steps, self.n_envs, self.device)  # type: ignore[arg-type]
         self._last_state = self.policy.initial_state(self.n_envs)
 
+    # ---- acting ----------------------------------------------------------------------------------------------------
+
     def collect_rollouts(self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int) -> bool:
+        """Steps the environments `n_rollout_steps` times; False when a callback ended training."""
         rollout, policy = rollout_buffer, self.policy
         policy.set_training_mode(False)
         rollout.begin(self._last_state)
         callback.on_rollout_start()
         starts = torch.as_tensor(self._last_episode_starts, device=self.device)
         for t in range(n_rollout_steps):
+            assert self._last_obs is not None
             observation = rollout.put_observation(t, as_tensors(self._last_obs, self.device))
             with torch.no_grad():
                 actions, values, log_probs, state = policy(observation, self._last_state, starts)
             if self.answer_loss_coef:
-                rollout.gold[t] = torch.as_tensor(env.unwrapped.gold_choice.astype(np.int64))
+                rollout.gold[t] = torch.as_tensor(gold_choices(env), device=self.device)
             new_observation, rewards, dones, infos = env.step(actions.cpu().numpy())
             self.num_timesteps += env.num_envs
             callback.update_locals(locals())
             if not callback.on_step():
                 return False
             self._update_info_buffer(infos, dones)
-            rewards = torch.as_tensor(rewards, dtype=torch.float32, device=self.device)
-            rewards = rewards + self.gamma * self._cut_values(infos, dones, state)
-            rollout.starts[t], rollout.actions[t], rollout.values[t] = starts, actions, values
-            rollout.log_probs[t], rollout.rewards[t] = log_probs, rewards
+            rollout.rewards[t] = torch.as_tensor(rewards, dtype=torch.float32, device=self.device)
+            rollout.rewards[t] += self.gamma * self._values_where_cut(infos, dones, state)
+            rollout.starts[t], rollout.actions[t], rollout.values[t], rollout.log_probs[t] = starts, actions, values, log_probs
             starts = torch.as_tensor(dones, device=self.device)
-            self._last_obs, self._last_episode_starts, self._last_state = new_observation, dones, state
+            self._last_obs, self._last_episode_starts, self._last_state = new_observation, dones, state  # type: ignore[assignment]
         with torch.no_grad():
-            last_values = policy.predict_values(as_tensors(self._last_obs, self.device), self._last_state, starts)
+            last_values = policy.predict_values(as_tensors(self._last_obs, self.device), self._last_state, starts)  # type: ignore[arg-type]
         rollout.finish(policy, last_values, starts, self.gamma, self.gae_lambda)
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
 
-    def _cut_values(self, infos, dones, state) -> Tensor:
-        cut = [i for i in np.flatnonzero(dones) if infos[i].get("TimeLimit.truncated") and infos[i].get("terminal_observation") is not None]
+    def _values_where_cut(self, infos: list[dict[str, Any]], dones: np.ndarray, state: State) -> Tensor:
+        """(N,) value of the last observation of episodes that a time limit cut short, 0 elsewhere."""
         values = torch.zeros(len(dones), device=self.device)
+        cut = [i for i in np.flatnonzero(dones).tolist() if infos[i].get("TimeLimit.truncated")]
         if cut:
             last = [infos[i]["terminal_observation"] for i in cut]
-            batch = {k: np.stack([o[k] for o in last]) for k in last[0]} if isinstance(last[0], dict) else np.stack(last)
+            batch = {key: np.stack([o[key] for o in last]) for key in last[0]} if isinstance(last[0], dict) else np.stack(last)
+            goes_on = torch.zeros(len(cut), dtype=torch.bool, device=self.device)
             with torch.no_grad():
-                values[cut] = self.policy.predict_values(as_tensors(batch, self.device), tuple(s[cut] for s in state), torch.zeros(len(cut), dtype=torch.bool, device=self.device))
+                before = tuple(s[cut] for s in state)
+                values[cut] = self.policy.predict_values(as_tensors(batch, self.device), before, goes_on)
         return values
 
+    # ---- learning --------------------------------------------------------------------------------------------------
+
     def train(self) -> None:
+        """Updates the policy from the rollout."""
         policy, rollout = self.policy, self.rollout_buffer
         policy.set_training_mode(True)
         self._update_learning_rate(policy.optimizer)
-        stats: dict[str, list[float]] = {}
-        keep_on = True
+        records: list[dict[str, float]] = []
         for _ in range(self.n_epochs):
-            for batch in rollout.minibatches(self.batch_size, policy.recurrent):
+            for batch in rollout.minibatches(self.batch_size, bool(policy.recurrent)):
                 loss, record = self.loss(batch)
-                for key, value in record.items():
-                    stats.setdefault(key, []).append(float(value))
+                records.append(record)
                 if self.target_kl is not None and record["approx_kl"] > 1.5 * self.target_kl:
-                    keep_on = False
                     break
                 policy.optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(policy.parameters(), self.max_grad_norm)
                 policy.optimizer.step()
-            if not keep_on:
-                break
-        self._n_updates += self.n_epochs
-        for key, values in stats.items():
-            self.logger.record(f"train/{key}", np.mean(values))
-        self.logger.record("train/explained_variance", explained_variance(rollout.values.flatten().cpu().numpy(), rollout.returns.flatten().cpu().numpy()))
+            else:
+                self._n_updates += 1
+                continue
+            break
+        for key in records[0]:
+            self.logger.record(f"train/{key}", np.mean([record[key] for record in records]))
+        values, returns = rollout.values.flatten().cpu().numpy(), rollout.returns.flatten().cpu().numpy()
+        self.logger.record("train/explained_variance", explained_variance(values, returns))
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
 
-    def loss(self, batch: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Minibatch) -> tuple[Tensor, dict[str, float]]:
+        """PPO's loss of a minibatch, and what is logged of it."""
         progress = self._current_progress_remaining
-        clip_range = self.clip_range(progress)
         log_probs, values, _ = self.policy.evaluate(batch.frames, batch.state, batch.reset)
         log_prob = log_probs.gather(1, batch.actions[:, None]).squeeze(1)
         advantages = batch.advantages
         if self.normalize_advantage and len(advantages) > 1:
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
         log_ratio = log_prob - batch.log_probs
-        ratio = log_ratio.exp()
-        policy_loss = -torch.min(advantages * ratio, advantages * ratio.clamp(1 - clip_range, 1 + clip_range)).mean()
-        if self.clip_range_vf is not None:
-            c = self.clip_range_vf(progress)
-            values = batch.values + (values - batch.values).clamp(-c, c)
+        ratio, clip_range = log_ratio.exp(), self._clip_range(progress)
+        clipped = ratio.clamp(1 - clip_range, 1 + clip_range)
+        policy_loss = -torch.min(advantages * ratio, advantages * clipped).mean()
+        if self._clip_range_vf is not None:
+            most = self._clip_range_vf(progress)
+            values = batch.values + (values - batch.values).clamp(-most, most)
         value_loss = F.mse_loss(values, batch.returns)
         mean_entropy = entropy(log_probs).mean()
-        loss = policy_loss - self.ent_coef * mean_entropy + self.vf_coef * value_loss
-        record = {"policy_loss": policy_loss.detach(), "value_loss": value_loss.detach(), "entropy": mean_entropy.detach()}
+        loss = policy_loss - self._ent_coef(progress) * mean_entropy + self.vf_coef * value_loss
+        record = {"policy_loss": policy_loss.item(), "value_loss": value_loss.item(), "entropy": mean_entropy.item()}
         if self.answer_loss_coef:
-            C = self.policy.actor.num_choices
-            la = log_probs[:, -C:]
-            can = batch.frames.columns["action_mask"][:, -C:].any(1) & (batch.gold >= 0)
-            al = F.log_softmax(la, 1).gather(1, batch.gold.clamp(min=0)[:, None]).squeeze(1)
-            answer_loss = -(al * can).sum() / can.sum().clamp(min=1)
+            answer_loss = self._answer_loss(log_probs, batch)
             loss = loss + self.answer_loss_coef * answer_loss
-            record["answer_loss"] = answer_loss.detach()
+            record["answer_loss"] = answer_loss.item()
         with torch.no_grad():
-            record["approx_kl"] = (ratio - 1 - log_ratio).mean()
-            record["clip_fraction"] = ((ratio - 1).abs() > clip_range).float().mean()
+            record["approx_kl"] = (ratio - 1 - log_ratio).mean().item()
+            record["clip_fraction"] = ((ratio - 1).abs() > clip_range).float().mean().item()
         return loss, record
 
+    def _answer_loss(self, log_probs: Tensor, batch: Minibatch) -> Tensor:
+        """Mean cross-entropy (nats) of the gold choice among the choices, over the frames where ANSWER is legal."""
+        num_choices = int(self.policy.actor.num_choices)  # type: ignore[arg-type]
+        answers = log_probs[:, -num_choices:].log_softmax(1)
+        legal = batch.frames.columns["action_mask"][:, -num_choices:].any(1) & (batch.gold >= 0)
+        gold = answers.gather(1, batch.gold.clamp(min=0)[:, None]).squeeze(1)
+        return -(gold * legal).sum() / legal.sum().clamp(min=1)
+
+    # ---- around it -------------------------------------------------------------------------------------------------
+
+    def value_function(self, num_envs: int) -> Any:
+        """The critic as `adapters.feedback.ValueFeedback` wants it: (observations, starts) -> values, state carried along."""
+        state = self.policy.initial_state(num_envs)
+
+        def values(observation: Any, starts: np.ndarray) -> np.ndarray:
+            nonlocal state
+            reset = torch.as_tensor(starts, device=self.device)
+            with torch.no_grad():
+                frames = self.policy.prepare(as_tensors(observation, self.device))
+                _, found, state = self.policy.evaluate(frames, state, reset[None], final_state=True)
+            return found.cpu().numpy()
+
+        return values
+
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_last_state"]
+        return [*super()._excluded_save_params(), "_last_state", "_clip_range", "_clip_range_vf", "_ent_coef"]
+
+
+def gold_choices(env: VecEnv) -> np.ndarray:
+    """(N,) int64 gold choices of the problems being played.
+
+    Raises:
+        AttributeError: the environments tell no gold choices.
+    """
+    inner: Any = env.unwrapped
+    if not hasattr(inner, "gold_choice"):
+        raise AttributeError(
+            f"answer_loss_coef needs environments that tell gold choices (adapters.sb3.make_vec_env), got {type(inner).__name__}"
+        )
+    return inner.gold_choice.astype(np.int64)
+
+
+def choice_tokens(env: VecEnv | None) -> list[list[int]] | None:
+    """Token ids of the words of an environment's choices; None where it has none, or words outside its vocabulary."""
+    if env is None or not env.has_attr("source"):
+        return None
+    source = env.get_attr("source", 0)[0]
+    try:
+        return [[token for word in choice.split(",") for token in source.tokenize(word)] for choice in source.choices]
+    except ValueError:
+        return None

@@ -1,0 +1,307 @@
+"""Trains MemoryPPO on a ReasonGym id and says what it learned: `python examples/train_ppo.py [--help]`.
+
+The default learns two-supporting-facts stories of at most 14 sentences, made to order, from process rewards alone. The last line
+printed is one JSON object: held-out accuracy (every held-out problem once) with its 95% interval, next to random, majority,
+last-unit and expert. Into --out go the model, `config.json`, `metrics.jsonl`, `result.json` and a picture of the learning
+curve. A killed run goes on with --resume and ends with the same parameters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import gymnasium
+import numpy as np
+import stable_baselines3
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import LinearSchedule
+
+import reasongym
+from agents import checkpoint
+from agents.evaluation import Evaluation, evaluate
+from agents.ppo import MemoryPPO
+from reasongym.adapters.sb3 import ReasonGymVecEnv, make_vec_env
+from reasongym.audit.accuracy import baselines
+
+
+@dataclass(frozen=True)
+class Config:
+    """The arguments of a run, as they stand in `config.json`."""
+
+    env: str = "ReasonGym-bAbI-qa2-v0"
+    source: str = "procedural"
+    split: str = "train"
+    difficulty: str = ""  # a named setting, or JSON; "" is the default of the script
+    timesteps: int = 3_000_000
+    seed: int = 0
+    core: str = "none"
+    device: str = "cpu"
+    prm: str = "annotated"
+    beta: str = ""  # JSON: weights by criterion
+    utility: str = "coverage"
+    utility_weight: float = 0.3
+    gamma: float = 0.95  # the discount
+    answer_loss: float = 0.0
+    memory_slots: int = 10
+    memory_view: str = "full"
+    question_at: str = "start"
+    num_envs: int = 256
+    n_steps: int = 64
+    batch_size: int = 2048
+    n_epochs: int = 4
+    gae_lambda: float = 0.8
+    learning_rate: float = 1e-3  # falls linearly to a tenth
+    ent_coef: float = 0.03  # falls linearly to 0.002
+    core_size: int = 128
+    separate_critic: int = 1
+    threads: int = 1
+    eval_every: int = 150_000
+    eval_problems: int = 1_000
+    held_out: int = 10_000  # problems of the final evaluation, at most
+    stop_at: float = 0.0  # ends when this share of `eval_problems` held-out problems is answered; 0: never
+    time_limit: float = 0.0  # CPU minutes; 0: none
+    allow_partial: int = 0
+
+    def keywords(self) -> dict[str, Any]:
+        """The environment's keywords."""
+        difficulty: Any = self.difficulty
+        if not difficulty and self.source == "procedural" and self.env == Config.env:
+            difficulty = {"max_units": 14}
+        elif difficulty.startswith("{"):
+            difficulty = json.loads(difficulty)
+        chosen: dict[str, Any] = {"source": self.source}
+        if self.source == "procedural":
+            chosen["difficulty"] = difficulty or "published"
+        if self.allow_partial:
+            chosen["allow_partial"] = True
+        return chosen
+
+    def rewards(self) -> dict[str, Any]:
+        """The keywords that make the reward and the memory."""
+        return {
+            "prm": self.prm,
+            "beta": json.loads(self.beta) if self.beta else None,
+            "utility": self.utility,
+            "utility_weight": self.utility_weight,
+            "memory_slots": self.memory_slots,
+            "memory_view": self.memory_view,
+            "question_at": self.question_at,
+        }
+
+
+class Progress(BaseCallback):
+    """Evaluates every so many frames, writes `metrics.jsonl`, and ends training at the threshold or the time limit."""
+
+    def __init__(self, config: Config, held_out: ReasonGymVecEnv, out: Path, spent: float, evaluated: int) -> None:
+        super().__init__()
+        self.config, self.held_out, self.out = config, held_out, out
+        self.spent, self.evaluated, self.started = spent, evaluated, time.process_time()
+        self.over = False
+
+    def cpu_seconds(self) -> float:
+        """CPU seconds of training and evaluation so far, over all resumptions."""
+        return self.spent + time.process_time() - self.started
+
+    def _on_rollout_end(self) -> None:
+        if self.num_timesteps - self.evaluated < self.config.eval_every:
+            return
+        self.evaluated = self.num_timesteps
+        found = evaluate(self.model, self.held_out, problems=least(self.config.eval_problems, self.held_out))
+        model: Any = self.model
+        row = {"timesteps": self.num_timesteps, "cpu_seconds": round(self.cpu_seconds(), 1), "held_out": found.accuracy}
+        row["train_success"] = float(np.mean(model.ep_success_buffer)) if model.ep_success_buffer else None
+        row["train_return"] = float(np.mean([episode["r"] for episode in model.ep_info_buffer]))
+        row |= {key: float(value) for key, value in self.logger.name_to_value.items() if key.startswith("train/")}
+        with (self.out / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(
+            f"{self.num_timesteps:>10,} frames {row['cpu_seconds']:>7.0f} s   held-out {found.accuracy:6.1%}"
+            f"   train {row['train_success'] or 0:6.1%}   return {row['train_return']:.3f}",
+            file=sys.stderr,
+            flush=True,
+        )
+        limit = self.config.time_limit * 60
+        reached = self.config.stop_at and found.accuracy >= self.config.stop_at
+        self.over = bool(reached or (limit and self.cpu_seconds() > limit))
+
+    def _on_step(self) -> bool:
+        return not self.over
+
+    def extra(self) -> dict[str, Any]:
+        """What a checkpoint keeps of this."""
+        return {"spent": self.cpu_seconds(), "evaluated": self.evaluated}
+
+
+def least(wanted: int, env: ReasonGymVecEnv) -> int:
+    """`wanted` problems, or all there are."""
+    there: Any = env.vector.num_problems
+    return min(wanted, there)
+
+
+def make_model(config: Config, env: ReasonGymVecEnv) -> MemoryPPO:
+    """A fresh MemoryPPO with the run's arguments."""
+    return MemoryPPO(
+        "MemoryPolicy",
+        env,
+        learning_rate=LinearSchedule(config.learning_rate, 0.1 * config.learning_rate, 1.0),
+        ent_coef=LinearSchedule(config.ent_coef, 0.002, 1.0),
+        n_steps=config.n_steps,
+        batch_size=config.batch_size,
+        n_epochs=config.n_epochs,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        answer_loss_coef=config.answer_loss,
+        policy_kwargs={
+            "core": config.core,
+            "core_size": config.core_size,
+            "separate_critic": bool(config.separate_critic),
+        },
+        seed=config.seed,
+        device=config.device,
+    )
+
+
+def train(config: Config, out: Path, resume: bool) -> dict[str, Any]:
+    """Trains, evaluates on every held-out problem, and writes the run's files; returns the result."""
+    torch.set_num_threads(config.threads)
+    env = make_vec_env(
+        config.env, config.num_envs, seed=config.seed, split=config.split, **config.keywords(), **config.rewards()
+    )
+    shapes = {"unit_tokens": env.batch.shapes.unit_tokens, "question_tokens": env.batch.shapes.question_tokens}
+    held_out = make_vec_env(
+        config.env, 500, seed=config.seed, split="validation", **config.keywords(), **config.rewards(), **shapes
+    )
+    model = make_model(config, env)
+    saved = out / "checkpoint.pt"
+    extra: dict[str, Any] = {"spent": 0.0, "evaluated": 0}
+    if resume and saved.exists():
+        extra = checkpoint.load(saved, model)
+        keep_metrics(out / "metrics.jsonl", model.num_timesteps)
+    else:
+        (out / "metrics.jsonl").write_text("")
+    record = {"arguments": asdict(config), "versions": versions(), "commit": commit(), "data": env.batch.source.fingerprint}
+    (out / "config.json").write_text(json.dumps(record, indent=1) + "\n")
+    progress = Progress(config, held_out, out, **extra)
+    remaining = config.timesteps - model.num_timesteps
+    if remaining > 0:
+        keeper = checkpoint.CheckpointCallback(saved, seconds=30, extra=progress.extra)
+        model.learn(remaining, callback=[keeper, progress], reset_num_timesteps=False)
+    seconds = progress.cpu_seconds()
+    model.save(out / "model.zip")
+    found = evaluate(model, held_out, problems=least(config.held_out, held_out))
+    result = {**record, **summary(config, model, found, seconds)}
+    (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    draw(out)
+    return result
+
+
+def summary(config: Config, model: MemoryPPO, found: Evaluation, seconds: float) -> dict[str, Any]:
+    """The result of a run: accuracy beside the baselines', and what it cost."""
+    there = baselines(config.env, split="validation", most=min(2_000, found.problems), **config.keywords())
+    return {
+        "accuracy": found.accuracy,
+        "interval": found.interval,
+        "problems": found.problems,
+        "mean_return": found.mean_return,
+        "baselines": {name: baseline.share for name, baseline in there.items()},
+        "supervision": supervision(config),
+        "timesteps": model.num_timesteps,
+        "cpu_seconds": round(seconds, 1),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} thread",
+    }
+
+
+def supervision(config: Config) -> str:
+    """What the agent was told beside the observation."""
+    told = ["outcome reward"] + (["process rewards from annotation"] if config.prm == "annotated" else [f"PRM {config.prm}"])
+    if config.beta and not any(json.loads(config.beta).get(name, 1) for name in ("logic", "coherence", "goal")):
+        told = ["outcome reward"]
+    if config.utility not in ("none", "use") and config.utility_weight:
+        told.append(f"utility {config.utility}")
+    return " + ".join(told + (["gold answers (answer loss)"] if config.answer_loss else []))
+
+
+def keep_metrics(path: Path, timesteps: int) -> None:
+    """Drops the rows after a checkpoint."""
+    rows = path.read_text().splitlines() if path.exists() else []
+    kept = [row for row in rows if row.endswith("}") and json.loads(row)["timesteps"] <= timesteps]
+    path.write_text("".join(row + "\n" for row in kept))
+
+
+def versions() -> dict[str, str]:
+    """Versions that the numbers depend on."""
+    modules = (reasongym, gymnasium, stable_baselines3, torch, np)
+    return {"python": platform.python_version()} | {module.__name__: module.__version__ for module in modules}
+
+
+def commit() -> str:
+    """The checkout's commit; "" outside of one."""
+    done = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def draw(out: Path) -> None:
+    """A picture of the learning curve, where matplotlib is installed."""
+    try:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+    except ImportError:
+        return
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    result = json.loads((out / "result.json").read_text())
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    axes.plot([row["timesteps"] / 1e6 for row in rows], [row["held_out"] for row in rows], marker=".", label="MemoryPPO")
+    for name, share in result["baselines"].items():
+        axes.axhline(share, linestyle=":", linewidth=1, color="grey")
+        axes.annotate(name, (0, share), fontsize=8, va="bottom")
+    axes.set(xlabel="million frames", ylabel="held-out accuracy", ylim=(0, 1.05), title=result["arguments"]["env"])
+    axes.legend(loc="center right")
+    figure.savefig(out / "learning_curve.png", dpi=120)
+    plt.close(figure)
+
+
+def arguments(argv: list[str] | None = None) -> tuple[Config, argparse.Namespace]:
+    """The command line as a `Config`, and what else it says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for field in fields(Config):
+        kind = type(field.default)
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default, metavar=kind.__name__)
+    parser.add_argument("--out", type=Path, help="folder of the run (default runs/ENV-seedN)")
+    parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint, if there is one")
+    parser.add_argument("--smoke", action="store_true", help="a minute at most, to see that it runs")
+    options = parser.parse_args(argv)
+    values = {field.name: getattr(options, field.name) for field in fields(Config)}
+    if options.smoke:
+        values |= {"timesteps": 8_192, "num_envs": 32, "n_steps": 32, "eval_every": 4_096, "eval_problems": 50, "held_out": 100}
+        values["difficulty"] = values["difficulty"] or '{"max_units": 6}'
+    elif argv is None and len(sys.argv) == 1:
+        values["stop_at"] = 0.97
+    return Config(**values), options
+
+
+def main() -> None:
+    config, options = arguments()
+    out = options.out or Path("runs") / f"{config.env}-{config.source.replace('/', '_')}-seed{config.seed}"
+    out.mkdir(parents=True, exist_ok=True)
+    result = train(config, out, options.resume)
+    shown = ("accuracy", "interval", "problems", "baselines", "supervision", "timesteps", "cpu_seconds")
+    print(json.dumps({"env": config.env, **{key: result[key] for key in shown}}))
+
+
+if __name__ == "__main__":
+    main()
