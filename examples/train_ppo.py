@@ -1,16 +1,15 @@
 """Trains MemoryPPO on a ReasonGym id and says what it learned: `python examples/train_ppo.py [--help]`.
 
-The default learns two-supporting-facts stories of at most 14 sentences, made to order, from process rewards alone. The last line
-printed is one JSON object: held-out accuracy (every held-out problem once) with its 95% interval, next to random, majority,
-last-unit and expert. Into --out go the model, `config.json`, `metrics.jsonl`, `result.json` and a picture of the learning
-curve. A killed run goes on with --resume and ends with the same parameters.
+The default learns two-supporting-facts stories of at most 14 sentences, made to order, from process rewards alone. The
+last line printed is one JSON object: held-out accuracy (every held-out problem once) with its 95% interval, next to random,
+majority, last-unit and expert. Into --out go the model, `config.json`, `metrics.jsonl`, `result.json` and a picture of the
+learning curve. A killed run goes on with --resume and ends with the same parameters.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import subprocess
 import sys
