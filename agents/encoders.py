@@ -146,10 +146,7 @@ class ReaderEncoder(nn.Module):
         vocabulary_size, J = int(units.high.max()), self.units_per_slot
         self.size = size
         self.sentences = SentenceEncoder(vocabulary_size, self.length, size, sentence_hidden)
-        self.places = nn.ModuleList(nn.Linear(size, size, bias=False) for _ in range(J))
-        for place in self.places:
-            nn.init.normal_(place.weight, std=0.3 * size**-0.5)
-            place.weight.data += torch.eye(size)
+        self.places = nn.ModuleList(near_identity(size) for _ in range(J))
         self.recency = nn.ModuleList(word_table(1 + self.num_slots * J, size, 0.5) for _ in range(J))
         self.content = word_table(vocabulary_size + 1, content_size, content_size**-0.5)
         self.similarity = nn.Linear(4, size, bias=False)
@@ -160,6 +157,7 @@ class ReaderEncoder(nn.Module):
         self.output_size = 2 * size + 3 * size
         generator = torch.Generator().manual_seed(0)
         factors = torch.randint(-(2**62), 2**62, (self.length,), generator=generator) | 1
+        self.hash_factors: Tensor
         self.register_buffer("hash_factors", factors, persistent=False)
 
     # ---- integers only -------------------------------------------------------------------------------------------
@@ -236,6 +234,14 @@ class ReaderEncoder(nn.Module):
         last = words[last_link(c["chain"], c["chain_size"])].sum(1)
         keys = [words[c["question"]], words[c["unit"]], last, words[c["chain"]].sum((1, 2))]
         return torch.bmm(held, torch.stack(keys, 2))
+
+
+def near_identity(size: int) -> nn.Linear:
+    """A square linear layer that begins close to doing nothing."""
+    layer = nn.Linear(size, size, bias=False)
+    nn.init.normal_(layer.weight, std=0.3 * size**-0.5)
+    layer.weight.data += torch.eye(size)
+    return layer
 
 
 def word_table(size: int, width: int, std: float) -> nn.Embedding:

@@ -45,14 +45,15 @@ def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, dete
         problems: P, default all of the split.
         deterministic: the most probable action instead of a sample.
     """
-    total = env.vector.num_problems if problems is None else problems
+    total = env.batch.source.num_problems if problems is None else problems
     if total is None:
         raise ValueError("the source is endless: say how many problems to play with problems=...")
     right, returns, lengths = np.zeros(total, bool), np.zeros(total), np.zeros(total, int)
     for begin in range(0, total, env.num_envs):
         chosen = np.minimum(np.arange(begin, begin + env.num_envs), total - 1)
         env.set_options([{"problem": int(problem)} for problem in chosen])
-        observation, state = env.reset(), None
+        observation: Any = env.reset()
+        state = None
         start, playing = np.ones(env.num_envs, bool), np.ones(env.num_envs, bool)
         while playing.any():
             actions, state = model.predict(observation, state=state, episode_start=start, deterministic=deterministic)

@@ -96,7 +96,8 @@ class ReaderBody(nn.Module):
 
     def forward(self, vector: Tensor, features: Features) -> Tensor:
         """(F, input_size) and items (F, I, D) -> (F, size)."""
-        assert features.items is not None and features.present is not None
+        assert features.items is not None
+        assert features.present is not None
         items, n = features.items, len(vector)
         absent = torch.where(features.present, 0.0, ILLEGAL)[:, None]
         some = features.present.any(1)[:, None]  # nothing held: read zeros
@@ -142,7 +143,8 @@ class PointerHead(nn.Module):
 
     def forward(self, h: Tensor, features: Features, words: nn.Embedding) -> Tensor:
         """(F, size), items, and the embeddings of the words -> (F, A)."""
-        assert features.items is not None and features.similarity is not None
+        assert features.items is not None
+        assert features.similarity is not None
         K = features.num_slots
         queries = self.queries(h).view(-1, 3, self.item_size)
         pointers = torch.bmm(queries, features.items[:, :K].transpose(1, 2)) * self.item_size**-0.5
@@ -222,19 +224,20 @@ class MemoryPolicy(BasePolicy):
             self.encoder = ReaderEncoder(observation_space, size)
         else:
             self.encoder = FlatEncoder(observation_space)
-        self.cores = nn.ModuleList(CORES[core](self.encoder.output_size, core_size) for _ in range(2 if separate_critic else 1))
-        self.recurrent = self.cores[0].recurrent
-        core_output = self.cores[0].output_size + (self.encoder.output_size if self.reads and self.recurrent else 0)
-
-        def body() -> nn.Module:
-            if self.reads:
-                return ReaderBody(core_output, size, body_size, num_hops, num_heads)
-            return MlpBody(core_output, tuple(net_arch))
-
-        self.bodies = nn.ModuleList(body() for _ in self.cores)
-        width = self.bodies[0].output_size
+        made = [CORES[core](self.encoder.output_size, core_size) for _ in range(2 if separate_critic else 1)]
+        self.cores = nn.ModuleList(made)
+        self.recurrent = bool(made[0].recurrent)
+        core_output: Any = made[0].output_size + (self.encoder.output_size if self.reads and self.recurrent else 0)
+        bodies = [
+            ReaderBody(core_output, size, body_size, num_hops, num_heads)
+            if self.reads
+            else MlpBody(core_output, tuple(net_arch))
+            for _ in made
+        ]
+        self.bodies = nn.ModuleList(bodies)
+        width = bodies[0].output_size
         self.actor: nn.Module
-        if self.reads:
+        if isinstance(self.encoder, ReaderEncoder):
             tokens = None if choice_tokens is None else padded(choice_tokens)
             self.actor = PointerHead(width, size, self.encoder.num_slots, num_actions, tokens)
         else:
@@ -247,7 +250,8 @@ class MemoryPolicy(BasePolicy):
 
     def initial_state(self, batch_size: int) -> State:
         """The state of episodes that begin: the tensors of the actor's core, then those of the critic's."""
-        return tuple(tensor for core in self.cores for tensor in core.initial_state(batch_size))
+        cores: Any = self.cores
+        return tuple(tensor for core in cores for tensor in core.initial_state(batch_size))
 
     def prepare(self, observation: Observation) -> Frames:
         """What of an observation needs no parameters; see `agents.encoders`."""

@@ -109,7 +109,7 @@ class MemoryPPO(OnPolicyAlgorithm):
         self.policy = made.to(self.device)
         if self.answer_loss_coef and not self.policy.reads:
             raise ValueError("answer_loss_coef needs ReasonGym's observation: this one has no answers among its actions")
-        self.rollout_buffer = Rollout(self.n_steps, self.n_envs, self.device)  # type: ignore[arg-type]
+        self.rollout_buffer = Rollout(self.n_steps, self.n_envs, self.device)
         self._last_state = self.policy.initial_state(self.n_envs)
 
     # ---- acting ----------------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ def gold_choices(env: VecEnv) -> np.ndarray:
     inner: Any = env.unwrapped
     if not hasattr(inner, "gold_choice"):
         raise AttributeError(
-            f"answer_loss_coef needs environments that tell gold choices (adapters.sb3.make_vec_env), got {type(inner).__name__}"
+            f"answer_loss_coef needs environments that tell gold choices (see adapters.sb3), got {type(inner).__name__}"
         )
     return inner.gold_choice.astype(np.int64)
 

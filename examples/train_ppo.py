@@ -114,7 +114,7 @@ class Progress(BaseCallback):
         """CPU seconds of training and evaluation so far, over all resumptions."""
         return self.spent + time.process_time() - self.started
 
-    def _on_rollout_end(self) -> None:
+    def _on_rollout_start(self) -> None:  # between two updates: what is evaluated is what is kept when training ends here
         if self.num_timesteps - self.evaluated < self.config.eval_every:
             return
         self.evaluated = self.num_timesteps

@@ -100,6 +100,7 @@ class FusedCore(nn.Module):
     def initial_state(self, batch_size: int) -> State:
         """Zeros (B, H), once for a GRU (h) and twice for an LSTM (h, c)."""
         weight = self.rnn.weight_hh_l0
+        assert isinstance(weight, Tensor)
         return tuple(weight.new_zeros(batch_size, self.output_size) for _ in range(self.num_tensors))
 
     def forward(self, x: Tensor, state: State, reset: Tensor, final_state: bool = True) -> tuple[Tensor, State]:
