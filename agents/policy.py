@@ -227,7 +227,9 @@ class MemoryPolicy(BasePolicy):
         made = [CORES[core](self.encoder.output_size, core_size) for _ in range(2 if separate_critic else 1)]
         self.cores = nn.ModuleList(made)
         self.recurrent = bool(made[0].recurrent)
-        core_output: Any = made[0].output_size + (self.encoder.output_size if self.reads and self.recurrent else 0)
+        core_output: Any = made[0].output_size
+        if self.reads and self.recurrent:
+            core_output += self.encoder.output_size
         bodies = [
             ReaderBody(core_output, size, body_size, num_hops, num_heads)
             if self.reads

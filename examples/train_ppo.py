@@ -173,7 +173,7 @@ def make_model(config: Config, env: ReasonGymVecEnv) -> MemoryPPO:
     )
 
 
-def train(config: Config, out: Path, resume: bool) -> dict[str, Any]:
+def train(config: Config, out: Path, resume: bool, checkpoint_every: float = 30.0) -> dict[str, Any]:
     """Trains, evaluates on every held-out problem, and writes the run's files; returns the result."""
     torch.set_num_threads(config.threads)
     env = make_vec_env(
@@ -188,7 +188,7 @@ def train(config: Config, out: Path, resume: bool) -> dict[str, Any]:
     extra: dict[str, Any] = {"spent": 0.0, "evaluated": 0}
     if resume and saved.exists():
         extra = checkpoint.load(saved, model)
-        keep_metrics(out / "metrics.jsonl", model.num_timesteps)
+        keep_metrics(out / "metrics.jsonl", extra["evaluated"])
     else:
         (out / "metrics.jsonl").write_text("")
     record = {"arguments": asdict(config), "versions": versions(), "commit": commit(), "data": env.batch.source.fingerprint}
@@ -196,8 +196,8 @@ def train(config: Config, out: Path, resume: bool) -> dict[str, Any]:
     progress = Progress(config, held_out, out, **extra)
     remaining = config.timesteps - model.num_timesteps
     if remaining > 0:
-        keeper = checkpoint.CheckpointCallback(saved, seconds=30, extra=progress.extra)
-        model.learn(remaining, callback=[keeper, progress], reset_num_timesteps=False)
+        keeper = checkpoint.CheckpointCallback(saved, checkpoint_every, extra=progress.extra)
+        model.learn(remaining, callback=[progress, keeper], reset_num_timesteps=False)
     seconds = progress.cpu_seconds()
     model.save(out / "model.zip")
     found = evaluate(model, held_out, problems=least(config.held_out, held_out))
@@ -234,7 +234,7 @@ def supervision(config: Config) -> str:
 
 
 def keep_metrics(path: Path, timesteps: int) -> None:
-    """Drops the rows after a checkpoint."""
+    """Drops the rows that a checkpoint does not know of."""
     rows = path.read_text().splitlines() if path.exists() else []
     kept = [row for row in rows if row.endswith("}") and json.loads(row)["timesteps"] <= timesteps]
     path.write_text("".join(row + "\n" for row in kept))
@@ -282,6 +282,7 @@ def arguments(argv: list[str] | None = None) -> tuple[Config, argparse.Namespace
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default, metavar=kind.__name__)
     parser.add_argument("--out", type=Path, help="folder of the run (default runs/ENV-seedN)")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint, if there is one")
+    parser.add_argument("--checkpoint-every", type=float, default=30.0, help="seconds between checkpoints, at least")
     parser.add_argument("--smoke", action="store_true", help="a minute at most, to see that it runs")
     options = parser.parse_args(argv)
     values = {field.name: getattr(options, field.name) for field in fields(Config)}
@@ -297,7 +298,7 @@ def main() -> None:
     config, options = arguments()
     out = options.out or Path("runs") / f"{config.env}-{config.source.replace('/', '_')}-seed{config.seed}"
     out.mkdir(parents=True, exist_ok=True)
-    result = train(config, out, options.resume)
+    result = train(config, out, options.resume, options.checkpoint_every)
     shown = ("accuracy", "interval", "problems", "baselines", "supervision", "timesteps", "cpu_seconds")
     print(json.dumps({"env": config.env, **{key: result[key] for key in shown}}))
 

@@ -1,0 +1,78 @@
+"""`examples/train_ppo.py` as its user runs it: killed in the middle and resumed, it ends with the same parameters."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("stable_baselines3")
+
+SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "train_ppo.py"
+SMALL = ["--timesteps", "8192", "--num-envs", "32", "--n-steps", "32", "--eval-every", "2048", "--eval-problems", "20"]
+SMALL += [
+    "--held-out",
+    "40",
+    "--difficulty",
+    '{"max_units": 6}',
+    "--batch-size",
+    "512",
+    "--checkpoint-every",
+    "0",
+    "--seed",
+    "3",
+]
+
+
+def start(out: Path, *extra: str) -> subprocess.Popen:
+    out.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *SMALL, "--out", str(out), *extra],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def parameters(out: Path) -> dict:
+    with zipfile.ZipFile(out / "model.zip") as archive:
+        return torch.load(io.BytesIO(archive.read("policy.pth")), weights_only=True)
+
+
+@pytest.mark.parametrize("core", ["none", "gru"])
+def test_a_killed_run_resumes_to_the_same_parameters(tmp_path: Path, core: str) -> None:
+    whole = start(tmp_path / "whole", "--core", core)
+    cut = start(tmp_path / "cut", "--core", core)
+    metrics = tmp_path / "cut" / "metrics.jsonl"
+    deadline = time.monotonic() + 240
+    while not (metrics.exists() and metrics.read_text().count("\n") >= 2):
+        assert cut.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline, "no metrics after four minutes"
+        time.sleep(0.02)
+    cut.send_signal(signal.SIGKILL)
+    cut.wait()
+    assert not (tmp_path / "cut" / "model.zip").exists()
+    resumed = start(tmp_path / "cut", "--core", core, "--resume")
+    for process in (whole, resumed):
+        shown, _ = process.communicate(timeout=300)
+        assert process.returncode == 0
+        assert json.loads(shown.splitlines()[-1])["timesteps"] == 8192
+    one, other = parameters(tmp_path / "whole"), parameters(tmp_path / "cut")
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+    rows = [
+        [{k: v for k, v in json.loads(row).items() if k != "cpu_seconds"} for row in path.read_text().splitlines()]
+        for path in (tmp_path / "whole" / "metrics.jsonl", metrics)
+    ]
+    assert rows[0] == rows[1]
