@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reasongym.adapters.sb3 import ReasonGymVecEnv
+from reasongym.metrics import wilson
 
 
 class Evaluation(NamedTuple):
@@ -25,15 +26,6 @@ class Evaluation(NamedTuple):
     mean_return: float
     mean_length: float
     problems: int
-
-
-def wilson(right: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """95% interval of a share (Wilson 1927)."""
-    if not total:
-        return 0.0, 1.0
-    p, n = right / total, total
-    centre, half = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-    return max(0.0, (centre - half) / (1 + z * z / n)), min(1.0, (centre + half) / (1 + z * z / n))
 
 
 def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, deterministic: bool = True) -> Evaluation:

@@ -44,7 +44,7 @@ class Config:
     source: str = "procedural"
     split: str = "train"
     difficulty: str = ""  # a named setting, or JSON; "" is the default of the script
-    timesteps: int = 3_000_000
+    timesteps: int = 2_400_000
     seed: int = 0
     core: str = "none"
     device: str = "cpu"
@@ -59,8 +59,8 @@ class Config:
     question_at: str = "start"
     num_envs: int = 256
     n_steps: int = 64
-    batch_size: int = 2048
-    n_epochs: int = 4
+    batch_size: int = 1024
+    n_epochs: int = 3
     gae_lambda: float = 0.8
     learning_rate: float = 1e-3  # falls linearly to a tenth
     ent_coef: float = 0.03  # falls linearly to 0.002
@@ -290,7 +290,7 @@ def arguments(argv: list[str] | None = None) -> tuple[Config, argparse.Namespace
         values |= {"timesteps": 8_192, "num_envs": 32, "n_steps": 32, "eval_every": 4_096, "eval_problems": 50, "held_out": 100}
         values["difficulty"] = values["difficulty"] or '{"max_units": 6}'
     elif argv is None and len(sys.argv) == 1:
-        values["stop_at"] = 0.97
+        values["stop_at"] = 0.965
     return Config(**values), options
 
 

@@ -21,6 +21,7 @@ import reasongym  # noqa: F401 (registers the ids)
 from reasongym.audit.accuracy import BASELINES
 from reasongym.audit.bounds import EXEMPT
 from reasongym.audit.policies import POLICIES
+from reasongym.metrics import wilson
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "examples" / "results"
@@ -66,21 +67,61 @@ def bounds_table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def learning_table(runs: dict[str, Any]) -> str:
+    """By setting of the published runs: accuracy by seed, frames, CPU time, supervision, and the baselines beside it."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for name, run in sorted(runs.items()):
+        groups.setdefault(name.rsplit("-", 1)[0], []).append(run)
+    lines = [
+        "| run | accuracy (%) | by seed | 95% interval | frames | CPU seconds | supervision | random / majority / last-unit |"
+    ]
+    lines.append("| --- | ---: | --- | --- | ---: | ---: | --- | --- |")
+    for name, seeds in groups.items():
+        accuracies = [run["accuracy"] for run in seeds]
+        share, low, high = interval(accuracies, seeds[0]["problems"])
+        frames = f"{np.mean([run['timesteps'] for run in seeds]) / 1e6:.2f} M"
+        seconds = f"{np.mean([run['cpu_seconds'] for run in seeds]):.0f}"
+        beside = " / ".join(f"{100 * np.mean([run['baselines'][b] for run in seeds]):.0f}" for b in BASELINES[:3])
+        each = ", ".join(f"{100 * a:.1f}" for a in accuracies)
+        row = (name, f"{share:.1f}", each, f"{low:.1f} to {high:.1f}", frames, seconds, seeds[0]["supervision"], beside)
+        lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
+def interval(shares: list[float], problems: int) -> tuple[float, float, float]:
+    """(mean, low, high) in percent: Student's t over three seeds or more, else Wilson's over the problems of all seeds."""
+    mean, n = float(np.mean(shares)), len(shares)
+    if n >= 3:
+        half = {3: 4.303, 4: 3.182, 5: 2.776}.get(n, 1.96) * float(np.std(shares, ddof=1)) / n**0.5
+        return 100 * mean, 100 * max(0.0, mean - half), 100 * min(1.0, mean + half)
+    low, high = wilson(round(mean * n * problems), n * problems)
+    return 100 * mean, 100 * low, 100 * high
+
+
+def contents(path: Path) -> dict[str, Any] | None:
+    """A result file, or a folder of them by name; None where there is none."""
+    if path.is_dir():
+        return {file.stem: json.loads(file.read_text()) for file in sorted(path.glob("*.json"))} or None
+    return json.loads(path.read_text()) if path.exists() else None
+
+
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "ids": ("audit.json", ids_table),
     "coverage": ("audit.json", lambda report: audit_table(report, "coverage")),
     "level": ("audit.json", lambda report: audit_table(report, "level")),
     "bounds": ("audit.json", bounds_table),
+    "learning": ("published", learning_table),
 }
-"""By name: the result file that it is made from, and its maker."""
+"""By name: the result file (or folder) that it is made from, and its maker."""
 
 
 def filled(text: str) -> str:
     """The text with every table whose results are there."""
     for name, (file, make) in TABLES.items():
-        if (RESULTS / file).exists():
+        found = contents(RESULTS / file)
+        if found is not None:
             start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-            table = make(json.loads((RESULTS / file).read_text()))
+            table = make(found)
             text = re.sub(f"(?s){start}.*?{end}", f"{start}\n{table}\n{end}".replace("\\", r"\\"), text)
     return text
 

@@ -6,7 +6,6 @@ baselines("ReasonGym-bAbI-qa2-v0")   # {"random": Accuracy(...), "majority": ...
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -18,13 +17,13 @@ from reasongym.audit.play import make, play, sample
 from reasongym.audit.policies import Policy, Situation
 from reasongym.envs import ReasonGymVectorEnv
 from reasongym.errors import unknown
+from reasongym.metrics import wilson
 from reasongym.types import ProblemSource
 
 TRAINING_PROBLEMS = 4_000
 """Training problems that majorities are counted over, where there are more."""
 EXPERT_PROBLEMS = 500
 """Held-out problems that the expert plays: it is exact, and slow."""
-Z95 = 1.959964
 
 
 class Accuracy(NamedTuple):
@@ -40,9 +39,7 @@ class Accuracy(NamedTuple):
     @property
     def interval(self) -> tuple[float, float]:
         """Wilson's 95% interval of the share (Wilson, 1927)."""
-        p, n, z2 = self.share, self.played, Z95**2
-        centre, half = p + z2 / (2 * n), Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-        return max(0.0, (centre - half) / (1 + z2 / n)), min(1.0, (centre + half) / (1 + z2 / n))
+        return wilson(self.right, self.played)
 
 
 class Training(NamedTuple):

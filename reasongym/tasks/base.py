@@ -1,8 +1,8 @@
 """What a bAbI world is: a grammar, a simulator and a solver over one kind of event.
 
 A world turns sentences into *events* (hashable tuples of plain strings and ints that carry the meaning and not the
-wording), knows which event makes which untrue, generates new stories, and *solves*: from any subset of a story's units, the answer that follows under
-its stated default assumptions, or unknown.
+wording), knows which event makes which untrue, generates new stories, and *solves*: from any subset of a story's units, the
+answer that follows under its stated default assumptions, or unknown.
 """
 
 from __future__ import annotations
