@@ -1,0 +1,114 @@
+"""MemoryPPO as a Stable-Baselines3 algorithm, and that it learns what needs a memory."""
+
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.env_util import make_vec_env as sb3_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+
+from agents.evaluation import evaluate, wilson
+from agents.memory import CORES
+from agents.ppo import MemoryPPO
+from tests.agents.conftest import RepeatFirst, reader_env, small_model, vector
+
+
+@pytest.mark.parametrize("core", sorted(CORES))
+def test_the_first_minibatch_finds_the_rollouts_probabilities(core):
+    """Old log-probabilities were computed step by step, new ones on whole sequences with resets inside."""
+    model = small_model(reader_env(), core, n_steps=48, batch_size=96)
+    _, callback = model._setup_learn(192)
+    model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)  # the second begins inside episodes
+    model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
+    assert model.rollout_buffer.starts[1:].any()
+    batch = next(model.rollout_buffer.minibatches(model.batch_size, model.policy.recurrent))
+    log_probs, values, _ = model.policy.evaluate(batch.frames, batch.state, batch.reset)
+    new = log_probs.gather(1, batch.actions[:, None]).squeeze(1)
+    torch.testing.assert_close(new, batch.log_probs, atol=1e-5, rtol=0)
+    torch.testing.assert_close(values, batch.values, atol=1e-5, rtol=0)
+    _, record = model.loss(batch)
+    assert float(record["clip_fraction"]) == 0
+    assert abs(float(record["approx_kl"])) < 1e-6
+
+
+@pytest.mark.parametrize("core", sorted(CORES))
+def test_save_load_predict(core, tmp_path):
+    env = reader_env()
+    model = small_model(env, core).learn(64)
+    model.save(tmp_path / "model")
+    loaded = MemoryPPO.load(tmp_path / "model", env=env, device="cpu")
+    for (name, a), b in zip(model.policy.named_parameters(), loaded.policy.parameters(), strict=True):
+        assert torch.equal(a, b), name
+    observation = env.reset()
+    np.testing.assert_array_equal(
+        model.predict(observation, deterministic=True)[0], loaded.predict(observation, deterministic=True)[0]
+    )
+    loaded.learn(64, reset_num_timesteps=False)
+
+
+def test_the_same_seed_trains_the_same():
+    first, second = (small_model(reader_env(), "lstm").learn(192) for _ in range(2))
+    for a, b in zip(first.policy.parameters(), second.policy.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_sb3_evaluation(tmp_path):
+    env = reader_env()
+    callback = EvalCallback(reader_env(split="validation"), n_eval_episodes=4, eval_freq=16, log_path=str(tmp_path), verbose=0)
+    model = small_model(env, "gru").learn(128, callback=callback)
+    assert (tmp_path / "evaluations.npz").exists()
+    mean, _ = evaluate_policy(model, reader_env(split="validation"), n_eval_episodes=4)
+    assert np.isfinite(mean)
+
+
+def test_every_problem_is_played_once_whatever_the_number_of_environments():
+    model = small_model(reader_env(), "none")
+    results = [evaluate(model, reader_env(n, split="validation"), problems=13) for n in (4, 13)]
+    assert results[0] == results[1]
+    assert results[0].problems == 13
+
+
+def test_wilson_by_hand():
+    """z = 2 on 8 of 10: centre 0.8 + 4/20 = 1, half 2 sqrt(0.016 + 0.01) = 0.3225, both over 1.4."""
+    assert wilson(8, 10, z=2.0) == pytest.approx(((1 - 0.32249) / 1.4, (1 + 0.32249) / 1.4), abs=1e-4)
+
+
+def test_gold_is_read_only_for_the_answer_loss(monkeypatch):
+    asked = []
+    env_class = type(reader_env())
+    gold = env_class.gold_choice
+    monkeypatch.setattr(env_class, "gold_choice", property(lambda self: asked.append(1) or gold.fget(self)))
+    small_model(reader_env(), "none").learn(64)
+    assert not asked
+    small_model(reader_env(), "none", answer_loss_coef=1.0).learn(64)
+    assert asked
+
+
+def test_the_answer_loss_is_refused_where_gold_is_not_told():
+    with pytest.raises(PermissionError, match="training split only"):
+        small_model(reader_env(split="validation"), "none", answer_loss_coef=1.0).learn(64)
+
+
+def test_a_core_remembers_what_a_plain_policy_cannot():
+    """Repeating the bit shown three steps ago pays 1; without memory chance pays 0.5."""
+    settings = {"n_steps": 32, "batch_size": 256, "n_epochs": 4, "learning_rate": 5e-3, "ent_coef": 0.0}
+    returns = {}
+    for core in ("none", "lstm"):
+        model = small_model(vector(RepeatFirst, 16), core, **settings).learn(8192)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            returns[core], _ = evaluate_policy(model, vector(RepeatFirst, 16), n_eval_episodes=200)
+    assert returns["lstm"] > 0.95
+    assert returns["none"] < 0.7
+
+
+def test_cartpole_improves():
+    env = sb3_vec_env("CartPole-v1", n_envs=8, seed=0)
+    model = small_model(env, "none", n_steps=64, batch_size=128, n_epochs=6, learning_rate=2e-3)
+    before, _ = evaluate_policy(model, gym.make("CartPole-v1"), n_eval_episodes=10, warn=False)
+    model.learn(12_000)
+    after, _ = evaluate_policy(model, gym.make("CartPole-v1"), n_eval_episodes=10, warn=False)
+    assert after > max(100, before)
