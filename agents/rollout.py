@@ -100,11 +100,6 @@ class Rollout:
             self.observations[key][t].copy_(value)
         return {key: value[t] for key, value in self.observations.items()}
 
-    def put(self, t: int, starts: Tensor, actions: Tensor, values: Tensor, log_probs: Tensor, rewards: Tensor) -> None:
-        """Keep the rest of step t, each (N,)."""
-        self.starts[t], self.actions[t], self.values[t] = starts, actions, values
-        self.log_probs[t], self.rewards[t] = log_probs, rewards
-
     def finish(self, policy: MemoryPolicy, last_values: Tensor, last_starts: Tensor, gamma: float, gae_lambda: float) -> None:
         """Compute advantages and prepare the observations for `minibatches`."""
         self.advantages = gae(self.rewards, self.values, self.starts, last_values, last_starts, gamma, gae_lambda)

@@ -15,6 +15,8 @@ from reasongym.engine.layout import PROBLEM, SUPPORT, UNIT, Tables
 from reasongym.types import MAX_SUPPORT, Columns, Problem, ProblemSource
 
 UNKNOWN_ROW = -1
+LONGEST_TEXT = 32_000
+"""Most units of a text: they are counted in int16."""
 
 
 class Strings:
@@ -63,6 +65,8 @@ class ProblemTable:
     def __init__(
         self, source: ProblemSource, unit_tokens: int, question_tokens: int, recycled: int, *, annotated: bool, reads_gold: bool
     ) -> None:
+        if source.max_units > LONGEST_TEXT:
+            raise ValueError(f"{source.name} has texts of {source.max_units} units, of which at most {LONGEST_TEXT} can be read")
         self.source, self.annotated, self.reads_gold = source, annotated, reads_gold
         self.dtype = np.dtype(np.int16 if len(source.vocabulary) < 2**15 else np.int32)
         self.sentences = Strings(source, unit_tokens, "unit_tokens", self.dtype)

@@ -106,6 +106,8 @@ class ProceduralSource(BabiSource):
         super().__init__(worlds, kind="procedural", split=split, annotation=annotation)
         if num_problems == "auto":
             num_problems = 100_000 if split == "train" else 10_000
+        if num_problems is not None and (isinstance(num_problems, bool) or not isinstance(num_problems, int)):
+            raise TypeError(f"num_problems must be a whole number, or None for an endless source, got {num_problems!r}")
         if num_problems is not None and num_problems < 1:
             raise ValueError(f"num_problems must be at least 1, or None for an endless source, got {num_problems}")
         knobs = [resolve(world, difficulty, split) for world in worlds]
