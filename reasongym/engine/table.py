@@ -66,7 +66,7 @@ class ProblemTable:
         self, source: ProblemSource, unit_tokens: int, question_tokens: int, recycled: int, *, annotated: bool, reads_gold: bool
     ) -> None:
         if source.max_units > LONGEST_TEXT:
-            raise ValueError(f"{source.name} has texts of {source.max_units} units, of which at most {LONGEST_TEXT} can be read")
+            raise ValueError(f"{source.name} has texts of {source.max_units} units, more than {LONGEST_TEXT}")
         self.source, self.annotated, self.reads_gold = source, annotated, reads_gold
         self.dtype = np.dtype(np.int16 if len(source.vocabulary) < 2**15 else np.int32)
         self.sentences = Strings(source, unit_tokens, "unit_tokens", self.dtype)
