@@ -238,15 +238,17 @@ def generation(seconds: float) -> dict[str, float]:
 
 
 LOADING = """
-import resource, sys, time
+import os, sys, time
 from reasongym.engine.batch import Batch
 from reasongym.engine.settings import Settings
 from reasongym.tasks import babi
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+before = resident()
 start = time.perf_counter()
 source = babi.load(source=sys.argv[1], allow_partial=True)
 Batch(source, Settings(), 1)
-print(time.perf_counter() - start, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, source.num_problems)
+print(time.perf_counter() - start, resident() - before, source.num_problems)
 """
 
 FIRST_STEP = """

@@ -88,6 +88,24 @@ def learning_table(runs: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def speed_table(report: dict[str, Any]) -> str:
+    """Steps a second of the engine and its peers, and the ratios."""
+    lines = ["| case | steps a second |", "| --- | ---: |"]
+    lines += [f"| {name} | {rate:,.0f} |" for name, rate in report["steps a second"].items()]
+    lines += ["", "| ratio, and start-up | |", "| --- | ---: |"]
+    lines += [f"| {name} | {value:.2f} |" for part in ("ratios", "start-up") for name, value in report[part].items()]
+    return "\n".join(lines)
+
+
+def ppo_table(report: dict[str, Any]) -> str:
+    """Frames per CPU second of MemoryPPO and RecurrentPPO."""
+    lines = ["| setting | MemoryPPO | RecurrentPPO | ratio |", "| --- | ---: | ---: | ---: |"]
+    for name, ratio in report["ratios"].items():
+        ours, theirs = (report["frames per CPU second"][f"{name}: {who}"] for who in ("MemoryPPO", "RecurrentPPO"))
+        lines.append(f"| {name} | {ours:,.0f} | {theirs:,.0f} | {ratio:.1f} |")
+    return "\n".join(lines)
+
+
 def interval(shares: list[float], problems: int) -> tuple[float, float, float]:
     """(mean, low, high) in percent: Student's t over three seeds or more, else Wilson's over the problems of all seeds."""
     mean, n = float(np.mean(shares)), len(shares)
@@ -111,6 +129,8 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "level": ("audit.json", lambda report: audit_table(report, "level")),
     "bounds": ("audit.json", bounds_table),
     "learning": ("published", learning_table),
+    "speed": ("bench_engine.json", speed_table),
+    "ppo": ("bench_ppo.json", ppo_table),
 }
 """By name: the result file (or folder) that it is made from, and its maker."""
 
