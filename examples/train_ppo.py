@@ -267,7 +267,7 @@ def draw(out: Path) -> None:
     axes.plot([row["timesteps"] / 1e6 for row in rows], [row["held_out"] for row in rows], marker=".", label="MemoryPPO")
     for name, share in result["baselines"].items():
         axes.axhline(share, linestyle=":", linewidth=1, color="grey")
-        axes.annotate(name, (0, share), fontsize=8, va="bottom")
+        axes.annotate(name, (0.01, share), xycoords=("axes fraction", "data"), fontsize=8, va="bottom")
     axes.set(xlabel="million frames", ylabel="held-out accuracy", ylim=(0, 1.05), title=result["arguments"]["env"])
     axes.legend(loc="center right")
     figure.savefig(out / "learning_curve.png", dpi=120)
