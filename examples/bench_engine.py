@@ -191,6 +191,8 @@ def rates(smoke: bool, rounds: int) -> dict[str, float]:
         f"make_vec, {many}, copy=False": Vector(many, copy=False),
         f"kernel, {many}, 1 thread": Kernel(many),
         f"kernel, {many}, 2 threads": Kernel(many, threads=2),
+        f"kernel, {4 * many}, 1 thread": Kernel(4 * many, steps=64),
+        f"kernel, {4 * many}, 2 threads": Kernel(4 * many, steps=64, threads=2),
         f"copying {many} observations": Copying(vector),
         "make_vec, 64, endless, qa1": Vector(64, num_problems=None, id="ReasonGym-bAbI-qa1-v0"),
         **peers(smoke),
@@ -213,7 +215,8 @@ def ratios(r: dict[str, float], smoke: bool) -> dict[str, float]:
         "make_vec / minigrid SyncVectorEnv": (f"make_vec, {many}", "minigrid MemoryS13, SyncVectorEnv 64"),
         "make_vec / copying": (f"make_vec, {many}", f"copying {many} observations"),
         "copy=False / copy=True": (f"make_vec, {many}, copy=False", f"make_vec, {many}"),
-        "2 threads / 1": (f"kernel, {many}, 2 threads", f"kernel, {many}, 1 thread"),
+        f"2 threads / 1, {many}": (f"kernel, {many}, 2 threads", f"kernel, {many}, 1 thread"),
+        f"2 threads / 1, {4 * many}": (f"kernel, {4 * many}, 2 threads", f"kernel, {4 * many}, 1 thread"),
     }
     return {name: r[a] / r[b] for name, (a, b) in pairs.items() if a in r and b in r}
 

@@ -214,8 +214,10 @@ class Batch:
         if self._pool is None or self._pool[0] != os.getpid():  # threads do not survive a fork
             self._pool = (os.getpid(), ThreadPoolExecutor(self.threads, thread_name_prefix="reasongym"))
         bounds = np.linspace(0, self.n, self.threads + 1).astype(int).tolist()
-        parts = [self._pool[1].submit(kernel, *arguments, low, high) for low, high in pairwise(bounds)]
-        return sum(part.result() or 0 for part in parts)
+        (low, high), *rest = pairwise(bounds)
+        parts = [self._pool[1].submit(kernel, *arguments, *part) for part in rest]
+        ended = kernel(*arguments, low, high) or 0  # one part is this thread's own
+        return ended + sum(part.result() or 0 for part in parts)
 
     def __getstate__(self) -> dict[str, Any]:
         arguments = {"source": self.source, "settings": self.settings, "n": self.n, "threads": self.threads}
