@@ -133,6 +133,8 @@ class PointerHead(nn.Module):
         self.num_choices = num_actions - 1 - 3 * num_slots
         self.next = linear(size, 1, gain=0.01)
         self.kinds = linear(size, 3, gain=0.01)
+        self.kinds.bias.data[:2] = torch.tensor([-3.0, -4.0])
+        self.room = nn.Parameter(torch.tensor(4.0))
         self.queries = linear(size, 3 * item_size, gain=0.1)
         self.answers = linear(size, self.num_choices, gain=0.01)
         self.similarity = nn.Linear(4, 3, bias=False)
@@ -145,10 +147,13 @@ class PointerHead(nn.Module):
         """(F, size), items, and the embeddings of the words -> (F, A)."""
         assert features.items is not None
         assert features.similarity is not None
+        assert features.present is not None
         K = features.num_slots
         queries = self.queries(h).view(-1, 3, self.item_size)
         pointers = torch.bmm(queries, features.items[:, :K].transpose(1, 2)) * self.item_size**-0.5
         pointers = pointers + self.kinds(h)[:, :, None] + self.similarity(features.similarity).transpose(1, 2)
+        empty = ~features.present[:, :K]
+        pointers = torch.cat([pointers[:, :1] + self.room * empty[:, None], pointers[:, 1:]], 1)
         pointers = F.pad(pointers, (0, self.num_slots - K))  # trimmed slots are illegal anyway
         answers = self.answers(h)
         if self.naming is not None:

@@ -29,3 +29,13 @@ def entry_point(function: F) -> F:
 def scalar_function(function: F) -> F:
     """A function of numbers that kernels call without inlining it, and that Python can call too."""
     return nb.njit(**OPTIONS)(function)
+
+
+@operation
+def popcount(bits):
+    """Number of elements of a set kept in the bits of an int32."""
+    count = 0
+    while bits != 0:
+        bits &= bits - 1
+        count += 1
+    return count

@@ -14,9 +14,9 @@ import numpy as np
 
 from reasongym.engine.addresses import arrays_of
 from reasongym.engine.order import problem_at
-from reasongym.jit import operation
+from reasongym.jit import operation, popcount
 from reasongym.memory.gates import salience_gate
-from reasongym.memory.utility import OUTSIDE, compiled_value, popcount
+from reasongym.memory.utility import OUTSIDE, compiled_value
 from reasongym.memory.working_memory import clear, decay, recall, reinforce, store, update
 from reasongym.prm.annotated import entities_of, needed_by, score_answer, score_recall
 from reasongym.prm.base import ANSWER, NEXT, RECALL, STORE, UPDATE

@@ -18,7 +18,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from reasongym.errors import unknown
-from reasongym.jit import operation
+from reasongym.jit import operation, popcount
 from reasongym.types import MemoryView
 
 NONE, COVERAGE, LEVEL, USE, OUTSIDE = range(5)
@@ -62,16 +62,6 @@ def utility_code(utility: object) -> int:
 def needs_annotation(utility: object) -> bool:
     """Whether this utility reads the support."""
     return utility in ANNOTATED if isinstance(utility, str) else bool(getattr(utility, "needs_annotation", False))
-
-
-@operation
-def popcount(bits):
-    """Number of elements of a set kept in the bits of an int32."""
-    count = 0
-    while bits != 0:
-        bits &= bits - 1
-        count += 1
-    return count
 
 
 @operation

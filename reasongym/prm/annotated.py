@@ -19,7 +19,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from reasongym.jit import operation
+from reasongym.jit import operation, popcount
 from reasongym.prm.base import ANSWER, RECALL, StepBatch
 
 CRITERIA = ("logic", "coherence", "goal")
@@ -119,7 +119,7 @@ def score_recall(scores, state, held, units, support, problem):
     if entities_of(held, units, problem) & state.linked == 0:
         scores[1] = -1 / m
     if problem.num_support > 0:
-        scores[2] = _count(new) / m if new != 0 else NOTHING_NEW / m
+        scores[2] = popcount(new) / m if new != 0 else NOTHING_NEW / m
     _unscored(scores, problem)
 
 
@@ -139,12 +139,3 @@ def _unscored(scores, problem):
     if problem.num_support < 0:
         scores[0] = np.nan
         scores[2] = np.nan
-
-
-@operation
-def _count(bits):
-    count = 0
-    while bits != 0:
-        bits &= bits - 1
-        count += 1
-    return count
