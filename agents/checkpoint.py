@@ -50,6 +50,11 @@ def save(path: Path, model: MemoryPPO, **extra: Any) -> None:
     os.replace(part, path)
 
 
+def frames(path: Path) -> int:
+    """How many frames had been trained on when the checkpoint was saved."""
+    return torch.load(path, map_location="cpu", weights_only=False)["carried"]["num_timesteps"]
+
+
 def load(path: Path, model: MemoryPPO) -> dict[str, Any]:
     """Puts a checkpoint into a freshly made `model` with the same arguments; returns what `save` was given as `extra`.
 

@@ -230,7 +230,8 @@ class ReaderEncoder(nn.Module):
     def _similarity(self, table: Tensor, c: dict[str, Tensor]) -> Tensor:
         """(F, K, 4) inner products of the slots' words with those of question, desk, last entry and whole chain."""
         words = self.content(table).sum(1)
-        held = words[c["memory"]].sum(2)
+        recalled = c["slot_features"][:, :, 3:4] > 0
+        held = words[c["memory"]].sum(2) * ~recalled
         last = words[last_link(c["chain"], c["chain_size"])].sum(1)
         keys = [words[c["question"]], words[c["unit"]], last, words[c["chain"]].sum((1, 2))]
         return torch.bmm(held, torch.stack(keys, 2))

@@ -89,7 +89,7 @@ class ReaderBody(nn.Module):
     def __init__(self, input_size: int, item_size: int, size: int, num_hops: int, num_heads: int) -> None:
         super().__init__()
         self.num_heads, self.item_size = num_heads, item_size
-        self.inlet = linear(input_size, size)
+        self.inlet = linear(input_size + item_size, size)
         self.queries = nn.ModuleList(linear(size, num_heads * item_size, gain=1.0) for _ in range(num_hops))
         self.readers = nn.ModuleList(linear(size + num_heads * item_size, size) for _ in range(num_hops))
         self.output_size = size
@@ -101,7 +101,8 @@ class ReaderBody(nn.Module):
         items, n = features.items, len(vector)
         absent = torch.where(features.present, 0.0, ILLEGAL)[:, None]
         some = features.present.any(1)[:, None]  # nothing held: read zeros
-        h = F.relu(self.inlet(vector))
+        pooled = (items * features.present[:, :, None]).sum(1) * 0.3
+        h = F.relu(self.inlet(torch.cat([vector, pooled], 1)))
         for query, reader in zip(self.queries, self.readers, strict=True):
             q = query(h).view(n, self.num_heads, self.item_size)
             weights = (torch.bmm(q, items.transpose(1, 2)) * self.item_size**-0.5 + absent).softmax(2)
@@ -133,13 +134,14 @@ class PointerHead(nn.Module):
         self.num_choices = num_actions - 1 - 3 * num_slots
         self.next = linear(size, 1, gain=0.01)
         self.kinds = linear(size, 3, gain=0.01)
-        self.kinds.bias.data[:2] = torch.tensor([-3.0, -4.0])
-        self.room = nn.Parameter(torch.tensor(4.0))
+        self.kinds.bias.data[:2] = torch.tensor([-5.0, -5.0])
+        self.room = nn.Parameter(torch.tensor(7.0))
         self.queries = linear(size, 3 * item_size, gain=0.1)
         self.answers = linear(size, self.num_choices, gain=0.01)
         self.similarity = nn.Linear(4, 3, bias=False)
         nn.init.zeros_(self.similarity.weight)
         self.similarity.weight.data[2, [0, 2]] = 1.0
+        self.similarity.weight.data[0, 1] = 1.0
         self.register_buffer("choice_tokens", choice_tokens, persistent=False)
         self.naming = None if choice_tokens is None else linear(size, item_size, gain=0.1)
 

@@ -45,6 +45,8 @@ class Config:
     split: str = "train"
     difficulty: str = ""  # a named setting, or JSON; "" is the default of the script
     timesteps: int = 2_400_000
+    warmup: int = 0  # frames at the beginning in which only problems of at most `warmup_units` units are played
+    warmup_units: int = 14
     seed: int = 0
     core: str = "none"
     device: str = "cpu"
@@ -62,6 +64,7 @@ class Config:
     batch_size: int = 1024
     n_epochs: int = 3
     gae_lambda: float = 0.8
+    vf_coef: float = 0.5
     learning_rate: float = 1e-3  # falls linearly to a tenth
     ent_coef: float = 0.03  # falls linearly to 0.002
     core_size: int = 128
@@ -74,16 +77,16 @@ class Config:
     time_limit: float = 0.0  # CPU minutes; 0: none
     allow_partial: int = 0
 
-    def keywords(self) -> dict[str, Any]:
-        """The environment's keywords."""
-        difficulty: Any = self.difficulty
-        if not difficulty and self.source == "procedural" and self.env == Config.env:
+    def keywords(self, short: bool = False) -> dict[str, Any]:
+        """The environment's keywords; `short`: those of the warm-up."""
+        difficulty: Any = self.difficulty or "published"
+        if not self.difficulty and self.source == "procedural" and self.env == Config.env:
             difficulty = {"max_units": 14}
         elif difficulty.startswith("{"):
             difficulty = json.loads(difficulty)
-        chosen: dict[str, Any] = {"source": self.source}
-        if self.source == "procedural":
-            chosen["difficulty"] = difficulty or "published"
+        if short:
+            difficulty = {**(difficulty if isinstance(difficulty, dict) else {}), "max_units": self.warmup_units}
+        chosen: dict[str, Any] = {"source": self.source, "difficulty": difficulty}
         if self.allow_partial:
             chosen["allow_partial"] = True
         return chosen
@@ -144,6 +147,20 @@ class Progress(BaseCallback):
         return {"spent": self.cpu_seconds(), "evaluated": self.evaluated}
 
 
+class Until(BaseCallback):
+    """Ends learning at so many frames."""
+
+    def __init__(self, frames: int) -> None:
+        super().__init__()
+        self.frames, self.over = frames, False
+
+    def _on_rollout_start(self) -> None:
+        self.over = self.num_timesteps >= self.frames
+
+    def _on_step(self) -> bool:
+        return not self.over
+
+
 def least(wanted: int, env: ReasonGymVecEnv) -> int:
     """`wanted` problems, or all there are."""
     there: Any = env.vector.num_problems
@@ -162,6 +179,7 @@ def make_model(config: Config, env: ReasonGymVecEnv) -> MemoryPPO:
         n_epochs=config.n_epochs,
         gamma=config.gamma,
         gae_lambda=config.gae_lambda,
+        vf_coef=config.vf_coef,
         answer_loss_coef=config.answer_loss,
         policy_kwargs={
             "core": config.core,
@@ -176,17 +194,19 @@ def make_model(config: Config, env: ReasonGymVecEnv) -> MemoryPPO:
 def train(config: Config, out: Path, resume: bool, checkpoint_every: float = 30.0) -> dict[str, Any]:
     """Trains, evaluates on every held-out problem, and writes the run's files; returns the result."""
     torch.set_num_threads(config.threads)
-    env = make_vec_env(
-        config.env, config.num_envs, seed=config.seed, split=config.split, **config.keywords(), **config.rewards()
-    )
+    own = {"seed": config.seed, "split": config.split, **config.rewards()}
+    env = make_vec_env(config.env, config.num_envs, **own, **config.keywords())
     shapes = {"unit_tokens": env.batch.shapes.unit_tokens, "question_tokens": env.batch.shapes.question_tokens}
+    short = make_vec_env(config.env, config.num_envs, **own, **config.keywords(short=True), **shapes) if config.warmup else env
     held_out = make_vec_env(
         config.env, 500, seed=config.seed, split="validation", **config.keywords(), **config.rewards(), **shapes
     )
-    model = make_model(config, env)
+    model = make_model(config, short)
     saved = out / "checkpoint.pt"
     extra: dict[str, Any] = {"spent": 0.0, "evaluated": 0}
     if resume and saved.exists():
+        if checkpoint.frames(saved) > config.warmup:
+            model.set_env(env)
         extra = checkpoint.load(saved, model)
         keep_metrics(out / "metrics.jsonl", extra["evaluated"])
     else:
@@ -194,10 +214,12 @@ def train(config: Config, out: Path, resume: bool, checkpoint_every: float = 30.
     record = {"arguments": asdict(config), "versions": versions(), "commit": commit(), "data": env.batch.source.fingerprint}
     (out / "config.json").write_text(json.dumps(record, indent=1) + "\n")
     progress = Progress(config, held_out, out, **extra)
-    remaining = config.timesteps - model.num_timesteps
-    if remaining > 0:
-        keeper = checkpoint.CheckpointCallback(saved, checkpoint_every, extra=progress.extra)
-        model.learn(remaining, callback=[progress, keeper], reset_num_timesteps=False)
+    keeper = checkpoint.CheckpointCallback(saved, checkpoint_every, extra=progress.extra)
+    if model.num_timesteps <= config.warmup and config.warmup:
+        model.learn(config.timesteps - model.num_timesteps, [progress, Until(config.warmup), keeper], reset_num_timesteps=False)
+        model.set_env(env)
+    if model.num_timesteps < config.timesteps and not progress.over:
+        model.learn(config.timesteps - model.num_timesteps, [progress, keeper], reset_num_timesteps=False)
     seconds = progress.cpu_seconds()
     model.save(out / "model.zip")
     found = evaluate(model, held_out, problems=least(config.held_out, held_out))

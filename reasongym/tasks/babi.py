@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from reasongym.errors import unknown
@@ -62,7 +62,8 @@ def load(
         split: "train", "validation", "test", or (procedural only) "ood".
         num_problems: upper bound; "auto" is 100,000 for train and 10,000 else for a procedural source, and all there
             are for a published one. None: endless (procedural), all (published).
-        difficulty: a named setting of the worlds, or a mapping of knobs laid over "published" (procedural only).
+        difficulty: a named setting of the worlds, or a mapping of knobs laid over "published". Published files are as they
+            are, so that they take one knob only: {"max_units": n} leaves out problems with longer texts.
         strict: False skips broken published stories, counts them in `skipped` and warns once.
         allow_partial: True admits published files that are known to hold a part of a task (`.partial.txt`).
         annotation: False hands out problems without gold answers and support.
@@ -84,8 +85,7 @@ def load(
         return ProceduralSource(chosen, split=split, num_problems=num_problems, difficulty=difficulty, annotation=annotation)
     if split == "ood":
         raise ValueError("the split 'ood' exists for source='procedural' only: published files have train and test")
-    if difficulty != "published":
-        raise ValueError(f"difficulty={difficulty!r} is for source='procedural' only: published files are as they are")
+    max_units = _longest(difficulty)
     if source == "hub" or source.startswith("hub:"):
         folder = "hub"
         files = hub_files(chosen, split, source[4:] or REMOTE)
@@ -98,6 +98,25 @@ def load(
         folder=folder,
         split=split,
         num_problems=None if num_problems == "auto" else num_problems,
+        max_units=max_units,
         strict=strict,
         annotation=annotation,
     )
+
+
+def _longest(difficulty: Difficulty) -> int | None:
+    """Most units of a published problem; None: all of them.
+
+    Raises:
+        ValueError: a difficulty that published files cannot have.
+    """
+    if difficulty == "published":
+        return None
+    knobs = dict(difficulty) if isinstance(difficulty, Mapping) else {}
+    most = knobs.get("max_units")
+    if set(knobs) != {"max_units"} or not isinstance(most, int) or most < 1:
+        raise ValueError(
+            f"difficulty={difficulty!r} is for source='procedural' only: published files are as they are, and take "
+            "'published' or {'max_units': n}, which leaves out the problems with longer texts"
+        )
+    return most

@@ -84,17 +84,19 @@ class PublishedSource(BabiSource):
         folder: str,
         split: str,
         num_problems: int | None = None,
+        max_units: int | None = None,
         strict: bool = True,
         annotation: bool = True,
     ) -> None:
         super().__init__([file.world for file in files], kind=folder, split=split, annotation=annotation)
-        digest = hashlib.blake2b(f"{split}/{strict}".encode(), digest_size=8)
+        limit = "" if max_units is None else f"/{max_units}"
+        digest = hashlib.blake2b(f"{split}/{strict}{limit}".encode(), digest_size=8)
         parts, faults = [], []
         for file in files:
             content = hashlib.blake2b(file.content, digest_size=16).hexdigest()
             digest.update(f"/{file.world.task}/{content}".encode())
             parsed = _parsed(file, content, strict)
-            parts.append(_select(parsed, _stories(parsed, file, split)))
+            parts.append(_select(parsed, _stories(parsed, file, split), max_units))
             faults.append((parsed.skipped, parsed.first_fault))
         self.fingerprint = digest.hexdigest()
         self.skipped = sum(skipped for skipped, _ in faults)
@@ -103,6 +105,8 @@ class PublishedSource(BabiSource):
             warnings.warn(f"broken stories left out of {self.name}: {self.skipped}; the first: {first}", stacklevel=3)
         joined = _join(parts)
         columns = _head(joined.columns, len(joined.answer) if num_problems is None else num_problems)
+        if not len(columns.story):
+            raise DataError(f"{self.name} has no problem of at most {max_units} units (difficulty['max_units'])")
         self._columns = _with_choices(columns, self.choices) if annotation else _hidden(columns)
         self._answers = joined.answers if annotation else ()
         self._answer = joined.answer if annotation else joined.answer[:0]
@@ -189,13 +193,15 @@ def _starts(lengths: np.ndarray) -> np.ndarray:
     return np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
 
 
-def _select(parsed: ParsedFile, stories: np.ndarray) -> ParsedFile:
-    """The parsed file with the stories marked in a mask, and their problems."""
-    if stories.all():
+def _select(parsed: ParsedFile, stories: np.ndarray, max_units: int | None) -> ParsedFile:
+    """The parsed file with the stories marked in a mask, and their problems of at most `max_units` units."""
+    if stories.all() and max_units is None:
         return parsed
     c = parsed.columns
     lengths, sizes = np.diff(c.story_start), np.diff(c.support_start)
     problems = stories[c.story]
+    if max_units is not None:
+        problems &= c.num_units <= max_units
     units, entries = np.repeat(stories, lengths), np.repeat(problems, sizes)
     rows = {
         name: getattr(c, name)[problems]
