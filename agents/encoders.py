@@ -23,6 +23,9 @@ from torch import Tensor, nn
 Observation = dict[str, Tensor]
 """A batch of observations as tensors, first axis F; a space that is no Dict stands under the key "observation"."""
 
+RECALLS = 3
+"""Column of `memory_features` that says how often a slot was recalled."""
+
 READER_KEYS = ("question", "unit", "memory", "memory_positions", "memory_features", "chain", "progress", "action_mask")
 
 
@@ -52,7 +55,7 @@ class Features(NamedTuple):
         present: (F, I) bool, which items are not empty.
         num_slots: how many of the items are slots (K, less those that no frame uses).
         similarity: (F, K, 4) how much each slot's words are those of the question, the desk, the last entry of the
-            chain, and the whole chain; None for a flat encoder.
+            chain, and the whole chain; 0 for slots that were recalled already. None for a flat encoder.
     """
 
     vector: Tensor
@@ -228,9 +231,12 @@ class ReaderEncoder(nn.Module):
         return Features(torch.cat([context, q, u, focus], 1), items, c["present"], slots.shape[1], similarity)
 
     def _similarity(self, table: Tensor, c: dict[str, Tensor]) -> Tensor:
-        """(F, K, 4) inner products of the slots' words with those of question, desk, last entry and whole chain."""
+        """(F, K, 4) inner products of the slots' words with those of question, desk, last entry and whole chain.
+
+        Recalled slots are left out: nothing resembles the last entry more than the slot it came from.
+        """
         words = self.content(table).sum(1)
-        recalled = c["slot_features"][:, :, 3:4] > 0
+        recalled = c["slot_features"][:, :, RECALLS : RECALLS + 1] > 0
         held = words[c["memory"]].sum(2) * ~recalled
         last = words[last_link(c["chain"], c["chain_size"])].sum(1)
         keys = [words[c["question"]], words[c["unit"]], last, words[c["chain"]].sum((1, 2))]

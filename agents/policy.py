@@ -27,6 +27,9 @@ from reasongym.errors import unknown
 ILLEGAL = -1e9
 """Logit of an illegal action. Finite, so that no gradient is NaN; its probability is exactly 0 in float32."""
 
+SUM_SCALE = 0.3
+"""What the sum over the items is multiplied by, so that some ten of them are about as long as one."""
+
 
 def linear(input_size: int, output_size: int, gain: float = 2**0.5) -> nn.Linear:
     """A linear layer with orthogonal weights and zero biases."""
@@ -79,6 +82,9 @@ class MlpBody(nn.Module):
 class ReaderBody(nn.Module):
     """Hops of attention over slots and chain: each asks with what is known so far and adds what it read.
 
+    The sum of the items is known from the start: attention reads one thing well, but what is missing, or held twice, shows in
+    the sum, and the value of a memory is mostly that.
+
     Args:
         input_size: width of the vector that asks (context and core).
         item_size: D of the items.
@@ -101,7 +107,7 @@ class ReaderBody(nn.Module):
         items, n = features.items, len(vector)
         absent = torch.where(features.present, 0.0, ILLEGAL)[:, None]
         some = features.present.any(1)[:, None]  # nothing held: read zeros
-        pooled = (items * features.present[:, :, None]).sum(1) * 0.3
+        pooled = (items * features.present[:, :, None]).sum(1) * SUM_SCALE
         h = F.relu(self.inlet(torch.cat([vector, pooled], 1)))
         for query, reader in zip(self.queries, self.readers, strict=True):
             q = query(h).view(n, self.num_heads, self.item_size)
@@ -115,9 +121,11 @@ class PointerHead(nn.Module):
     """Logits of NEXT, of STORE, UPDATE and RECALL per slot, and of the answers.
 
     A slot's logit is a query against the slot's item, plus its similarity to question, desk and chain, weighted by kind of
-    action; the weights of RECALL begin at 1 for question and last entry, the others at 0. An answer's logit is linear, plus
-    (where the choices' words are known) a query against the embeddings of its words, so that what is learned about
-    naming one place serves for all.
+    action. What an untrained head does is where exploration begins: it keeps what it reads while there is room (what is lost
+    cannot be recalled), seldom overwrites, then rather what resembles the desk, and recalls what shares words with the
+    question or with the last entry. All of these weights are learned on. An answer's logit is linear, plus (where the
+    choices' words are known) a query against the embeddings of its words, so that what is learned about naming one place
+    serves for all.
 
     Args:
         size: width of the body.
@@ -134,14 +142,14 @@ class PointerHead(nn.Module):
         self.num_choices = num_actions - 1 - 3 * num_slots
         self.next = linear(size, 1, gain=0.01)
         self.kinds = linear(size, 3, gain=0.01)
-        self.kinds.bias.data[:2] = torch.tensor([-5.0, -5.0])
-        self.room = nn.Parameter(torch.tensor(7.0))
+        self.kinds.bias.data[:2] = -5.0  # overwriting and adding
+        self.room = nn.Parameter(torch.tensor(7.0))  # added where a slot is empty
         self.queries = linear(size, 3 * item_size, gain=0.1)
         self.answers = linear(size, self.num_choices, gain=0.01)
         self.similarity = nn.Linear(4, 3, bias=False)
         nn.init.zeros_(self.similarity.weight)
-        self.similarity.weight.data[2, [0, 2]] = 1.0
-        self.similarity.weight.data[0, 1] = 1.0
+        self.similarity.weight.data[2, [0, 2]] = 1.0  # recall what shares words with question or last entry
+        self.similarity.weight.data[0, 1] = 1.0  # overwrite what shares words with the desk
         self.register_buffer("choice_tokens", choice_tokens, persistent=False)
         self.naming = None if choice_tokens is None else linear(size, item_size, gain=0.1)
 

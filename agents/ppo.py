@@ -40,8 +40,11 @@ class MemoryPPO(OnPolicyAlgorithm):
         n_steps: T, steps an environment takes between updates.
         batch_size: frames of a minibatch; with a recurrent core it is rounded to whole sequences of T.
         n_epochs: passes over a rollout.
-        gamma, gae_lambda: discount and trace decay. Process rewards are dense: a decay of 0.8 keeps the luck of a guessed
-            answer out of the advantages of the steps before it.
+        gamma, gae_lambda: discount and trace decay. Process rewards are dense: a short trace keeps the luck of a guessed
+            answer out of the advantages of the steps before it (published two-supporting-facts after a million frames: 38%
+            with 0.9, 42% with 0.8, 53% with 0.6).
+        vf_coef: weight of the value loss. `train_ppo.py` sets 5: a short trace leans on the critic, and the squared errors
+            of dense rewards are small beside a loss of normalised advantages.
         normalize_advantage: per minibatch.
         target_kl: an update ends when the approximate KL divergence exceeds 1.5 times this.
         answer_loss_coef: weight of the cross-entropy on the gold choice wherever ANSWER is legal; 0 reads no gold.
@@ -61,8 +64,8 @@ class MemoryPPO(OnPolicyAlgorithm):
         n_steps: int = 64,
         batch_size: int = 1024,
         n_epochs: int = 3,
-        gamma: float = 0.95,
-        gae_lambda: float = 0.8,
+        gamma: float = 0.99,
+        gae_lambda: float = 0.5,
         clip_range: float | Schedule = 0.2,
         clip_range_vf: float | Schedule | None = None,
         normalize_advantage: bool = True,

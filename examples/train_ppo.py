@@ -54,7 +54,7 @@ class Config:
     beta: str = ""  # JSON: weights by criterion
     utility: str = "coverage"
     utility_weight: float = 0.3
-    gamma: float = 0.95  # the discount
+    gamma: float = 0.99  # the discount
     answer_loss: float = 0.0
     memory_slots: int = 10
     memory_view: str = "full"
@@ -63,10 +63,10 @@ class Config:
     n_steps: int = 64
     batch_size: int = 1024
     n_epochs: int = 3
-    gae_lambda: float = 0.8
-    vf_coef: float = 0.5
+    gae_lambda: float = 0.5
+    vf_coef: float = 5.0
     learning_rate: float = 1e-3  # falls linearly to a tenth
-    ent_coef: float = 0.03  # falls linearly to 0.002
+    ent_coef: float = 0.02  # falls linearly to 0.002
     core_size: int = 128
     separate_critic: int = 1
     threads: int = 1

@@ -328,6 +328,18 @@ def test_a_last_line_without_an_end_is_read_when_it_holds(published):
         babi.load((1,), source=published(q1_test=TWO_STORIES.rstrip("\n")[:-1] + "1"), split="test")
 
 
+def test_published_problems_with_long_texts_can_be_left_out(published):
+    whole = babi.load((1,), source=published(q1_test=TWO_STORIES), split="test")
+    short = babi.load((1,), source=published(q1_test=TWO_STORIES), split="test", difficulty={"max_units": 2})
+    kept = [whole.problem(i) for i in range(whole.num_problems) if whole.problem(i).num_units <= 2]
+    assert 0 < len(kept) < whole.num_problems
+    assert short.fingerprint != whole.fingerprint
+    found = [short.problem(i) for i in range(short.num_problems)]
+    assert [(p.question, p.answers, p.support, p.story.units) for p in found] == [
+        (p.question, p.answers, p.support, p.story.units) for p in kept
+    ]
+
+
 def test_what_is_missing_is_said(published, tmp_path):
     folder = published(q1_test=TWO_STORIES)
     with pytest.raises(DataError, match=r"no bAbI data at '.*/nowhere': looked for a folder or a .tar.gz"):
@@ -338,6 +350,10 @@ def test_what_is_missing_is_said(published, tmp_path):
         babi.load((1,), source=folder, split="ood")
     with pytest.raises(ValueError, match=r"difficulty='long' is for source='procedural' only"):
         babi.load((1,), source=folder, split="test", difficulty="long")
+    with pytest.raises(ValueError, match=r"and take 'published' or \{'max_units': n\}"):
+        babi.load((1,), source=folder, split="test", difficulty={"max_units": 0})
+    with pytest.raises(DataError, match=r"has no problem of at most 1 units"):
+        babi.load((1,), source=folder, split="test", difficulty={"max_units": 1})
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no bAbI files in"):
         babi.load((1,), source=f"{tmp_path}/empty")
