@@ -88,6 +88,16 @@ def learning_table(runs: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def transfer_table(rows: list[dict[str, Any]]) -> str:
+    """Accuracy of models trained on problems made to order, on what they were made like."""
+    lines = ["| run | played | accuracy (%) | 95% interval | problems |", "| --- | --- | ---: | --- | ---: |"]
+    for row in rows:
+        low, high = row["interval"]
+        between = f"{100 * low:.1f} to {100 * high:.1f}"
+        lines.append(f"| {row['run']} | {row['played']} | {100 * row['accuracy']:.1f} | {between} | {row['problems']:,} |")
+    return "\n".join(lines)
+
+
 def speed_table(report: dict[str, Any]) -> str:
     """Steps a second of the engine and its peers, and the ratios."""
     lines = ["| case | steps a second |", "| --- | ---: |"]
@@ -116,19 +126,20 @@ def interval(shares: list[float], problems: int) -> tuple[float, float, float]:
     return 100 * mean, 100 * low, 100 * high
 
 
-def contents(path: Path) -> dict[str, Any] | None:
+def contents(path: Path) -> Any:
     """A result file, or a folder of them by name; None where there is none."""
     if path.is_dir():
         return {file.stem: json.loads(file.read_text()) for file in sorted(path.glob("*.json"))} or None
     return json.loads(path.read_text()) if path.exists() else None
 
 
-TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "ids": ("audit.json", ids_table),
     "coverage": ("audit.json", lambda report: audit_table(report, "coverage")),
     "level": ("audit.json", lambda report: audit_table(report, "level")),
     "bounds": ("audit.json", bounds_table),
     "learning": ("published", learning_table),
+    "transfer": ("transfer.json", transfer_table),
     "speed": ("bench_engine.json", speed_table),
     "ppo": ("bench_ppo.json", ppo_table),
 }
