@@ -64,6 +64,7 @@ class Config:
     batch_size: int = 1024
     n_epochs: int = 3
     gae_lambda: float = 0.5
+    late_lambda: float = 0.9  # gae_lambda after the warm-up: once answers are seldom guessed, a longer trace sees what was lost
     vf_coef: float = 5.0
     learning_rate: float = 1e-3  # falls linearly to a tenth
     ent_coef: float = 0.02  # falls linearly to 0.002
@@ -218,6 +219,8 @@ def train(config: Config, out: Path, resume: bool, checkpoint_every: float = 30.
     if model.num_timesteps <= config.warmup and config.warmup:
         model.learn(config.timesteps - model.num_timesteps, [progress, Until(config.warmup), keeper], reset_num_timesteps=False)
         model.set_env(env)
+    if config.warmup:
+        model.gae_lambda = config.late_lambda
     if model.num_timesteps < config.timesteps and not progress.over:
         model.learn(config.timesteps - model.num_timesteps, [progress, keeper], reset_num_timesteps=False)
     seconds = progress.cpu_seconds()
