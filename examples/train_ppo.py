@@ -4,6 +4,8 @@ The default learns two-supporting-facts stories of at most 14 sentences, made to
 last line printed is one JSON object: held-out accuracy (every held-out problem once) with its 95% interval, next to random,
 majority, last-unit and expert. Into --out go the model, `config.json`, `metrics.jsonl`, `result.json` and a picture of the
 learning curve. A killed run goes on with --resume and ends with the same parameters.
+
+Without any argument it warms up on the shortest stories (--warmup 300000) and stops at 96.5% (--stop-at 0.965).
 """
 
 from __future__ import annotations
@@ -315,7 +317,7 @@ def arguments(argv: list[str] | None = None) -> tuple[Config, argparse.Namespace
         values |= {"timesteps": 8_192, "num_envs": 32, "n_steps": 32, "eval_every": 4_096, "eval_problems": 50, "held_out": 100}
         values["difficulty"] = values["difficulty"] or '{"max_units": 6}'
     elif argv is None and len(sys.argv) == 1:
-        values["stop_at"] = 0.965
+        values |= {"stop_at": 0.965, "warmup": 300_000}
     return Config(**values), options
 
 
