@@ -5,7 +5,8 @@ last line printed is one JSON object: held-out accuracy (every held-out problem 
 majority, last-unit and expert. Into --out go the model, `config.json`, `metrics.jsonl`, `result.json` and a picture of the
 learning curve. A killed run goes on with --resume and ends with the same parameters.
 
-Without any argument it warms up on the shortest stories (--warmup 300000) and stops at 96.5% (--stop-at 0.965).
+Without any argument it takes the short trace of a warm-up for 300,000 frames (--warmup 300000; its stories are short already)
+and stops at 96.5% (--stop-at 0.965).
 """
 
 from __future__ import annotations
@@ -93,6 +94,11 @@ class Config:
         if self.allow_partial:
             chosen["allow_partial"] = True
         return chosen
+
+    def warmup_end(self) -> int:
+        """Frames after which the warm-up is over: whole rollouts, so that a checkpoint with more frames is of what follows."""
+        rollout = self.num_envs * self.n_steps
+        return -(-self.warmup // rollout) * rollout
 
     def rewards(self) -> dict[str, Any]:
         """The keywords that make the reward and the memory."""
@@ -208,7 +214,7 @@ def train(config: Config, out: Path, resume: bool, checkpoint_every: float = 30.
     saved = out / "checkpoint.pt"
     extra: dict[str, Any] = {"spent": 0.0, "evaluated": 0}
     if resume and saved.exists():
-        if checkpoint.frames(saved) > config.warmup:
+        if checkpoint.frames(saved) > config.warmup_end():
             model.set_env(env)
         extra = checkpoint.load(saved, model)
         keep_metrics(out / "metrics.jsonl", extra["evaluated"])
@@ -218,8 +224,9 @@ def train(config: Config, out: Path, resume: bool, checkpoint_every: float = 30.
     (out / "config.json").write_text(json.dumps(record, indent=1) + "\n")
     progress = Progress(config, held_out, out, **extra)
     keeper = checkpoint.CheckpointCallback(saved, checkpoint_every, extra=progress.extra)
-    if model.num_timesteps <= config.warmup and config.warmup:
-        model.learn(config.timesteps - model.num_timesteps, [progress, Until(config.warmup), keeper], reset_num_timesteps=False)
+    if config.warmup and model.num_timesteps <= config.warmup_end():
+        until = Until(config.warmup_end())
+        model.learn(config.timesteps - model.num_timesteps, [progress, until, keeper], reset_num_timesteps=False)
         model.set_env(env)
     if config.warmup:
         model.gae_lambda = config.late_lambda

@@ -79,3 +79,36 @@ def test_a_killed_run_resumes_to_the_same_parameters(tmp_path: Path, extra: list
         for path in (tmp_path / "whole" / "metrics.jsonl", metrics)
     ]
     assert rows[0] == rows[1]
+
+
+def test_a_run_killed_where_its_warm_up_ends_resumes_to_the_same_parameters(tmp_path: Path, monkeypatch) -> None:
+    """The last checkpoint of the warm-up holds the warm-up's environments, although all of its frames are played."""
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import train_ppo
+
+    from agents import checkpoint
+
+    config = train_ppo.Config(
+        timesteps=6144, num_envs=32, n_steps=32, batch_size=512, eval_every=2048, eval_problems=20, held_out=40, seed=3,
+        difficulty='{"max_units": 6}', warmup=3000, warmup_units=4,
+    )  # fmt: skip
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    threads = torch.get_num_threads()
+    train_ppo.train(config, tmp_path / "whole", resume=False, checkpoint_every=0.0)
+    save = checkpoint.save
+
+    def save_and_die(path: Path, model, **extra) -> None:
+        save(path, model, **extra)
+        if model.num_timesteps == config.warmup_end():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        train_ppo.train(config, tmp_path / "cut", resume=False, checkpoint_every=0.0)
+    monkeypatch.setattr(checkpoint, "save", save)
+    train_ppo.train(config, tmp_path / "cut", resume=True, checkpoint_every=0.0)
+    torch.set_num_threads(threads)
+    one, other = parameters(tmp_path / "whole"), parameters(tmp_path / "cut")
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
