@@ -199,7 +199,7 @@ class MemoryPolicy(BasePolicy):
         net_arch: layers of the flat body, tanh between.
         choice_tokens: token ids of each choice's words, so that answers share what is learned about words; MemoryPPO
             asks the environment for them.
-        optimizer_kwargs: for Adam.
+        optimizer_kwargs: for AdamW (no weight decay by default).
     """
 
     def __init__(
@@ -260,8 +260,8 @@ class MemoryPolicy(BasePolicy):
         else:
             self.actor = FlatHead(width, num_actions, gain=0.01)
         self.critic = FlatHead(width, 1, gain=0.05)
-        self.optimizer_kwargs = {"eps": 1e-5, **(optimizer_kwargs or {})}
-        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        self.optimizer_kwargs = {"eps": 1e-5, "weight_decay": 0.0, **(optimizer_kwargs or {})}
+        self.optimizer = torch.optim.AdamW(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
     # ---- the network on frames -----------------------------------------------------------------------------------
 
