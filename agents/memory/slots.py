@@ -1,11 +1,11 @@
 """A memory whose slots mirror the environment's, for `memory_view="recalled"`: what the policy itself put there.
 
 Under that view the environment shows which units a slot holds (`memory_positions`), but their words only after RECALL. An
-agent has seen the words, though, on its desk. `SlotMemory` keeps the desk of the step before and a copy of every slot: a position
-that the slot held before keeps its words, a position that is new to it is that desk's, and no position is no words. So STORE
-overwrites and UPDATE drops the oldest here as there. The copies are token rows; the encoder reads them in the place of `memory`
-with its present parameters, which makes them a slot memory of sentence vectors with an exact gradient and lets training
-shuffle single steps. Only observations are read: never info, never the engine.
+agent has seen the words, though, on its desk. `SlotMemory` keeps the desk of the step before and a copy of every slot: a
+position that the slot held before keeps its words, a position that is new to it is that desk's, and no position is no words.
+So STORE overwrites and UPDATE drops the oldest here as there. The copies are token rows; the encoder reads them in the place
+of `memory` with its present parameters, which makes them a slot memory of sentence vectors with an exact gradient and lets
+training shuffle single steps. Only observations are read: never info, never the engine.
 
 With it the recalled view is about as easy as the full one, since these copies lose nothing: it shows that the view hides
 nothing that was not seen before. As a test of memory the view is for cores with a bounded state (GRU, LSTM).
