@@ -219,9 +219,7 @@ def check_prm(prm: object, role: str = "prm") -> ProcessRewardModel:
     criteria = prm.criteria  # type: ignore[attr-defined]
     bad = [c for c in criteria if not isinstance(c, str) or c in RESERVED_CRITERIA]
     if not criteria or bad or len(set(criteria)) != len(criteria):
-        raise ValueError(
-            f"{role}.criteria must be distinct names other than {', '.join(RESERVED_CRITERIA)}, got {criteria!r}"
-        )
+        raise ValueError(f"{role}.criteria must be distinct names other than {', '.join(RESERVED_CRITERIA)}, got {criteria!r}")
     return prm  # type: ignore[return-value]
 
 
@@ -235,9 +233,7 @@ def checked_scores(prm: ProcessRewardModel, result: object, n: int) -> tuple[np.
     name = type(prm).__name__
     values = np.asarray(values, dtype=np.float32)
     if values.shape != (n, len(prm.criteria)):
-        raise PRMError(
-            f"{name}.score returned shape {values.shape}, expected {(n, len(prm.criteria))}: steps x criteria"
-        )
+        raise PRMError(f"{name}.score returned shape {values.shape}, expected {(n, len(prm.criteria))}: steps x criteria")
     outside = ~((values >= -1) & (values <= 1)) & ~np.isnan(values)
     if outside.any():
         step, criterion = np.argwhere(outside)[0]
@@ -248,9 +244,7 @@ def checked_scores(prm: ProcessRewardModel, result: object, n: int) -> tuple[np.
     if weights is not None:
         weights = np.asarray(weights, dtype=np.float32)
         if weights.shape != values.shape or not np.isfinite(weights).all():
-            raise PRMError(
-                f"{name}.score returned weights of shape {weights.shape}; expected finite numbers, {values.shape}"
-            )
+            raise PRMError(f"{name}.score returned weights of shape {weights.shape}; expected finite numbers, {values.shape}")
     return values, weights
 
 
@@ -265,9 +259,7 @@ def weights_of(prm: ProcessRewardModel, beta: Mapping[str, float] | None) -> dic
         if criterion == "memory":
             raise ValueError("beta['memory'] is reserved: set the weight of the memory's utility with utility_weight=")
         if criterion not in out:
-            raise ValueError(
-                f"beta names the criterion {criterion!r}, which this PRM does not have; it has {', '.join(out)}"
-            )
+            raise ValueError(f"beta names the criterion {criterion!r}, which this PRM does not have; it has {', '.join(out)}")
         if isinstance(weight, bool) or not isinstance(weight, (int, float, np.number)) or not np.isfinite(weight):
             raise ValueError(f"beta[{criterion!r}] must be a finite number, got {weight!r}")
         out[criterion] = float(weight)

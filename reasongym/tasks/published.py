@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from reasongym.errors import DataError
 from reasongym.seeding import BUCKETS
 from reasongym.tasks.base import World
 from reasongym.tasks.cache import cached
+from reasongym.tasks.columns import DTYPES
 from reasongym.tasks.layout import Layout
 from reasongym.tasks.parsing import ParsedFile, parse_file
 from reasongym.tasks.source import BabiSource, code_hash
@@ -228,7 +229,7 @@ def _join(parts: Sequence[ParsedFile]) -> ParsedFile:
     if len(parts) == 1:
         return parts[0]
     sentences, questions, answers = _Union(), _Union(), _Union()
-    arrays: dict[str, list[np.ndarray]] = {f.name: [] for f in fields(Columns)}
+    arrays: dict[str, list[np.ndarray]] = {name: [] for name in DTYPES}
     answer = []
     for part in parts:
         c = part.columns
@@ -241,7 +242,6 @@ def _join(parts: Sequence[ParsedFile]) -> ParsedFile:
     arrays["story"] = [(story + first).astype(np.int32) for story, first in zip(arrays["story"], stories, strict=False)]
     for name in ("story_start", "support_start"):
         arrays[name] = [_starts(np.concatenate([np.diff(start) for start in arrays[name]]))]
-    del arrays["sentences"], arrays["questions"]
     joined = {name: np.concatenate(chunks) for name, chunks in arrays.items()}
     return ParsedFile(
         columns=Columns(sentences=sentences.strings(), questions=questions.strings(), **joined),
