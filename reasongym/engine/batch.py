@@ -13,11 +13,15 @@ import numpy as np
 from reasongym.engine.addresses import AddressTable
 from reasongym.engine.compiled import kernels
 from reasongym.engine.layout import OUTCOME, Arena, Result, Shapes, Tables
+from reasongym.engine.pieces import MOST_TOKENS
 from reasongym.engine.scoring import Scorer
 from reasongym.engine.settings import Settings
 from reasongym.engine.table import ProblemTable
 from reasongym.seeding import rng
 from reasongym.types import ProblemSource
+
+REPORTED = ("outcome", "scores", "terms", "reward")
+"""What of a `Result` outlives the step."""
 
 
 class Batch:
@@ -53,14 +57,27 @@ class Batch:
             len(source.choices),
             settings.observer_criteria,
             self.table.dtype.str,
+            self.table.spans is not None,
         )
-        self.config = settings.config(source.num_problems)
+        if self.table.spans is not None and settings.memory_slots == 0:
+            raise ValueError(
+                f"{source.name} has span answers, which point into recalled slots: memory_slots must be at least 1"
+            )
+        self.config = settings.config(source.num_problems, self.table.spans)
         self.memory = self.shapes.new_memory(n)
         self.memory.state["stream"] = np.arange(n)
         self.arena = Arena(self.shapes, n)
         self.observation = self.arena.observation()
         k = len(settings.criteria)
-        self.result = Result(np.zeros(n, OUTCOME), np.zeros((n, k), np.float32), np.zeros((n, k + 1), np.float32), np.zeros(n))
+        room = n if self.shapes.span else 0
+        self.result = Result(
+            outcome=np.zeros(n, OUTCOME),
+            scores=np.zeros((n, k), np.float32),
+            terms=np.zeros((n, k + 1), np.float32),
+            reward=np.zeros(n),
+            found=np.zeros((room, MOST_TOKENS), np.uint64),
+            lengths=np.zeros((room, MOST_TOKENS + 1), np.int16),
+        )
         self.scorer = None if settings.compiled else Scorer(settings, self.table, n)
         self._actions = np.zeros(n, np.int64)
         self._linked: Tables | None = None
@@ -129,6 +146,13 @@ class Batch:
             self._unfetched = True
         return ended
 
+    def best_spans(self, row: int, units: np.ndarray) -> np.ndarray:
+        """For each of some units (n,), rows of the table of units: (n, 3) score, first and last token of the span of it that
+        scores best as an answer to the problem in `row`."""
+        found = np.full((len(units), 3), -1.0)
+        kernels().best_span_rows(*self.addresses, row, units.astype(np.int64), found, 0, len(units))
+        return found
+
     def cut(self, mask: np.ndarray) -> None:
         """Ends the episodes in `mask` (N,) bool from outside (truncation)."""
         kernels().cut_rows(*self.addresses, mask, 0, self.n)
@@ -161,7 +185,7 @@ class Batch:
         """Everything that changes, copied: `set_state` of it resumes exactly here."""
         out: dict[str, Any] = {name: array.copy() for name, array in self.memory._asdict().items()}
         out["arena"] = self.arena.bytes.copy()
-        out["result"] = {name: array.copy() for name, array in self.result._asdict().items()}
+        out["result"] = {name: getattr(self.result, name).copy() for name in REPORTED}
         out["carry"] = [] if self.scorer is None else [None if x.carry is None else x.carry.copy() for x in self.scorer.models]
         return out
 
@@ -178,8 +202,8 @@ class Batch:
             )
         for name, array in self.memory._asdict().items():
             array[...] = state[name]
-        for name, array in self.result._asdict().items():
-            array[...] = state["result"][name]
+        for name in REPORTED:
+            getattr(self.result, name)[...] = state["result"][name]
         self.arena.bytes[...] = state["arena"]
         for model, carry in zip([] if self.scorer is None else self.scorer.models, state["carry"], strict=True):
             if carry is not None:

@@ -22,7 +22,7 @@ class InfoWriter:
 
     def __init__(self, batch: Batch, *, tells_gold: bool) -> None:
         self._batch, self._settings = batch, batch.settings
-        self._tells_gold = tells_gold and batch.settings.reads_gold
+        self._tells_gold = tells_gold and batch.settings.reads_gold and not batch.shapes.span
         self._criteria = batch.settings.criteria
         self._terms = (*self._criteria, "memory")
         self._choices = np.array([*batch.source.choices, ""], object)  # -1, no choice, is the last: ""
@@ -91,10 +91,16 @@ class InfoWriter:
         }
         if self._settings.reads_gold:
             told["is_success"] = out["success"].view(bool)
+            if self._batch.table.spans is not None:
+                told[self._batch.table.spans.metric] = out["score"]
         if self._settings.annotated:
             for rate in RATES:
                 told[rate] = out[rate]
         return told
+
+    def _pointed(self, out: np.void) -> str:
+        """The words that an episode's answer points at; "" where it abstained, or never answered."""
+        return "" if out["unit"] < 0 else self._batch.table.text_between(int(out["unit"]), int(out["start"]), int(out["end"]))
 
     def _words(self, out: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
         """What is told in words: (n,) arrays of objects, filled in `rows`."""
@@ -102,6 +108,11 @@ class InfoWriter:
         for key in ("answer", "gold") if self._settings.reads_gold else ("answer",):
             told[key] = np.empty(len(out), object)  # all None
             told[key][rows] = self._choices[out[key][rows]]
+        if self._batch.shapes.span:
+            for row in rows.tolist():
+                told["answer"][row] = self._pointed(out[row])
+                if "gold" in told:
+                    told["gold"][row] = self._batch.table.gold_text(int(out[row]["row"]))
         return told
 
 

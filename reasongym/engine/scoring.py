@@ -79,6 +79,7 @@ def content_keys(steps: StepBatch, *, with_problem: bool) -> list[bytes]:
     columns = [steps.kind, steps.slot, steps.choice, steps.illegal, steps.question, steps.desk, steps.units_read]
     columns += [steps.num_units, steps.memory_before, steps.memory_after, steps.positions_before, steps.positions_after]
     columns += [steps.chain, steps.chain_positions, steps.chain_length, steps.terminated]
+    columns += [] if steps.span is None else [steps.span]
     block = np.concatenate([np.asarray(column, np.int32).reshape(n, -1) for column in columns], axis=1)
     if with_problem:
         block = np.concatenate([block, steps.problem.astype(np.int64).reshape(n, 1).view(np.int32)], axis=1)
@@ -227,6 +228,8 @@ class Scorer:
             kind=out["kind"],
             slot=out["slot"],
             choice=out["answer"],
+            span=np.stack([np.where(out["unit"] < 0, -1, out[name]) for name in ("unit", "start", "end")], 1).astype(np.int32),
+            span_text=self._table.text_between,
             illegal=out["invalid"] > 0,
             question=np.where(hidden, -1, t.problems["question"][row]),
             desk=_sentences(t, row, out["desk"].astype(np.int32)),
@@ -241,11 +244,11 @@ class Scorer:
             chain_length=state["chain_length"],
             terminated=out["terminated"].astype(bool),
             problem=state["problem"],
-            _annotation=self._annotation(t, m, before, rows) if self._shows_annotation else None,
+            _annotation=self._annotation(t, m, r, before, rows) if self._shows_annotation else None,
         )
 
-    def _annotation(self, t: Tables, m: Memory, before: Before, rows: np.ndarray) -> Annotation:
-        state = m.state[rows]
+    def _annotation(self, t: Tables, m: Memory, r: Result, before: Before, rows: np.ndarray) -> Annotation:
+        state, out = m.state[rows], r.outcome[rows]
         problems = t.problems[state["row"]]
         count = problems["num_support"]
         prerequisites = np.zeros((len(rows), MAX_SUPPORT), np.int32)
@@ -257,6 +260,7 @@ class Scorer:
         superseded_by = t.units["superseded_by"][where]
         return Annotation(
             gold=problems["gold"],
+            right=out["success"].astype(bool),
             answer_kinds=problems["answer_kinds"],
             choice_kinds=t.choice_kinds,
             num_support=count,

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from reasongym.engine.layout import PROBLEM, SUPPORT, UNIT, Tables
-from reasongym.types import MAX_SUPPORT, Columns, Problem, ProblemSource
+from reasongym.engine.layout import PROBLEM, REFERENCE, SUPPORT, UNIT, Tables
+from reasongym.engine.pieces import METRICS, MOST_TOKENS, Pieces, grown, hash_word, reference_tokens
+from reasongym.types import MAX_SUPPORT, Columns, Problem, ProblemSource, SpanSource
 
 UNKNOWN_ROW = -1
 LONGEST_TEXT = 32_000
@@ -20,11 +21,12 @@ LONGEST_TEXT = 32_000
 
 
 class Strings:
-    """Distinct texts and their token rows, 0-padded to `width`."""
+    """Distinct texts and their token rows, 0-padded to `width`; with `pieces`, also as spans are scored."""
 
-    def __init__(self, source: ProblemSource, width: int, argument: str, dtype: np.dtype) -> None:
+    def __init__(self, source: ProblemSource, width: int, argument: str, dtype: np.dtype, pieces: Pieces | None = None) -> None:
         self.texts: list[str] = []
         self.tokens = np.zeros((64, width), dtype)
+        self.pieces = pieces
         self._source, self._argument = source, argument
         self._index: dict[str, int] = {}
 
@@ -37,18 +39,48 @@ class Strings:
         found = self._index.get(text)
         if found is not None:
             return found
-        ids, width = self._source.tokenize(text), self.tokens.shape[1]
+        encoding = self._source.encode(text) if self.pieces is not None else None  # type: ignore[attr-defined]
+        ids, width = self._source.tokenize(text) if encoding is None else encoding.ids, self.tokens.shape[1]
         if len(ids) > width:
             raise ValueError(
                 f"{text!r} has {len(ids)} tokens, but {self._argument}={width}; pass {self._argument}={len(ids)} or more"
             )
         row = len(self.texts)
-        if row == len(self.tokens):
-            self.tokens = _grown(self.tokens, row + 1)
+        self.tokens = grown(self.tokens, row + 1)
+        if self.pieces is not None and encoding is not None:
+            self.pieces.add(text, encoding)
         self.tokens[row, : len(ids)] = ids
         self.texts.append(text)
         self._index[text] = row
         return row
+
+
+class References:
+    """The answers that spans are scored against, one after another, each as the hashes of its tokens."""
+
+    def __init__(self, metric: int) -> None:
+        self.metric = metric
+        self.texts: list[str] = []
+        self.rows, self.wanted = np.zeros(64, REFERENCE), np.zeros(256, np.uint64)
+        self._used = 0
+
+    def add(self, texts: Iterable[str]) -> int:
+        """Adds a problem's references; returns the row of the first.
+
+        Raises:
+            ValueError: one has more tokens than are compared.
+        """
+        first = len(self.texts)
+        for text in texts:
+            tokens = reference_tokens(text, self.metric)
+            if len(tokens) > MOST_TOKENS:
+                raise ValueError(f"an answer has {len(tokens)} tokens, at most {MOST_TOKENS} are compared: {text!r:.200}")
+            self.rows, self.wanted = grown(self.rows, len(self.texts) + 1), grown(self.wanted, self._used + len(tokens))
+            self.rows[len(self.texts)] = (self._used, len(tokens))
+            self.wanted[self._used : self._used + len(tokens)] = [hash_word(token)[0] for token in tokens]
+            self._used += len(tokens)
+            self.texts.append(text)
+        return first
 
 
 class ProblemTable:
@@ -69,8 +101,9 @@ class ProblemTable:
             raise ValueError(f"{source.name} has texts of {source.max_units} units, more than {LONGEST_TEXT}")
         self.source, self.annotated, self.reads_gold = source, annotated, reads_gold
         self.dtype = np.dtype(np.int16 if len(source.vocabulary) < 2**15 else np.int32)
-        self.sentences = Strings(source, unit_tokens, "unit_tokens", self.dtype)
-        self.questions = Strings(source, question_tokens, "question_tokens", self.dtype)
+        self.spans = source.spans if isinstance(source, SpanSource) else None
+        self._widths = unit_tokens, question_tokens
+        self._clear_texts()
         self.endless = source.num_problems is None
         self._choice_kinds = np.array(source.choice_kinds, np.uint32)
         self._kind_bits = {kind: 1 << b for b, kind in enumerate(source.kinds)}
@@ -109,15 +142,34 @@ class ProblemTable:
         self._write(made, row, row * self._stride, row * MAX_SUPPORT)
         self._publish()
 
+    def _clear_texts(self) -> None:
+        """No sentences, questions and references yet."""
+        unit_tokens, question_tokens = self._widths
+        metric = None if self.spans is None else METRICS[self.spans.metric]
+        self.pieces = Pieces(metric or 0)
+        self.sentences = Strings(self.source, unit_tokens, "unit_tokens", self.dtype, None if metric is None else self.pieces)
+        self.questions = Strings(self.source, question_tokens, "question_tokens", self.dtype)
+        self.references = References(metric or 0)
+
     def nbytes(self) -> int:
         """Bytes of all arrays."""
         return sum(array.nbytes for array in self.tables)
 
+    def text_between(self, row: int, first: int, last: int) -> str:
+        """The words of unit `row` from token `first` to the end of the word that token `last` begins."""
+        start, end = self.pieces.span(row, first, last)
+        return self.sentences.texts[row][start:end]
+
+    def gold_text(self, row: int) -> str:
+        """The first reference of the problem in a row of the table; "" where there is none."""
+        problem = self.tables.problems[row]
+        return self.references.texts[problem["references"]] if problem["num_references"] > 0 else ""
+
     def _append(self, problem: Problem) -> int:
         row = self._rows
-        self._problems = _grown(self._problems, row + 1)
-        self._units = _grown(self._units, self._units_used + problem.num_units)
-        self._support = _grown(self._support, self._support_used + MAX_SUPPORT)
+        self._problems = grown(self._problems, row + 1)
+        self._units = grown(self._units, self._units_used + problem.num_units)
+        self._support = grown(self._support, self._support_used + MAX_SUPPORT)
         self._write(problem, row, self._units_used, self._support_used)
         self._rows += 1
         self._units_used += problem.num_units
@@ -148,8 +200,10 @@ class ProblemTable:
             self._kind_bits[problem.answer_kind],
             n,
             -1 if support is None else len(support),
-            self.source.choice_of(problem.answers[0]) if self.reads_gold and problem.answers else -1,
+            self.source.choice_of(problem.answers[0]) if self.reads_gold and problem.answers and not self.spans else -1,
             problem.task,
+            len(problem.answers) if self.spans and self.reads_gold else -1,
+            self.references.add(problem.answers) if self.spans and self.reads_gold else 0,
         )
 
     def _adopt(self, columns: Columns) -> None:
@@ -167,12 +221,22 @@ class ProblemTable:
         for name in ("question_entities", "num_units", "task"):
             self._problems[name] = getattr(columns, name)
         self._problems["gold"] = columns.gold if self.reads_gold else -1
+        self._adopt_references(columns)
         self._problems["num_support"] = -1
         self._support = np.zeros(0, SUPPORT)
         if self.annotated:
             self._adopt_support(columns, first)
         self._row_of = np.arange(len(columns.story), dtype=np.int64)
         self._publish()
+
+    def _adopt_references(self, columns: Columns) -> None:
+        self._problems["num_references"] = -1
+        if self.spans is None or not self.reads_gold:
+            return
+        distinct, start = columns.references, columns.reference_start
+        self.references.add(distinct[i] for i in columns.reference.tolist())
+        self._problems["num_references"] = np.diff(start)
+        self._problems["references"] = start[:-1]
 
     def _adopt_support(self, columns: Columns, first: np.ndarray) -> None:
         counts = np.diff(columns.support_start)
@@ -194,16 +258,13 @@ class ProblemTable:
             self.questions.tokens,
             self._choice_kinds,
             self._row_of,
+            self.pieces.texts,
+            self.pieces.tokens,
+            self.pieces.pieces,
+            self.pieces.words,
+            self.references.rows,
+            self.references.wanted,
         )
         before = getattr(self, "tables", ())
         if len(before) != len(tables) or any(x is not y for x, y in zip(before, tables, strict=True)):
             self.tables = tables
-
-
-def _grown(array: np.ndarray, needed: int) -> np.ndarray:
-    """The array, or a copy with at least twice the rows when it has fewer than `needed`."""
-    if needed <= len(array):
-        return array
-    grown = np.zeros((max(needed, 2 * len(array)), *array.shape[1:]), array.dtype)
-    grown[: len(array)] = array
-    return grown

@@ -71,8 +71,8 @@ def _recall_row(steps: StepBatch, i: int) -> tuple[float, float, float]:
 def _answer_row(steps: StepBatch, i: int) -> tuple[float, float, float]:
     seen, choice, m = steps.annotation, steps.choice[i], int(steps.annotation.num_support[i])
     proved = m > 0 and int(seen.recalled_before[i]) == (1 << m) - 1
-    logic = (1.0 if choice == seen.gold[i] else -1.0) if proved else 0.0
-    fits = int(seen.choice_kinds[choice]) & int(seen.answer_kinds[i])
+    logic = (1.0 if seen.right[i] else -1.0) if proved else 0.0
+    fits = not len(seen.choice_kinds) or int(seen.choice_kinds[choice]) & int(seen.answer_kinds[i])
     return (logic, 0.0 if fits else -1.0, 0.0)
 
 
@@ -124,12 +124,12 @@ def score_recall(scores, state, held, units, support, problem):
 
 
 @operation
-def score_answer(scores, state, choice, choice_kinds, problem):
-    """Scores an answer: logic, coherence, goal."""
+def score_answer(scores, state, right, fits, problem):
+    """Scores an answer that is right or not, and of the kind asked for or not: logic, coherence, goal."""
     m = problem.num_support
     if m > 0 and state.recalled == (np.int64(1) << m) - 1:
-        scores[0] = 1.0 if choice == problem.gold else -1.0
-    if choice_kinds[choice] & problem.answer_kinds == 0:
+        scores[0] = 1.0 if right else -1.0
+    if not fits:
         scores[1] = -1.0
     _unscored(scores, problem)
 

@@ -7,7 +7,7 @@ still hidden, and shows gold and support only to a PRM that declares `needs_anno
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -15,8 +15,8 @@ import numpy as np
 
 from reasongym.errors import PRMError
 
-NEXT, STORE, UPDATE, RECALL, ANSWER = range(5)
-ACTION_NAMES = ("next", "store", "update", "recall", "answer")
+NEXT, STORE, UPDATE, RECALL, ANSWER, START = range(6)
+ACTION_NAMES = ("next", "store", "update", "recall", "answer", "start")
 ENVIRONMENT_CRITERIA = ("outcome", "validity")
 """Computed by the environment whatever the PRM is."""
 RESERVED_CRITERIA = (*ENVIRONMENT_CRITERIA, "memory")
@@ -35,7 +35,8 @@ class Annotation:
     """What only a PRM with `needs_annotation` sees. Sets of supporting facts are bits of an int32 over `support`.
 
     Attributes:
-        gold: (n,) int16, the gold choice.
+        gold: (n,) int16, the gold choice; -1 where answers are spans.
+        right: (n,) bool, whether the step is an answer, and right.
         answer_kinds: (n,) uint32, bit mask of the kind of answer asked for.
         choice_kinds: (C,) uint32, bit mask of kinds by choice.
         num_support: (n,) int16, m; -1 where support is unknown.
@@ -48,6 +49,7 @@ class Annotation:
     """
 
     gold: np.ndarray
+    right: np.ndarray
     answer_kinds: np.ndarray
     choice_kinds: np.ndarray
     num_support: np.ndarray
@@ -68,9 +70,9 @@ class StepBatch:
     Attributes:
         sentences, questions, choices: the tables of distinct strings behind the indices.
         sentence_tokens, question_tokens: (S, Lu), (Q, Lq) integer token ids of the same rows; 0 is padding.
-        kind: (n,) int8, NEXT ... ANSWER.
+        kind: (n,) int8, NEXT ... START.
         slot: (n,) int16, the slot of STORE, UPDATE and RECALL, else -1.
-        choice: (n,) int16, the choice of ANSWER, else -1.
+        choice: (n,) int16, the choice of ANSWER or START, else -1.
         illegal: (n,) bool, the action was a no-op.
         question: (n,) int32, -1 while it is hidden.
         desk: (n,) int32, the unit on the desk before the step.
@@ -86,6 +88,8 @@ class StepBatch:
         carry: (n, c) float64 or None, what a PRM with `carry_size` c > 0 keeps from step to step of an episode. The
             engine owns the array (zeros at an episode's first step, saved and copied with the environment's state),
             the PRM writes it in place.
+        span: (n, 3) int32, the unit, first and last token that an ANSWER points at; -1 for all other steps.
+        span_text: the words of such a row.
     """
 
     sentences: Sequence[str]
@@ -112,6 +116,8 @@ class StepBatch:
     problem: np.ndarray
     _annotation: Annotation | None = None
     carry: np.ndarray | None = None
+    span: np.ndarray | None = None
+    span_text: Callable[[int, int, int], str] | None = None
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -156,9 +162,15 @@ class StepBatch:
         lines.append(f"desk: {desk or '(empty)'}")
         target = f" {slot + 1}" if slot >= 0 else ""
         if kind == ANSWER:
-            target = " " + (self._string(self.choices, self.choice[i]) or "")
+            target = " " + self.answer_text(i)
         lines.append(f"action: {ACTION_NAMES[kind]}{target}{' (illegal)' if self.illegal[i] else ''}")
         return "\n".join(lines)
+
+    def answer_text(self, i: int) -> str:
+        """What the ANSWER of step i says; "" where it abstains."""
+        if self.span is not None and self.span_text is not None and self.span[i, 0] >= 0:
+            return self.span_text(*self.span[i].tolist())
+        return self._string(self.choices, self.choice[i]) if len(self.choices) else ""
 
     def unit_text(self, units: np.ndarray) -> str:
         """The sentences of a slot or link, in order, joined by a space."""
@@ -169,7 +181,7 @@ class StepBatch:
         return table[index] if index >= 0 else ""
 
 
-_TABLES = ("sentences", "questions", "choices", "sentence_tokens", "question_tokens")
+_TABLES = ("sentences", "questions", "choices", "sentence_tokens", "question_tokens", "span_text")
 
 
 @runtime_checkable
