@@ -3,8 +3,8 @@
 `rouge_l` is written out here: it decides rewards, so it must be quick and needs no package. `bleu` is sacreBLEU's (Post, 2018,
 arXiv 1804.08771), which fixes the word splitting that makes BLEU differ between papers, counts over a whole set, takes any
 number of references per question, and is kept. `meteor` is NLTK's: the METEOR of 2007 (Lavie, Agarwal) with exact, stem and
-synonym matches, where synonyms are looked up of words already stemmed, so that few are found ("car" is, "automobile", stemmed
-"automobil", is not). The Java program 1.5 of many papers also matches paraphrases and has tuned weights: do not compare with it.
+synonym matches. It looks up words already stemmed, so it finds few synonyms ("car" stays, "automobile" becomes "automobil").
+The Java program 1.5 of many papers also matches paraphrases and has tuned weights: do not compare with it.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ def test_faults():
     with pytest.raises(ValueError, match="none of the 4 questions has a prediction"):
         squad_report({"z": "x"}, REFERENCES)
     with pytest.raises(ValueError, match=r"lacks 1 of the 4 questions.*q4"):
-        squad_report(PREDICTIONS, REFERENCES, {i: 0.0 for i in ("q1", "q2", "q3")})
+        squad_report(PREDICTIONS, REFERENCES, dict.fromkeys(("q1", "q2", "q3"), 0.0))
 
 
 @st.composite
