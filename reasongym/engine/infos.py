@@ -102,17 +102,21 @@ class InfoWriter:
         """The words that an episode's answer points at; "" where it abstained, or never answered."""
         return "" if out["unit"] < 0 else self._batch.table.text_between(int(out["unit"]), int(out["start"]), int(out["end"]))
 
+    def _wanted(self, out: np.void) -> str:
+        """The first reference of the episode's problem."""
+        return self._batch.table.gold_text(int(out["row"]))
+
     def _words(self, out: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
         """What is told in words: (n,) arrays of objects, filled in `rows`."""
         told = {}
         for key in ("answer", "gold") if self._settings.reads_gold else ("answer",):
             told[key] = np.empty(len(out), object)  # all None
-            told[key][rows] = self._choices[out[key][rows]]
-        if self._batch.shapes.span:
-            for row in rows.tolist():
-                told["answer"][row] = self._pointed(out[row])
-                if "gold" in told:
-                    told["gold"][row] = self._batch.table.gold_text(int(out[row]["row"]))
+            if self._batch.shapes.span:
+                say = self._pointed if key == "answer" else self._wanted
+                for row in rows.tolist():
+                    told[key][row] = say(out[row])
+            else:
+                told[key][rows] = self._choices[out[key][rows]]
         return told
 
 

@@ -8,6 +8,7 @@ Distinct sentences and questions are stored once, as token rows and as text.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 
@@ -64,8 +65,8 @@ class References:
         self.rows, self.wanted = np.zeros(64, REFERENCE), np.zeros(256, np.uint64)
         self._used = 0
 
-    def add(self, texts: Iterable[str]) -> int:
-        """Adds a problem's references; returns the row of the first.
+    def add(self, texts: Iterable[str]) -> tuple[int, int]:
+        """Adds a problem's references but those of which nothing is left to compare; returns (how many, the row of the first).
 
         Raises:
             ValueError: one has more tokens than are compared.
@@ -75,12 +76,14 @@ class References:
             tokens = reference_tokens(text, self.metric)
             if len(tokens) > MOST_TOKENS:
                 raise ValueError(f"an answer has {len(tokens)} tokens, at most {MOST_TOKENS} are compared: {text!r:.200}")
+            if not tokens:
+                continue
             self.rows, self.wanted = grown(self.rows, len(self.texts) + 1), grown(self.wanted, self._used + len(tokens))
             self.rows[len(self.texts)] = (self._used, len(tokens))
             self.wanted[self._used : self._used + len(tokens)] = [hash_word(token)[0] for token in tokens]
             self._used += len(tokens)
             self.texts.append(text)
-        return first
+        return len(self.texts) - first, first
 
 
 class ProblemTable:
@@ -202,8 +205,7 @@ class ProblemTable:
             -1 if support is None else len(support),
             self.source.choice_of(problem.answers[0]) if self.reads_gold and problem.answers and not self.spans else -1,
             problem.task,
-            len(problem.answers) if self.spans and self.reads_gold else -1,
-            self.references.add(problem.answers) if self.spans and self.reads_gold else 0,
+            *(self.references.add(problem.answers) if self.spans and self.reads_gold else (-1, 0)),
         )
 
     def _adopt(self, columns: Columns) -> None:
@@ -233,10 +235,10 @@ class ProblemTable:
         self._problems["num_references"] = -1
         if self.spans is None or not self.reads_gold:
             return
-        distinct, start = columns.references, columns.reference_start
-        self.references.add(distinct[i] for i in columns.reference.tolist())
-        self._problems["num_references"] = np.diff(start)
-        self._problems["references"] = start[:-1]
+        distinct, which = columns.references, columns.reference.tolist()
+        for p, (lo, hi) in enumerate(pairwise(columns.reference_start.tolist())):
+            count, first = self.references.add(distinct[i] for i in which[lo:hi])
+            self._problems["num_references"][p], self._problems["references"][p] = count, first
 
     def _adopt_support(self, columns: Columns, first: np.ndarray) -> None:
         counts = np.diff(columns.support_start)

@@ -9,7 +9,7 @@ from reasongym.types import Encoding, Problem, Spans, Story
 
 
 class SpanTexts:
-    """Each problem: units, question, references, support (None = unknown). A token is a symbol, or four characters of a word."""
+    """Each problem: units, question, references, support (None = unknown). Tokens: symbols, and four letters of a word each."""
 
     name, split, choices, kinds, choice_kinds = "span-texts", "train", (), ("span",), ()
     entities = ("something",)
