@@ -54,6 +54,11 @@ class Model:
             return checked_scores(self.prm, self.prm.score(steps), len(steps))
         return self._cached(steps, self._cache)
 
+    def forget(self) -> None:
+        """Empties the cache: texts have other numbers now."""
+        if self._cache is not None:
+            self._cache.clear()
+
     def _cached(self, steps: StepBatch, cache: dict[bytes, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         if self.prm.version != self._version:
             self._version = self.prm.version
@@ -95,6 +100,7 @@ class Scorer:
         self.models = [Model(settings.model, n)]
         if settings.observer_model is not None:
             self.models.append(Model(settings.observer_model, n))
+        self._generation = table.generation
         self._compiled_utility = not (settings.utility == "answerability" or hasattr(settings.utility, "value"))
         self._follows: dict[tuple[int, bytes], bool] = {}
         self._shows_annotation = settings.model.needs_annotation and not settings.compiled_prm
@@ -112,6 +118,10 @@ class Scorer:
         rows = np.flatnonzero(r.outcome["is_reset"] == 0)
         if not len(rows):
             return
+        if self._table.generation != self._generation:
+            self._generation = self._table.generation
+            for model in self.models:
+                model.forget()
         steps = self._steps(t, m, r, before, rows)
         first = r.outcome["first"][rows].astype(bool)
         self._reward(t, m, r, steps, rows, first)

@@ -17,6 +17,8 @@ from reasongym.engine.pieces import METRICS, MOST_TOKENS, Pieces, grown, hash_wo
 from reasongym.types import MAX_SUPPORT, Columns, Problem, ProblemSource, SpanSource
 
 UNKNOWN_ROW = -1
+MOST_SENTENCES = 1 << 18
+"""Distinct sentences (or answers) from which on the table of a virtual data set starts over: some 150 MiB of natural text."""
 LONGEST_TEXT = 32_000
 """Most units of a text: they are counted in int16."""
 
@@ -95,6 +97,9 @@ class ProblemTable:
         recycled: rows of an endless source, one an environment.
         annotated: whether support may be read from the problems at all.
         reads_gold: whether gold answers may be.
+
+    Attributes:
+        generation: how often the rows of texts were numbered anew.
     """
 
     def __init__(
@@ -106,6 +111,7 @@ class ProblemTable:
         self.dtype = np.dtype(np.int16 if len(source.vocabulary) < 2**15 else np.int32)
         self.spans = source.spans if isinstance(source, SpanSource) else None
         self._widths = unit_tokens, question_tokens
+        self.generation = -1
         self._clear_texts()
         self.endless = source.num_problems is None
         self._choice_kinds = np.array(source.choice_kinds, np.uint32)
@@ -117,6 +123,7 @@ class ProblemTable:
             self.complete = True
             return
         self.complete = False
+        self._placed: dict[int, int] = {}
         rows = recycled if self.endless else 64
         self._stride = max(source.max_units, 1)
         self._units = np.zeros(rows * self._stride if self.endless else 1024, UNIT)
@@ -141,12 +148,30 @@ class ProblemTable:
 
     def place(self, row: int, problem: int) -> None:
         """Writes an endless source's problem into environment `row`'s recycled row."""
-        made = self.source.problem(int(problem))
-        self._write(made, row, row * self._stride, row * MAX_SUPPORT)
+        self._placed[row] = int(problem)
+        rows = [row]
+        if self.crowded:
+            self._clear_texts()
+            rows = [*self._placed]
+        for row in rows:
+            self._write(self.source.problem(self._placed[row]), row, row * self._stride, row * MAX_SUPPORT)
         self._publish()
 
+    @property
+    def crowded(self) -> bool:
+        """Whether there are so many texts that the table of a virtual data set should start over."""
+        return max(len(self.sentences.texts), len(self.references.texts)) > MOST_SENTENCES
+
+    def start_over(self, problems: Iterable[int]) -> None:
+        """Forgets all problems of a pooled source but these; rows and texts are numbered anew."""
+        self._clear_texts()
+        self._rows = self._units_used = self._support_used = 0
+        self._row_of[:] = UNKNOWN_ROW
+        self.ensure(problems)
+
     def _clear_texts(self) -> None:
-        """No sentences, questions and references yet."""
+        """No sentences, questions and references yet; what was known of their rows is out of date."""
+        self.generation += 1
         unit_tokens, question_tokens = self._widths
         metric = None if self.spans is None else METRICS[self.spans.metric]
         self.pieces = Pieces(metric or 0)
