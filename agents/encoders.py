@@ -23,8 +23,8 @@ from torch import Tensor, nn
 Observation = dict[str, Tensor]
 """A batch of observations as tensors, first axis F; a space that is no Dict stands under the key "observation"."""
 
-RECALLS = 3
-"""Column of `memory_features` that says how often a slot was recalled."""
+OCCUPIED, RECALLS = 0, 3
+"""Columns of `memory_features`: whether a slot holds anything, and how often it was recalled."""
 
 READER_KEYS = ("question", "unit", "memory", "memory_positions", "memory_features", "chain", "progress", "action_mask")
 
@@ -169,8 +169,10 @@ class ReaderEncoder(nn.Module):
         """Token rows to indices into the table of distinct sentences; what no frame uses is trimmed."""
         Lu, J = self.unit_tokens, self.units_per_slot
         question, unit = observation["question"], observation["unit"]
-        memory = trim(observation["memory"].unflatten(2, (J, Lu)), spare=1)  # the first empty slot can be stored to
-        chain = trim(observation["chain"].unflatten(2, (J, Lu)))
+        occupied = observation["memory_features"][:, :, OCCUPIED] > 0  # words may be hidden: memory_view="recalled"
+        memory = trim(observation["memory"].unflatten(2, (J, Lu)), occupied, spare=1)  # the first empty slot can be stored to
+        chain = observation["chain"].unflatten(2, (J, Lu))
+        chain = trim(chain, (chain != 0).flatten(2).any(2))
         K, H, n = memory.shape[1], chain.shape[1], len(question)
         rows = torch.cat([
             pad(question, self.length)[:, None], pad(unit, self.length)[:, None],
@@ -188,7 +190,7 @@ class ReaderEncoder(nn.Module):
             "slot_features": torch.cat([observation["memory_features"][:, :K], positions], 2),
             "chain_features": observation["chain_positions"][:, :H],
             "chain_size": (chain_ids > 0).any(2).sum(1),
-            "present": torch.cat([observation["memory_features"][:, :K, 0] > 0, (chain_ids > 0).any(2)], 1),
+            "present": torch.cat([occupied[:, :K], (chain_ids > 0).any(2)], 1),
             "extras": torch.cat([observation[key].float() for key in self.extras], 1),
             "action_mask": mask,
         }, table)  # fmt: skip
@@ -271,9 +273,9 @@ def pad(rows: Tensor, length: int) -> Tensor:
     return F.pad(rows, (0, length - rows.shape[-1]))
 
 
-def trim(units: Tensor, spare: int = 0) -> Tensor:
-    """Drop what follows the last slot that any frame uses, and `spare` more: (F, K, J, L) -> (F, K', J, L)."""
-    used = (units != 0).flatten(2).any(2).any(0).nonzero()
+def trim(units: Tensor, present: Tensor, spare: int = 0) -> Tensor:
+    """Drop what follows the last slot that any frame uses (present (F, K)) and `spare` more: (F, K, J, L) -> (F, K', J, L)."""
+    used = present.any(0).nonzero()
     return units[:, : (int(used[-1]) + 1 if len(used) else 0) + spare]
 
 

@@ -1,6 +1,6 @@
 """The actor and the critic of MemoryPPO: encoder, memory core, attention over slots and chain, pointer heads.
 
-    observation -> encoder -> core (over time) -> hops of attention over the items -> pointers, answers, value
+    observation -> (slots) -> encoder -> core (over time) -> hops of attention over the items -> pointers, answers, value
 
 The heads for STORE, UPDATE and RECALL point at slots, so they know no slot number: permuting the slots permutes the
 logits. The action mask is read from the observation (`action_mask`; without one every action is legal).
@@ -10,7 +10,7 @@ Axes: T time, B batch (environments), F = T * B frames, K slots, C choices, A = 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
 from agents.encoders import READER_KEYS, Features, FlatEncoder, Frames, Observation, ReaderEncoder, as_tensors
-from agents.memory import CORES, State
+from agents.memory import CORES, SlotMemory, State
 from reasongym.errors import unknown
 
 ILLEGAL = -1e9
@@ -183,13 +183,29 @@ class FlatHead(nn.Module):
         return self.output(h)
 
 
+class Step(NamedTuple):
+    """What the network says about one step of B environments.
+
+    Attributes:
+        observation: what it read: the environment's, with what the policy remembers filled in.
+        log_probs: (B, A).
+        values: (B,).
+        state: what the next step is to be given.
+    """
+
+    observation: Observation
+    log_probs: Tensor
+    values: Tensor
+    state: State
+
+
 class MemoryPolicy(BasePolicy):
     """Actor and critic with a memory core, for discrete actions.
 
     Args:
         observation_space, action_space: of the environment. The reader's network needs ReasonGym's keys.
         lr_schedule: called with 1.0 for the optimiser's first learning rate.
-        core: "none", "gru" or "lstm"; see `agents.memory.CORES`.
+        core: "none", "slots", "gru" or "lstm"; see `agents.memory.CORES`.
         core_size: H.
         separate_critic: a critic with its own core and body; otherwise both heads sit on one body. It costs a third more
             a frame and pays: two-supporting-facts to 88% after 1.5 M frames with it, after 2.9 M without.
@@ -199,7 +215,7 @@ class MemoryPolicy(BasePolicy):
         net_arch: layers of the flat body, tanh between.
         choice_tokens: token ids of each choice's words, so that answers share what is learned about words; MemoryPPO
             asks the environment for them.
-        optimizer_kwargs: for Adam.
+        optimizer_kwargs: for AdamW (no weight decay by default).
     """
 
     def __init__(
@@ -233,6 +249,7 @@ class MemoryPolicy(BasePolicy):
         self.masked = "action_mask" in keys
         assert isinstance(action_space, spaces.Discrete)
         num_actions = int(action_space.n)
+        self.slots = SlotMemory(observation_space) if core == "slots" else None
         self.encoder: ReaderEncoder | FlatEncoder
         if self.reads:
             assert isinstance(observation_space, spaces.Dict)
@@ -260,15 +277,16 @@ class MemoryPolicy(BasePolicy):
         else:
             self.actor = FlatHead(width, num_actions, gain=0.01)
         self.critic = FlatHead(width, 1, gain=0.05)
-        self.optimizer_kwargs = {"eps": 1e-5, **(optimizer_kwargs or {})}
-        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        self.optimizer_kwargs = {"eps": 1e-5, "weight_decay": 0.0, **(optimizer_kwargs or {})}
+        self.optimizer = torch.optim.AdamW(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
     # ---- the network on frames -----------------------------------------------------------------------------------
 
     def initial_state(self, batch_size: int) -> State:
-        """The state of episodes that begin: the tensors of the actor's core, then those of the critic's."""
+        """The state of episodes that begin: the tensors of the slots, of the actor's core, then those of the critic's."""
         cores: Any = self.cores
-        return tuple(tensor for core in cores for tensor in core.initial_state(batch_size))
+        slots = () if self.slots is None else self.slots.initial_state(batch_size, self.device)
+        return slots + tuple(tensor for core in cores for tensor in core.initial_state(batch_size))
 
     def prepare(self, observation: Observation) -> Frames:
         """What of an observation needs no parameters; see `agents.encoders`."""
@@ -281,8 +299,8 @@ class MemoryPolicy(BasePolicy):
         """Run the network over T * B frames, time first.
 
         Args:
-            frames: T * B prepared frames.
-            state: the cores' state before step 0.
+            frames: T * B prepared frames, of observations with what the slots remember filled in.
+            state: the cores' state before step 0 (without the slots').
             reset: (T, B) bool, where episodes begin.
             final_state: whether the state after the last step is wanted.
 
@@ -308,15 +326,20 @@ class MemoryPolicy(BasePolicy):
 
     # ---- acting --------------------------------------------------------------------------------------------------
 
-    def forward(self, observation: Observation, state: State, reset: Tensor) -> tuple[Tensor, Tensor, Tensor, State]:
-        """One step of B environments: actions (B,), values (B,), log-probabilities of the actions (B,), state."""
-        log_probs, values, state = self.evaluate(self.prepare(observation), state, reset[None], final_state=True)
-        actions = sample(log_probs)
-        return actions, values, log_probs.gather(1, actions[:, None]).squeeze(1), state
+    def forward(self, observation: Observation, state: State, reset: Tensor) -> Step:
+        """One step of B environments.
 
-    def predict_values(self, observation: Observation, state: State, reset: Tensor) -> Tensor:
-        """Values (B,) of observations that are not acted on."""
-        return self.evaluate(self.prepare(observation), state, reset[None])[1]
+        Args:
+            observation: as the environment gives it.
+            state: what the last step returned, or `initial_state`.
+            reset: (B,) bool, where episodes begin.
+        """
+        count = 0 if self.slots is None else self.slots.num_tensors
+        remembered, state = state[:count], state[count:]
+        if self.slots is not None:
+            observation, remembered = self.slots.remember(observation, remembered, reset)
+        log_probs, values, state = self.evaluate(self.prepare(observation), state, reset[None], final_state=True)
+        return Step(observation, log_probs, values, remembered + state)
 
     def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
         raise NotImplementedError("MemoryPolicy carries a state: call predict(observation, state, episode_start)")
@@ -351,6 +374,6 @@ class MemoryPolicy(BasePolicy):
         if episode_start is not None:
             reset |= torch.as_tensor(np.asarray(episode_start, dtype=bool), device=self.device)
         with torch.no_grad():
-            log_probs, _, after = self.evaluate(self.prepare(tensors), before, reset[None], final_state=True)
-            actions = (log_probs.argmax(1) if deterministic else sample(log_probs)).cpu().numpy()
-        return (actions[0] if one else actions), tuple(s.cpu().numpy() for s in after)
+            step = self(tensors, before, reset)
+            actions = (step.log_probs.argmax(1) if deterministic else sample(step.log_probs)).cpu().numpy()
+        return (actions[0] if one else actions), tuple(s.cpu().numpy() for s in step.state)

@@ -89,8 +89,8 @@ class Rollout:
         """Start over; `state` is the cores' state before the first step."""
         self.state, self.frames = state, None
 
-    def put_observation(self, t: int, observation: Observation) -> Observation:
-        """Copy the observations of step t in, and return them as they are kept."""
+    def put_observation(self, t: int, observation: Observation) -> None:
+        """Copy the observations of step t in, as the network read them."""
         if not self.observations:
             self.observations = {
                 key: torch.empty((self.n_steps, *value.shape), dtype=value.dtype, device=self.device)
@@ -98,7 +98,6 @@ class Rollout:
             }
         for key, value in observation.items():
             self.observations[key][t].copy_(value)
-        return {key: value[t] for key, value in self.observations.items()}
 
     def finish(self, policy: MemoryPolicy, last_values: Tensor, last_starts: Tensor, gamma: float, gae_lambda: float) -> None:
         """Compute advantages and prepare the observations for `minibatches`."""

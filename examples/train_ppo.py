@@ -71,6 +71,7 @@ class Config:
     vf_coef: float = 5.0
     learning_rate: float = 1e-3  # falls linearly to a tenth
     ent_coef: float = 0.02  # falls linearly to 0.002
+    weight_decay: float = 0.0  # AdamW's
     core_size: int = 128
     separate_critic: int = 1
     threads: int = 1
@@ -194,6 +195,7 @@ def make_model(config: Config, env: ReasonGymVecEnv) -> MemoryPPO:
             "core": config.core,
             "core_size": config.core_size,
             "separate_critic": bool(config.separate_critic),
+            "optimizer_kwargs": {"weight_decay": config.weight_decay},
         },
         seed=config.seed,
         device=config.device,
