@@ -54,6 +54,7 @@ class Features(NamedTuple):
         items: (F, I, D') slots, then entries of the chain; None for a flat encoder.
         present: (F, I) bool, which items are not empty.
         num_slots: how many of the items are slots (K, less those that no frame uses).
+        sentences: (U, D) the vectors of the table's sentences; None for a flat encoder.
         similarity: (F, K, 4) how much each slot's words are those of the question, the desk, the last entry of the
             chain, and the whole chain; 0 for slots that were recalled already. None for a flat encoder.
     """
@@ -63,6 +64,7 @@ class Features(NamedTuple):
     present: Tensor | None = None
     num_slots: int = 0
     similarity: Tensor | None = None
+    sentences: Tensor | None = None
 
 
 class FlatEncoder(nn.Module):
@@ -193,6 +195,7 @@ class ReaderEncoder(nn.Module):
             "present": torch.cat([occupied[:, :K], (chain_ids > 0).any(2)], 1),
             "extras": torch.cat([observation[key].float() for key in self.extras], 1),
             "action_mask": mask,
+            **({"span_start": observation["span_start"].float()} if "span_start" in observation else {}),
         }, table)  # fmt: skip
 
     def _distinct(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -230,7 +233,8 @@ class ReaderEncoder(nn.Module):
             chain = chain + self.chain_place[back]
         context = F.relu(self.context(torch.cat([q, u, focus, c["extras"]], 1)))
         items = torch.cat([slots, chain], 1)
-        return Features(torch.cat([context, q, u, focus], 1), items, c["present"], slots.shape[1], similarity)
+        vector = torch.cat([context, q, u, focus], 1)
+        return Features(vector, items, c["present"], slots.shape[1], similarity, sentences)
 
     def _similarity(self, table: Tensor, c: dict[str, Tensor]) -> Tensor:
         """(F, K, 4) inner products of the slots' words with those of question, desk, last entry and whole chain.
