@@ -110,7 +110,7 @@ TRAVELS = (
         "{obstacle} stood between {person} and {place}; {means} was what helped in the end.",
         asks={"means: action": ("How did {person} get past {obstacle}?", "What did {person} do to overcome {obstacle}?"),
               "obstacle: causal relationship": ("What kept {person} from reaching {place}?", "What made the road to {place} hard for {person}?")},
-        phrases={"person": ("the one who got past {obstacle}",)},
+        phrases={"person": ("the one who got past {obstacle} on the way to {place}",)},
         state=("whereabouts", "person", "place"),
     ),
     frame(
@@ -144,7 +144,7 @@ THINGS = (
               "place: setting": ("Where did {person} find {thing}?",),
               "thing: action": ("What did {person} find at {place}?",),
               "person: character": ("Who found {thing} at {place}?",)},
-        phrases={"thing": ("the thing that {person} found at {place}"),
+        phrases={"thing": ("the thing that {person} found at {place}",),
                  "person": ("the finder of {thing}",), "place": ("the place where {person} found {thing}",)},
         state=("keeper", "thing", "person"),
     ),
