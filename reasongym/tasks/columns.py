@@ -89,7 +89,7 @@ class _Table:
 
     def columns(self) -> Columns:
         arrays: dict[str, Any] = {name: np.array(self.rows[name], dtype) for name, dtype in {**DTYPES, **SPAN_DTYPES}.items()}
-        texts = {name: tuple(getattr(self, name)) for name in ("sentences", "questions", "references")}
+        texts: dict[str, Any] = {name: tuple(getattr(self, name)) for name in ("sentences", "questions", "references")}
         return Columns(**texts, **arrays)
 
 

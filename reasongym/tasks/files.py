@@ -32,6 +32,13 @@ class File:
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error}") from error
 
+    @staticmethod
+    def of_rows(where: str, rows: Sequence[Sequence[str]]) -> File:
+        """A CSV file of these rows, the header first."""
+        out = io.StringIO(newline="")
+        csv.writer(out).writerows(rows)
+        return File(where, out.getvalue().encode())
+
     @property
     def digest(self) -> str:
         return hashlib.blake2b(self.content, digest_size=16).hexdigest()

@@ -17,14 +17,14 @@ NAMES = tuple(f"link-{i}" for i in range(MAX_ENTITIES))
 """Names of the bits, which mean another word in each story."""
 
 STOP_WORDS = frozenset(
-    "a about above after again against all also am among an and any are as at be because been before being below between both "
-    "but by can cannot could did do does doing done down during each either else ever every few for from further get go got had "
-    "has have having he her here hers herself him himself his how i if in instead into is it its itself just let like made make "
-    "many may me might mine more most much must my myself neither no nor not now of off often on once one only or other others "
-    "our ours out over own per said same say says shall she should so some still such than that the their theirs them themselves "
-    "then there these they this those though through thus to too under until up upon us use used very via was we were what when "
-    "where whether which while who whom whose why will with within without would yet you your yours yourself "
-    "don didn doesn isn wasn weren couldn wouldn won hadn hasn haven ll ve re th".split()
+    "a about above after again against all also am among an and any are as at be because been before being below between "
+    "both but by can cannot could did do does doing done down during each either else ever every few for from further get "
+    "go got had has have having he her here hers herself him himself his how i if in instead into is it its itself just "
+    "let like made make many may me might mine more most much must my myself neither no nor not now of off often on once "
+    "one only or other others our ours out over own per said same say says shall she should so some still such than that "
+    "the their theirs them themselves then there these they this those though through thus to too under until up upon us "
+    "use used very via was we were what when where whether which while who whom whose why will with within without would "
+    "yet you your yours yourself don didn doesn isn wasn weren couldn wouldn won hadn hasn haven ll ve re th".split()
 )
 _WORD = re.compile(r"[^\W_]+")
 _ENDINGS = (("ies", "y"), ("ied", "y"), ("ing", ""), ("ed", ""), ("es", ""), ("s", ""))

@@ -44,15 +44,16 @@ def hub_rows(source: str, remote: str, name: str, columns: Sequence[str]) -> tup
     """Where the files are, and their rows, which have the given columns.
 
     Args:
-        source: what follows "hub": "" or ":FOLDER".
+        source: "hub" or "hub:FOLDER".
         name: pattern of the files' names.
 
     Raises:
         ImportError: the package `datasets` is missing.
         DataError: the files cannot be had, or lack a column.
     """
-    folder = source[1:] or remote
-    rows = read_rows(f"{folder}/{name}", bool(source[1:]), remote)
+    local = source[len("hub:") :]
+    folder = local or remote
+    rows = read_rows(f"{folder}/{name}", bool(local), remote)
     lacking = [column for column in columns if column not in rows.column_names]
     if lacking:
         raise DataError(

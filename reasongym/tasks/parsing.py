@@ -51,7 +51,7 @@ class ParsedFile:
         return {"sentences": c.sentences, "questions": c.questions, **others}, arrays
 
     @staticmethod
-    def unpack(texts: dict[str, Any], arrays: dict[str, np.ndarray]) -> ParsedFile:
+    def unpack(texts: dict[str, Any], arrays: dict[str, Any]) -> ParsedFile:
         return ParsedFile(
             Columns(
                 sentences=tuple(texts["sentences"]),
@@ -252,7 +252,7 @@ class _Reader:
         about = [self.world.about(query) for query in self.query_of]
         masks = np.array([mask for mask, _ in about], np.uint64)
         kinds = np.array([lexicon.KINDS.index(kind) for _, kind in about], np.int8)
-        arrays: dict[str, np.ndarray] = {name: np.array(self.columns[name], dtype) for name, dtype in DTYPES.items()}
+        arrays: dict[str, Any] = {name: np.array(self.columns[name], dtype) for name, dtype in DTYPES.items()}
         question = arrays["question"]
         arrays["question_entities"], arrays["answer_kind"] = masks[question], kinds[question]
         arrays["task"] = np.full(len(question), self.world.task, np.int8)

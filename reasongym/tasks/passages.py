@@ -116,8 +116,8 @@ class Built:
         return {**texts, **others}, {name: getattr(c, name) for name in (*DTYPES, *SPAN_DTYPES)}
 
     @staticmethod
-    def unpack(texts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Built:
-        strings = {name: tuple(texts.pop(name)) for name in ("sentences", "questions", "references")}
+    def unpack(texts: dict[str, Any], arrays: dict[str, Any]) -> Built:
+        strings: dict[str, Any] = {name: tuple(texts.pop(name)) for name in ("sentences", "questions", "references")}
         return Built(columns=Columns(**strings, **{name: arrays[name] for name in (*DTYPES, *SPAN_DTYPES)}), **texts)
 
 
@@ -170,7 +170,7 @@ def build(
             elif max_units is None or len(places) <= max_units:
                 _add(rows, passage, places, find_support, faults)
     arrays: dict[str, Any] = {name: np.array(rows.arrays.pop(name), dtype) for name, dtype in {**DTYPES, **SPAN_DTYPES}.items()}
-    texts = {name: tuple(getattr(rows, name)) for name in ("sentences", "questions", "references")}
+    texts: dict[str, Any] = {name: tuple(getattr(rows, name)) for name in ("sentences", "questions", "references")}
     return Built(Columns(**texts, **arrays), rows.meta, rows.gold_meta, faults.count, faults.first)
 
 
@@ -238,7 +238,7 @@ def _add(rows: _Rows, passage: Passage, places: list[tuple[int, int, int]], find
 
 def _note(columns: dict[str, list[Any]], values: dict[str, Any], count: int) -> None:
     """Add a problem's values, so that every column is `count` long."""
-    for name in values.keys() - columns.keys():
-        columns[name] = [None] * (count - 1)
+    for name in values:
+        columns.setdefault(name, [None] * (count - 1))
     for name, column in columns.items():
         column.append(values.get(name))

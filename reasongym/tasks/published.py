@@ -10,6 +10,7 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -243,7 +244,7 @@ def _join(parts: Sequence[ParsedFile]) -> ParsedFile:
     arrays["story"] = [(story + first).astype(np.int32) for story, first in zip(arrays["story"], stories, strict=False)]
     for name in ("story_start", "support_start"):
         arrays[name] = [_starts(np.concatenate([np.diff(start) for start in arrays[name]]))]
-    joined = {name: np.concatenate(chunks) for name, chunks in arrays.items()}
+    joined: dict[str, Any] = {name: np.concatenate(chunks) for name, chunks in arrays.items()}
     return ParsedFile(
         columns=Columns(sentences=sentences.strings(), questions=questions.strings(), **joined),
         answers=answers.strings(),

@@ -76,11 +76,14 @@ def _cut(text: str, encoding: Encoding, unit_tokens: int) -> int:
     best, place = (-1.0, 0.0), 0
     for i in range(1, size):
         start = encoding.starts[i]
-        if start > encoding.starts[0] and text[:start].strip():
-            worth = 0
+        before = text[:start].rstrip() if start > encoding.starts[0] else ""
+        if before:
+            worth = 0.0
             if begins_word(text, start):
-                worth = CUTS.get(text[:start].rstrip()[-1], 1) if size / 4 <= i <= 3 * size / 4 else 1
-            rank = (float(worth), -abs(i - size / 2))
+                spaced = text[start].isspace() or text[start - 1].isspace()
+                middle = size / 4 <= i <= 3 * size / 4
+                worth = CUTS.get(before[-1], 1) if middle and (spaced or before[-1] == "—") else 0.5 + 0.5 * spaced
+            rank = (worth, -abs(i - size / 2))
             if rank > best:
                 best, place = rank, start
     if not place:

@@ -23,8 +23,7 @@ from reasongym.seeding import BUCKETS, story_bucket
 from reasongym.tasks.files import File
 from reasongym.tasks.parquet import hub_rows, is_hub
 from reasongym.tasks.passages import Asked, Faults, FaultyRecordError, Passage, Support, Units
-from reasongym.tasks.text_source import Recipe, TextSource, check_arguments, knobs_of, with_length
-from reasongym.tasks.tokens import load_tokenizer
+from reasongym.tasks.text_source import Recipe, TextSource, bound_of, knobs_of, shape_of
 from reasongym.types import Spans
 
 UNIT_TOKENS = 64
@@ -84,15 +83,12 @@ def load(
         DataError: a file is missing or broken; the message names file, article, paragraph and question.
         ImportError: a package of `reasongym[text]` (or, for the hub, `reasongym[data]`) is missing.
     """
-    unit_tokens, question_tokens = unit_tokens or UNIT_TOKENS, question_tokens or QUESTION_TOKENS
-    spans = with_length(SPANS, max_answer_length)
-    count = check_arguments(
-        split, num_problems, unit_tokens=unit_tokens, question_tokens=question_tokens, max_answer_length=spans.max_length
-    )
+    count = bound_of(split, num_problems)
+    shape = shape_of(tokenizer, unit_tokens, question_tokens, max_answer_length, defaults=(UNIT_TOKENS, QUESTION_TOKENS, SPANS))
     knobs = knobs_of(difficulty, {"max_units": None})
     hub = is_hub(source)
     if hub:
-        files, divided = [_hub_file(str(source)[4:], split)], False
+        files, divided = [_hub_file(str(source), split)], False
     else:
         files, divided = _choose(_files(source, allow_partial), split, source)
     recipe = Recipe(
@@ -101,12 +97,9 @@ def load(
         split=split,
         digests=[*(file.digest for file in files), str(divided)],
         knobs=knobs,
-        spans=spans,
+        shape=shape,
         read=lambda faults: _read(files, split if divided else None, faults),
         find_support=find_support,
-        tokenizer=load_tokenizer(tokenizer),
-        unit_tokens=unit_tokens,
-        question_tokens=question_tokens,
         strict=strict,
     )
     return TextSource(recipe, num_problems=count, annotation=annotation)
@@ -175,13 +168,11 @@ def _choose(found: Mapping[str, list[Path]], split: str, source: Any) -> tuple[l
     return [File.of(path) for path in paths], divided
 
 
-def _hub_file(folder: str, split: str) -> File:
+def _hub_file(source: str, split: str) -> File:
     """The rows of the hub in the published layout."""
     if split == "test":
-        raise DataError(
-            "source='hub': rajpurkar/squad_v2 has no split 'test'; its validation part is the public development set"
-        )
-    where, rows = hub_rows(folder, REMOTE, f"{split}-*.parquet", ("id", "title", "context", "question", "answers"))
+        raise DataError("source='hub': rajpurkar/squad_v2 has no split 'test'; its 'validation' is the public development set")
+    where, rows = hub_rows(source, REMOTE, f"{split}-*.parquet", ("id", "title", "context", "question", "answers"))
     articles: dict[str, dict[str, list[Any]]] = {}
     for row in rows:
         answers = row["answers"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,11 +21,21 @@ from reasongym.tasks.columns import head, hidden
 from reasongym.tasks.links import NAMES
 from reasongym.tasks.passages import Built, Faults, FindSupport, Passage, build
 from reasongym.tasks.source import code_hash
-from reasongym.tasks.tokens import Tokenizer
+from reasongym.tasks.tokens import Tokenizer, load_tokenizer
 from reasongym.types import Columns, Encoding, Problem, Spans, Story
 
 STORIES_KEPT = 1024
 """Story objects kept for the problems that share them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a source's texts are cut and its answers judged."""
+
+    tokenizer: Tokenizer
+    unit_tokens: int
+    question_tokens: int
+    spans: Spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,6 @@ class Recipe:
         split: "train", "validation" or "test".
         digests: hashes of the files' content.
         knobs: the settings of `difficulty`; "max_units" is read here, the others by `read`.
-        spans: how answers are pointed to and judged.
         read: hands out the passages of the split, reporting broken records to the `Faults`.
         find_support: the support of a passage's questions.
     """
@@ -47,19 +57,18 @@ class Recipe:
     split: str
     digests: Sequence[str]
     knobs: Mapping[str, Any]
-    spans: Spans
+    shape: Shape
     read: Callable[[Faults], Iterable[Passage]]
     find_support: FindSupport
-    tokenizer: Tokenizer
-    unit_tokens: int
-    question_tokens: int
     strict: bool
 
     def fingerprint(self) -> str:
         """Hash of the files and of every argument that matters."""
-        shapes = (self.unit_tokens, self.question_tokens, self.strict, self.spans.max_length)
-        parts = (self.dataset, self.kind, self.split, list(self.digests), dict(self.knobs), shapes, self.tokenizer.digest)
-        return hashlib.blake2b(json.dumps([*parts, sentences.version()]).encode(), digest_size=8).hexdigest()
+        shape = self.shape
+        lengths = (shape.unit_tokens, shape.question_tokens, shape.spans.max_length)
+        cut_by = (shape.tokenizer.digest, sentences.version())
+        parts = (self.dataset, self.kind, self.split, self.strict, list(self.digests), dict(self.knobs), lengths, cut_by)
+        return hashlib.blake2b(json.dumps(parts).encode(), digest_size=8).hexdigest()
 
     def build(self) -> Built:
         faults = Faults(self.strict)
@@ -67,9 +76,9 @@ class Recipe:
             self.read(faults),
             self.find_support,
             faults,
-            tokenizer=self.tokenizer,
-            unit_tokens=self.unit_tokens,
-            question_tokens=self.question_tokens,
+            tokenizer=self.shape.tokenizer,
+            unit_tokens=self.shape.unit_tokens,
+            question_tokens=self.shape.question_tokens,
             max_units=self.knobs.get("max_units"),
         )
         if not len(built.columns.story):
@@ -91,8 +100,8 @@ class TextSource:
 
     def __init__(self, recipe: Recipe, *, num_problems: int | None = None, annotation: bool = True) -> None:
         self.name = f"{recipe.dataset}/{recipe.kind}/{recipe.split}"
-        self.split, self.annotation, self.spans = recipe.split, annotation, recipe.spans
-        self.unit_tokens, self.question_tokens = recipe.unit_tokens, recipe.question_tokens
+        self.split, self.annotation, self.spans = recipe.split, annotation, recipe.shape.spans
+        self.unit_tokens, self.question_tokens = recipe.shape.unit_tokens, recipe.shape.question_tokens
         self.fingerprint = recipe.fingerprint()
         key = hashlib.blake2b(f"{self.fingerprint}/{code_hash('*.py')}".encode(), digest_size=16).hexdigest()
         built = cached(f"{recipe.dataset}-{key}", recipe.build, Built.pack, Built.unpack)
@@ -106,8 +115,8 @@ class TextSource:
         self._meta = {**built.meta, **(built.gold_meta if annotation else {})}
         self._label = f"{recipe.dataset}/{recipe.split}"
         self._stories: dict[int, Story] = {}
-        self._tokenizer = recipe.tokenizer
-        self.vocabulary = recipe.tokenizer.vocabulary
+        self._tokenizer = recipe.shape.tokenizer
+        self.vocabulary = recipe.shape.tokenizer.vocabulary
         self.choices: tuple[str, ...] = ()
         self.kinds: tuple[str, ...] = ("span",)
         self.choice_kinds: tuple[int, ...] = ()
@@ -180,7 +189,7 @@ class TextSource:
         )
 
 
-def check_arguments(split: str, num_problems: int | Literal["auto"] | None, **lengths: int) -> int | None:
+def bound_of(split: str, num_problems: int | Literal["auto"] | None) -> int | None:
     """The upper bound of problems; None is all.
 
     Raises:
@@ -191,13 +200,38 @@ def check_arguments(split: str, num_problems: int | Literal["auto"] | None, **le
         raise ValueError("the split 'ood' exists for source='procedural' only: published files have train, validation and test")
     if split not in ("train", "validation", "test"):
         raise unknown("split", split, ("train", "validation", "test"))
-    count = None if num_problems == "auto" else num_problems
-    for name, value in {**lengths, **({} if count is None else {"num_problems": count})}.items():
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} must be a whole number, got {value!r} ({type(value).__name__})")
-        if value < (0 if name == "max_answer_length" else 1):
-            raise ValueError(f"{name} must be at least {0 if name == 'max_answer_length' else 1}, got {value}")
-    return count
+    return None if num_problems in ("auto", None) else _whole("num_problems", num_problems)
+
+
+def shape_of(
+    tokenizer: str | os.PathLike[str] | None,
+    unit_tokens: int | None,
+    question_tokens: int | None,
+    max_answer_length: int | None,
+    defaults: tuple[int, int, Spans],
+) -> Shape:
+    """What the arguments of a `load` ask for; None stands for the data set's default.
+
+    Raises:
+        TypeError, ValueError: a length that is no whole number, or is too small.
+    """
+    longest_unit, longest_question, spans = defaults
+    if max_answer_length is not None:
+        spans = replace(spans, max_length=_whole("max_answer_length", max_answer_length, least=0))
+    return Shape(
+        load_tokenizer(None if tokenizer is None else os.fspath(tokenizer)),
+        longest_unit if unit_tokens is None else _whole("unit_tokens", unit_tokens),
+        longest_question if question_tokens is None else _whole("question_tokens", question_tokens),
+        spans,
+    )
+
+
+def _whole(name: str, value: object, least: int = 1) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, got {value!r} ({type(value).__name__})")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return value
 
 
 def knobs_of(difficulty: str | Mapping[str, Any], known: Mapping[str, Sequence[Any] | None]) -> dict[str, Any]:
@@ -219,11 +253,7 @@ def knobs_of(difficulty: str | Mapping[str, Any], known: Mapping[str, Sequence[A
             raise unknown("knob of difficulty", name, known)
         values = known[name]
         if values is None:
-            check_arguments("train", None, **{f"difficulty[{name!r}]": value})
+            _whole(f"difficulty[{name!r}]", value)
         elif value not in values:
             raise unknown(f"value of difficulty[{name!r}]", value, values)
     return dict(sorted(difficulty.items()))
-
-
-def with_length(spans: Spans, max_answer_length: int | None) -> Spans:
-    return spans if max_answer_length is None else replace(spans, max_length=max_answer_length)
