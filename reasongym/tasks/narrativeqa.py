@@ -199,7 +199,7 @@ def _texts(
     if layout.summaries is not None:
         for name, (where, row) in _records(layout.summaries, SUMMARY_COLUMNS, part, faults):
             if row["summary"].strip():
-                yield name, (where, row["summary"].strip())
+                yield name, (where, row["summary"])
             else:
                 faults.add(where, f"the summary of {name!r:.80} is empty")
     for name, file in layout.stories.items():

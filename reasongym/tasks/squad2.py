@@ -247,7 +247,10 @@ def _asked(entry: Any, context: str, title: str, where: str) -> Asked:
     references = tuple(dict.fromkeys([chosen[0], *(text for text, _ in answers)])) if chosen else ()
     if references:
         gold_meta["answer_start"] = [chosen[1] if chosen and text == chosen[0] else starts[text] for text in references]
-    evidence = (chosen[1], chosen[1] + len(chosen[0])) if chosen else None
+    evidence = None
+    if chosen:
+        text, start = chosen
+        evidence = (start + len(text) - len(text.lstrip()), start + len(text.rstrip()))
     return Asked(where, question, references, {"title": title, "id": name}, gold_meta, evidence)
 
 

@@ -248,6 +248,8 @@ def knobs_of(difficulty: str | Mapping[str, Any], known: Mapping[str, Sequence[A
         if difficulty != "published":
             raise unknown("difficulty", difficulty, ("published",))
         return {}
+    if not isinstance(difficulty, Mapping):
+        raise TypeError(f"difficulty must be 'published' or a mapping of {', '.join(known)}, got {difficulty!r}")
     for name, value in difficulty.items():
         if name not in known:
             raise unknown("knob of difficulty", name, known)
