@@ -55,6 +55,7 @@ NUMBERS = {
 }  # fmt: skip
 """Smallest, largest and step of the numbers."""
 
+
 class Topic(NamedTuple):
     """An entity to tell more of, and the year its dates count from."""
 
