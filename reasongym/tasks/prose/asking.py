@@ -57,12 +57,7 @@ class Asker:
             event = self.events[unit]
             kind, keys = event[0], [key for key in frames[event[0]].asks if topic in (None, frames[event[0]].topics[key[0]])]
             written = self.grammar.written(event)
-            if (
-                written is not None
-                and written[2] is not None
-                and written[0] in frames
-                and self._wanted(written[0], topic, keys)
-            ):
+            if written is not None and written[2] is not None and written[0] in frames and self._wanted(written[0], topic, keys):
                 query: Query = ((written[0], 1, ((0, written[1]),)),)
                 slot = frames[kind].state.value  # type: ignore[union-attr]
                 kind = written[0]
@@ -75,13 +70,7 @@ class Asker:
             if asked is None:
                 continue
             proof = self.grammar.solve(self.facts, asked)
-            if (
-                proof.answer is None
-                or named(asked, proof.answer)
-                or proof.support[-1] != unit
-                or len(proof.support) != len(asked)
-                or not self._spread(proof.support)
-            ):
+            if proof.answer is None or named(asked, proof.answer) or proof.support[-1] != unit or len(proof.support) != len(asked) or not self._spread(proof.support):
                 continue
             return Asked(asked, unit, slot, "stated", frames[kind].topics[query[0][1]])
         return None
@@ -149,9 +138,7 @@ class Asker:
             query = self._extended(found.query, -1, hops)
             if query is None or not self._leads(query, found.query[0]):
                 continue
-            if self.grammar.solve(self.facts, query).answer is None and not named(
-                query, self.events[found.unit][found.slot + 1]
-            ):
+            if self.grammar.solve(self.facts, query).answer is None and not named(query, self.events[found.unit][found.slot + 1]):
                 return found._replace(query=query)
         return None
 

@@ -28,9 +28,7 @@ def longest(grammar: Grammar, tokenizer: Tokenizer) -> tuple[int, int]:
     widest = max(words.values()) + 3
     people = max(words["women"], words["men"]) + words["surnames"]
     slots["person"] = max(people, max(words["names_tale_women"], words["names_tale_men"]), words["roles"] + 1)
-    named = 1 + max(
-        words["brands"] + words["firms"], words["work_names"] + words["works"], words["device_kinds"] + words["devices"]
-    )
+    named = 1 + max(words["brands"] + words["firms"], words["work_names"] + words["works"], words["device_kinds"] + words["devices"])
     slots |= dict.fromkeys(("org", "work", "device"), named)
     slots |= {"city": words["towns"], "river": words["rivers"], "place": words["places"], "thing": words["things"]}
     pools = {**grammar.pools}
@@ -50,8 +48,6 @@ def longest(grammar: Grammar, tokenizer: Tokenizer) -> tuple[int, int]:
     unit = max(cost(pieces, frame.types) for frame in grammar.frames.values() for pieces in frame.sentences)
     tables = [(frame, forms) for frame in grammar.frames.values() for forms in frame.phrases.values()]
     phrase = max(cost(pieces, frame.types) for frame, forms in tables for pieces in forms)
-    ask = max(
-        cost(pieces, frame.types) for frame in grammar.frames.values() for forms in frame.asks.values() for pieces in forms
-    )
+    ask = max(cost(pieces, frame.types) for frame in grammar.frames.values() for forms in frame.asks.values() for pieces in forms)
     assert ENTITY_SLOTS
     return unit + extra, ask + (MOST_HOPS - 1) * phrase

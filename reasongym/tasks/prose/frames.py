@@ -145,9 +145,7 @@ class Grammar:
         for kind, one in self.frames.items():
             for slot, given in (*one.asks, *one.phrases):
                 if not any(one.types[i] in ENTITY_SLOTS for i in given):
-                    raise ValueError(
-                        f"a question for {one.slots[slot]!r} of {kind!r} names no entity, so nothing links it to its unit"
-                    )
+                    raise ValueError(f"a question for {one.slots[slot]!r} of {kind!r} names no entity, so nothing links it to its unit")
 
     def written(self, event: Event) -> tuple[str, str, str | None] | None:
         """(state, what it is about, new value) of an event that writes a state."""

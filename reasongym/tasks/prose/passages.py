@@ -55,7 +55,6 @@ NUMBERS = {
 }  # fmt: skip
 """Smallest, largest and step of the numbers."""
 
-
 class Topic(NamedTuple):
     """An entity to tell more of, and the year its dates count from."""
 

@@ -189,14 +189,10 @@ class Tale:
         other = self.near(person)
         if other is None:
             return False
-        kind, slot = self.draws.pick(
-            (("told", "secret"), ("promised", "promise"), ("helped", "labour"), ("quarrelled", "quarrel"))
-        )
+        kind, slot = self.draws.pick((("told", "secret"), ("promised", "promise"), ("helped", "labour"), ("quarrelled", "quarrel")))
         if kind == "helped":
             self.kind_ones.append(person)
-        if not any(event[0] == "met" and {person, other} == set(event[1:3]) for event in self.events) and self.draws.chance(
-            0.3
-        ):
+        if not any(event[0] == "met" and {person, other} == set(event[1:3]) for event in self.events) and self.draws.chance(0.3):
             self.tell("met", person, other, self.at[person])
         return self.tell(kind, person, other, self.fresh(slot))
 

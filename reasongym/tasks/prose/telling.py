@@ -18,7 +18,7 @@ NAMING = ("", "=", "'s", "a")
 
 
 def definite(value: str) -> str:
-    """ "the silver comb" for "a silver comb"; other values as they are."""
+    """"the silver comb" for "a silver comb"; other values as they are."""
     for article in NO_ARTICLE:
         if value.startswith(article):
             return "the " + value[len(article) :]
@@ -26,7 +26,7 @@ def definite(value: str) -> str:
 
 
 def with_article(value: str) -> str:
-    """ "an engraver", "a weaver"."""
+    """"an engraver", "a weaver"."""
     return ("an " if value[0] in "aeiou" else "a ") + value
 
 
@@ -46,7 +46,9 @@ class Teller:
             other name.
     """
 
-    def __init__(self, grammar: Grammar, draws: Draws, aliases: Mapping[str, str], *, pronouns: float, by_names: float) -> None:
+    def __init__(
+        self, grammar: Grammar, draws: Draws, aliases: Mapping[str, str], *, pronouns: float, by_names: float
+    ) -> None:
         self.grammar, self.draws, self.aliases = grammar, draws, aliases
         self.pronouns, self.by_names = pronouns, by_names
         self.known: set[str] = set()
@@ -65,13 +67,7 @@ class Teller:
             words = self._said(frame, event, piece, asked)
             out.append(words)
             if piece[1] == asked and piece[0] in NAMING and not shown:
-                shown = (
-                    words.split(" ", 1)[1]
-                    if piece[0] == "a"
-                    else words.removesuffix("'s").rstrip("'")
-                    if piece[0] == "'s"
-                    else words
-                )
+                shown = words.split(" ", 1)[1] if piece[0] == "a" else words.removesuffix("'s").rstrip("'") if piece[0] == "'s" else words
         entities = [event[i] for i in self.grammar.entity_slots[event[0]]]
         self._subject = event[1]
         self._before = {self._forms(value)[0] for value in entities if value != event[1]}
