@@ -188,9 +188,17 @@ class ProblemTable:
         start, end = self.pieces.span(row, first, last)
         return self.sentences.texts[row][start:end]
 
-    def gold_text(self, row: int) -> str:
-        """The first reference of the problem in a row of the table; "" where there is none."""
-        problem = self.tables.problems[row]
+    def answer_text(self, out: np.void) -> str:
+        """What the answer of an OUTCOME says; "" where it abstains, and where there is none."""
+        if self.spans is not None:
+            return "" if out["unit"] < 0 else self.text_between(int(out["unit"]), int(out["start"]), int(out["end"]))
+        return self.source.choices[out["answer"]] if out["answer"] >= 0 else ""
+
+    def gold_text(self, out: np.void) -> str:
+        """The gold answer of an OUTCOME's problem, of several the first; "" where there is none, or it is hidden."""
+        if self.spans is None:
+            return self.source.choices[out["gold"]] if out["gold"] >= 0 else ""
+        problem = self.tables.problems[out["row"]]
         return self.references.texts[problem["references"]] if problem["num_references"] > 0 else ""
 
     def _append(self, problem: Problem) -> int:
