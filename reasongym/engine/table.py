@@ -7,14 +7,15 @@ Distinct sentences and questions are stored once, as token rows and as text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from reasongym.engine.layout import PROBLEM, REFERENCE, SUPPORT, UNIT, Tables
 from reasongym.engine.pieces import METRICS, MOST_TOKENS, Pieces, grown, hash_word, reference_tokens
-from reasongym.types import MAX_SUPPORT, Columns, Problem, ProblemSource, SpanSource
+from reasongym.types import MAX_SUPPORT, Columns, Encoding, Problem, ProblemSource, SpanSource
 
 UNKNOWN_ROW = -1
 MOST_SENTENCES = 1 << 18
@@ -40,22 +41,37 @@ class Strings:
             ValueError: it has more tokens than the shapes allow.
         """
         found = self._index.get(text)
-        if found is not None:
-            return found
-        encoding = self._source.encode(text) if self.pieces is not None else None  # type: ignore[attr-defined]
-        ids, width = self._source.tokenize(text) if encoding is None else encoding.ids, self.tokens.shape[1]
-        if len(ids) > width:
-            raise ValueError(
-                f"{text!r} has {len(ids)} tokens, but {self._argument}={width}; pass {self._argument}={len(ids)} or more"
-            )
-        row = len(self.texts)
-        self.tokens = grown(self.tokens, row + 1)
-        if self.pieces is not None and encoding is not None:
-            self.pieces.add(text, encoding)
-        self.tokens[row, : len(ids)] = ids
-        self.texts.append(text)
-        self._index[text] = row
-        return row
+        return self.add([text])[0] if found is None else found
+
+    def add(self, texts: Sequence[str]) -> list[int]:
+        """Rows of texts that are new and distinct."""
+        encodings: Sequence[Encoding] = ()
+        if self.pieces is not None:
+            encodings = encode_all(self._source, texts)
+            ids = [encoding.ids for encoding in encodings]
+        else:
+            ids = [self._source.tokenize(text) for text in texts]
+        first, width = len(self.texts), self.tokens.shape[1]
+        for text, tokens in zip(texts, ids, strict=True):
+            if len(tokens) > width:
+                raise ValueError(
+                    f"{text!r} has {len(tokens)} tokens, but {self._argument}={width}; "
+                    f"pass {self._argument}={len(tokens)} or more"
+                )
+        self.tokens = grown(self.tokens, first + len(texts))
+        for row, tokens in enumerate(ids, first):
+            self.tokens[row, : len(tokens)] = tokens
+        if self.pieces is not None:
+            self.pieces.add(texts, encodings)
+        self.texts += texts
+        self._index.update(zip(texts, range(first, first + len(texts)), strict=True))
+        return list(range(first, first + len(texts)))
+
+
+def encode_all(source: Any, texts: Sequence[str]) -> Sequence[Encoding]:
+    """Texts in tokens, by the source's own `encode_all` where it has one (many at once are faster)."""
+    many = getattr(source, "encode_all", None)
+    return [source.encode(text) for text in texts] if many is None or len(texts) == 1 else many(list(texts))
 
 
 class References:
@@ -242,8 +258,8 @@ class ProblemTable:
         )
 
     def _adopt(self, columns: Columns) -> None:
-        sentence = np.array([self.sentences.index(text) for text in columns.sentences], np.int32)
-        question = np.array([self.questions.index(text) for text in columns.questions], np.int32)
+        sentence = np.array(self.sentences.add(columns.sentences), np.int32)
+        question = np.array(self.questions.add(columns.questions), np.int32)
         self._units = np.zeros(len(columns.unit_sentence), UNIT)
         self._units["sentence"] = sentence[columns.unit_sentence]
         for name in ("superseded_by", "entities", "same_as"):

@@ -175,6 +175,10 @@ class TextSource:
         """A unit or a question in tokens, with offsets."""
         return self._tokenizer.encode(text)
 
+    def encode_all(self, texts: list[str]) -> list[Encoding]:
+        """Many units or questions in tokens, at once."""
+        return self._tokenizer.encode_all(texts)
+
     def tokenize(self, text: str) -> list[int]:
         """Token ids of a unit or a question."""
         return list(self.encode(text).ids)
