@@ -139,18 +139,26 @@ def _at(place: Path, allow_partial: bool) -> list[tuple[str, Path]]:
             f"no SQuAD data at {str(place)!r}: expected a .json or .json.gz file such as train-v2.0.json, a folder that holds "
             "such files, several of these, or source='hub'"
         )
-    versions: dict[tuple[str, str], Path] = {}
-    for path in sorted(place.iterdir(), reverse=True):
-        match = _NAME.fullmatch(path.name)
-        if match and path.is_file() and (allow_partial or ".partial." not in path.name):
-            kind = re.sub(r"v?\d+\.\d+|\.json(\.gz)?$|-rebuilt", "", path.name)  # what is left names the part, not the version
-            versions.setdefault((_PARTS[match[1].lower()], kind), path)
-    if not versions:
+    named = [(match, path) for path in sorted(place.iterdir()) if (match := _NAME.fullmatch(path.name)) and path.is_file()]
+    files = {path.name.removesuffix(".gz"): (match, path) for match, path in reversed(named)}  # unpacked rather than packed
+    found = [
+        (_PARTS[match[1].lower()], _version(path.name), path)
+        for match, path in files.values()
+        if allow_partial or ".partial." not in path.name
+    ]
+    if not found:
         raise DataError(
             f"no SQuAD files in {str(place)!r}: looked for names such as train-v2.0.json and dev-v2.0.json.gz, found "
             f"{', '.join(sorted(path.name for path in place.iterdir()))[:300] or 'nothing'}"
         )
-    return sorted((part, path) for (part, _), path in versions.items())
+    newest = {part: max(version for other, version, _ in found if other == part) for part, _, _ in found}
+    return sorted((part, path) for part, version, path in found if version in ((), newest[part]))
+
+
+def _version(name: str) -> tuple[int, ...]:
+    """The version in a file's name, (2, 0) of "train-v2.0.json"; () where there is none."""
+    match = re.search(r"v(\d+)\.(\d+)", name)
+    return (int(match[1]), int(match[2])) if match else ()
 
 
 def _choose(found: Mapping[str, list[Path]], split: str, source: Any) -> tuple[list[File], bool]:
