@@ -75,7 +75,7 @@ def load(
 
     Args:
         source: a `.tar.gz` or a folder that holds `questions/train/<tale>-questions.csv` and
-            `section-stories/train/<tale>-story.csv` (so for `val`, `test`), at any depth.
+            `section-stories/train/<tale>-story.csv` (so for `val`, `test`), at any depth; or a folder of such archives.
         split: "train", "validation" (the files of `val`) or "test".
         num_problems: upper bound; "auto" and None are all there are.
         difficulty: "published", or a mapping that keeps a part of the questions: "form" ("explicit", "implicit"), "kind"
@@ -122,7 +122,10 @@ class Tale:
 
 def _tales(place: Path, part: str) -> list[Tale]:
     """The tales of a part ("train", "val", "test"), by name."""
-    found = _in_folder(place) if place.is_dir() else _in_archive(place)
+    archives = sorted(place.glob("*.tar.gz")) if place.is_dir() else [place]
+    found = [entry for archive in archives for entry in _in_archive(archive)]
+    if place.is_dir():
+        found += _in_folder(place)
     files: dict[tuple[str, str], File] = {}
     parts = set()
     for path, file in found:

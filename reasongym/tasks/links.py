@@ -52,17 +52,18 @@ def _stem(word: str) -> str:
 def link_masks(units: Sequence[str], questions: Sequence[str]) -> tuple[list[int], list[int]]:
     """The link words of a story's units and of its questions, as masks over the same (at most 64) bits.
 
-    A link word occurs in a unit and in a question, or in two units. Where there are more than 64, each question's most
-    telling words (those of the fewest units) come first, then the commonest of the units.
+    A link word occurs in a unit and in a question, or in two units. Where there are more than 64, each question's
+    commonest word comes first, then each one's second, and so on, then the commonest of the units alone. Measured on 60 of
+    FairytaleQA's training tales: 76% of the support is linked to its question (without the limit 79%; rarest words first 65%).
     """
     in_units = [content_words(unit) for unit in units]
     in_questions = [content_words(question) for question in questions]
     counts = Counter(word for words in in_units for word in words)
     ranks: dict[str, int] = {}
     for words in in_questions:
-        for rank, word in enumerate(sorted(words & counts.keys(), key=lambda word: (counts[word], word))):
+        for rank, word in enumerate(sorted(words & counts.keys(), key=lambda word: (-counts[word], word))):
             ranks[word] = min(rank, ranks.get(word, rank))
-    asked = sorted(ranks, key=lambda word: (ranks[word], counts[word], word))
+    asked = sorted(ranks, key=lambda word: (ranks[word], -counts[word], word))
     told = (word for word, count in counts.items() if count > 1 and word not in ranks)
     chosen = asked[:MAX_ENTITIES]
     if len(chosen) < MAX_ENTITIES:

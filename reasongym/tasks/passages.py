@@ -239,6 +239,7 @@ def _add(rows: _Rows, passage: Passage, places: list[tuple[int, int, int]], find
 def _note(columns: dict[str, list[Any]], values: dict[str, Any], count: int) -> None:
     """Add a problem's values, so that every column is `count` long."""
     for name in values:
-        columns.setdefault(name, [None] * (count - 1))
+        if name not in columns:
+            columns[name] = [None] * (count - 1)
     for name, column in columns.items():
         column.append(values.get(name))

@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
-from reasongym.errors import DataError, unknown
+from reasongym.errors import DataError
 from reasongym.seeding import BUCKETS, story_bucket
 from reasongym.tasks.files import File
 from reasongym.tasks.parquet import hub_rows, is_hub
 from reasongym.tasks.passages import Asked, Faults, FaultyRecordError, Passage, Support, Units
+from reasongym.tasks.squad_layout import Source, choose, files_of
 from reasongym.tasks.text_source import Recipe, TextSource, bound_of, knobs_of, shape_of
 from reasongym.types import Spans
 
@@ -33,11 +32,6 @@ QUESTION_TOKENS = 80
 SPANS = Spans("f1", max_length=30, right_at=1.0)
 """99.7% of the training set's answers, and 99.9% of the development set's, have at most 31 tokens."""
 REMOTE = "hf://datasets/rajpurkar/squad_v2/squad_v2"
-
-Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, Any]
-
-_PARTS = {"train": "train", "dev": "validation", "valid": "validation", "validation": "validation", "test": "test"}
-_NAME = re.compile(r"(train|dev|validation|valid|test)(?![a-z]).*\.json(\.gz)?", re.IGNORECASE)
 
 
 def load(
@@ -90,7 +84,7 @@ def load(
     if hub:
         files, divided = [_hub_file(str(source), split)], False
     else:
-        files, divided = _choose(_files(source, allow_partial), split, source)
+        files, divided = choose(files_of(source, allow_partial), split, source)
     recipe = Recipe(
         dataset="squad2",
         kind="hub" if hub else "published",
@@ -103,69 +97,6 @@ def load(
         strict=strict,
     )
     return TextSource(recipe, num_problems=count, annotation=annotation)
-
-
-def _files(source: Any, allow_partial: bool) -> dict[str, list[Path]]:
-    """The files of each split."""
-    if isinstance(source, Mapping):
-        for name in source:
-            if name not in ("train", "validation", "test"):
-                raise unknown("split in source", name, ("train", "validation", "test"))
-        return {
-            name: [path for files in _files(given, allow_partial).values() for path in files] for name, given in source.items()
-        }
-    if isinstance(source, str | os.PathLike):
-        text = os.fspath(source)
-        places = [text] if Path(text).expanduser().exists() or not isinstance(text, str) else text.split(os.pathsep)
-    else:
-        places = [os.fspath(place) for place in source]
-    found: dict[str, list[Path]] = {}
-    for place in places:
-        for part, path in _at(Path(place).expanduser(), allow_partial):
-            if path not in found.setdefault(part, []):
-                found[part].append(path)
-    return found
-
-
-def _at(place: Path, allow_partial: bool) -> list[tuple[str, Path]]:
-    """The files at a path: (split, file)."""
-    if place.is_file():
-        if ".partial." in place.name and not allow_partial:
-            raise DataError(f"{place} holds a part of its set only: pass allow_partial=True to use it")
-        match = _NAME.fullmatch(place.name)
-        return [(_PARTS[match[1].lower()] if match else "train", place)]
-    if not place.is_dir():
-        raise DataError(
-            f"no SQuAD data at {str(place)!r}: expected a .json or .json.gz file such as train-v2.0.json, a folder that holds "
-            "such files, several of these, or source='hub'"
-        )
-    versions: dict[tuple[str, str], Path] = {}
-    for path in sorted(place.iterdir(), reverse=True):
-        match = _NAME.fullmatch(path.name)
-        if match and path.is_file() and (allow_partial or ".partial." not in path.name):
-            kind = re.sub(r"v?\d+\.\d+|\.json(\.gz)?$|-rebuilt", "", path.name)  # what is left names the part, not the version
-            versions.setdefault((_PARTS[match[1].lower()], kind), path)
-    if not versions:
-        raise DataError(
-            f"no SQuAD files in {str(place)!r}: looked for names such as train-v2.0.json and dev-v2.0.json.gz, found "
-            f"{', '.join(sorted(path.name for path in place.iterdir()))[:300] or 'nothing'}"
-        )
-    return sorted((part, path) for (part, _), path in versions.items())
-
-
-def _choose(found: Mapping[str, list[Path]], split: str, source: Any) -> tuple[list[File], bool]:
-    """The files of a split, and whether their articles are divided into train and validation."""
-    divided = split != "test" and bool(found.get("train")) and not found.get("validation")
-    paths = found.get("train" if divided else split)
-    if not paths:
-        have = ", ".join(str(path) for paths in found.values() for path in paths)
-        ways = {
-            "train": "files named dev* are for validation; source={'train': path} divides them by article",
-            "validation": "it needs a file named dev* or train*",
-            "test": "it needs a file named test*; the official test set of SQuAD is not public",
-        }
-        raise DataError(f"{source!r} has no files for the split {split!r}: {ways[split]}; it has {have or 'none'}")
-    return [File.of(path) for path in paths], divided
 
 
 def _hub_file(source: str, split: str) -> File:

@@ -232,6 +232,10 @@ def test_which_files_are_which_split(tmp_path):
     assert titles(folder, "test") == {"T"}
     write_json(folder / "train-v2.0.json", squad(titles=("D",)))
     assert titles(folder, "train") == {"D"}, "of two versions in one folder the newer one"
+    write_json(folder / "train-v2.0.json.gz", squad(titles=("D",)))
+    write_json(folder / "train-mine.json", squad(titles=("E",)))
+    assert titles(folder, "train") == {"D", "E"}
+    (folder / "train-mine.json").unlink()
     write_json(folder / "train-v3.0.partial.json", squad(titles=("P",)))
     assert titles(folder, "train") == {"D"}
     with pytest.raises(DataError, match="holds a part of its set only: pass allow_partial=True"):
@@ -436,6 +440,9 @@ def test_a_fairytale_archive_reads_like_its_folder(small, tmp_path):
     whole = fairytaleqa.load(source=tmp_path / "train-val.tar.gz")
     assert_same_columns(whole.columns(), fairytaleqa.load(source=folder).columns())
     assert whole.fingerprint == fairytaleqa.load(source=folder).fingerprint
+    (tmp_path / "archives").mkdir()
+    shutil.copy(tmp_path / "train-val.tar.gz", tmp_path / "archives")
+    assert fairytaleqa.load(source=tmp_path / "archives").fingerprint == whole.fingerprint
     with pytest.raises(DataError, match=r"no files of FairytaleQA's part 'test': .*found the parts train, val"):
         fairytaleqa.load(source=folder, split="test")
     cut_short = tmp_path / "cut.tar.gz"
