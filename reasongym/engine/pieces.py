@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import string
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -37,6 +37,9 @@ TOKEN = np.dtype([("piece", "i2"), ("start", "i2"), ("end", "i2"), ("begins", "i
 TEXT = np.dtype([("token", "i8"), ("piece", "i8"), ("length", "i8")])
 """A unit: its first TOKEN (after its last one stands one more, which ends the last word) and piece, and how many tokens."""
 WORD = np.dtype([("hash", "u8"), ("power", "u8")])
+
+PIECES = ("texts", "tokens", "pieces", "words")
+"""The arrays of `Pieces`."""
 
 _ATOM = re.compile(r"[^\W_]+|\S")
 _ROUGE = re.compile(r"[a-z0-9]+")
@@ -120,6 +123,11 @@ class Pieces:
         self._rows += len(rows)
         self._num_tokens += n
         self._num_pieces += number
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Becomes the table of these arrays, `piece_` before their names: nothing can be added to it."""
+        for name in PIECES:
+            setattr(self, name, arrays[f"piece_{name}"])
 
     def span(self, row: int, first: int, last: int) -> tuple[int, int]:
         """Characters [start, end) of unit `row` from token `first` to the end of the word that token `last` begins."""

@@ -7,101 +7,20 @@ Distinct sentences and questions are stored once, as token rows and as text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 
-from reasongym.engine.layout import PROBLEM, REFERENCE, SUPPORT, UNIT, Tables
-from reasongym.engine.pieces import METRICS, MOST_TOKENS, Pieces, grown, hash_word, reference_tokens
-from reasongym.types import MAX_SUPPORT, Columns, Encoding, Problem, ProblemSource, SpanSource
+from reasongym.engine.layout import PROBLEM, SUPPORT, UNIT, Tables
+from reasongym.engine.pieces import grown
+from reasongym.engine.texts import Strings, Texts
+from reasongym.types import MAX_SUPPORT, Columns, Problem, ProblemSource, SpanSource
 
 UNKNOWN_ROW = -1
 MOST_SENTENCES = 1 << 18
 """Distinct sentences (or answers) from which on the table of a virtual data set starts over: some 150 MiB of natural text."""
 LONGEST_TEXT = 32_000
 """Most units of a text: they are counted in int16."""
-
-
-class Strings:
-    """Distinct texts and their token rows, 0-padded to `width`; with `pieces`, also as spans are scored."""
-
-    def __init__(self, source: ProblemSource, width: int, argument: str, dtype: np.dtype, pieces: Pieces | None = None) -> None:
-        self.texts: list[str] = []
-        self.tokens = np.zeros((64, width), dtype)
-        self.pieces = pieces
-        self._source, self._argument = source, argument
-        self._index: dict[str, int] = {}
-
-    def index(self, text: str) -> int:
-        """Row of a text, added when it is new.
-
-        Raises:
-            ValueError: it has more tokens than the shapes allow.
-        """
-        found = self._index.get(text)
-        return self.add([text])[0] if found is None else found
-
-    def add(self, texts: Sequence[str]) -> list[int]:
-        """Rows of texts that are new and distinct."""
-        encodings: Sequence[Encoding] = ()
-        if self.pieces is not None:
-            encodings = encode_all(self._source, texts)
-            ids = [encoding.ids for encoding in encodings]
-        else:
-            ids = [self._source.tokenize(text) for text in texts]
-        first, width = len(self.texts), self.tokens.shape[1]
-        for text, tokens in zip(texts, ids, strict=True):
-            if len(tokens) > width:
-                raise ValueError(
-                    f"{text!r} has {len(tokens)} tokens, but {self._argument}={width}; "
-                    f"pass {self._argument}={len(tokens)} or more"
-                )
-        self.tokens = grown(self.tokens, first + len(texts))
-        for row, tokens in enumerate(ids, first):
-            self.tokens[row, : len(tokens)] = tokens
-        if self.pieces is not None:
-            self.pieces.add(texts, encodings)
-        self.texts += texts
-        self._index.update(zip(texts, range(first, first + len(texts)), strict=True))
-        return list(range(first, first + len(texts)))
-
-
-def encode_all(source: Any, texts: Sequence[str]) -> Sequence[Encoding]:
-    """Texts in tokens, by the source's own `encode_all` where it has one (many at once are faster)."""
-    many = getattr(source, "encode_all", None)
-    return [source.encode(text) for text in texts] if many is None or len(texts) == 1 else many(list(texts))
-
-
-class References:
-    """The answers that spans are scored against, one after another, each as the hashes of its tokens."""
-
-    def __init__(self, metric: int) -> None:
-        self.metric = metric
-        self.texts: list[str] = []
-        self.rows, self.wanted = np.zeros(64, REFERENCE), np.zeros(256, np.uint64)
-        self._used = 0
-
-    def add(self, texts: Iterable[str]) -> tuple[int, int]:
-        """Adds a problem's references but those of which nothing is left to compare; returns (how many, the row of the first).
-
-        Raises:
-            ValueError: one has more tokens than are compared.
-        """
-        first = len(self.texts)
-        for text in texts:
-            tokens = reference_tokens(text, self.metric)
-            if len(tokens) > MOST_TOKENS:
-                raise ValueError(f"an answer has {len(tokens)} tokens, at most {MOST_TOKENS} are compared: {text!r:.200}")
-            if not tokens:
-                continue
-            self.rows, self.wanted = grown(self.rows, len(self.texts) + 1), grown(self.wanted, self._used + len(tokens))
-            self.rows[len(self.texts)] = (self._used, len(tokens))
-            self.wanted[self._used : self._used + len(tokens)] = [hash_word(token)[0] for token in tokens]
-            self._used += len(tokens)
-            self.texts.append(text)
-        return len(self.texts) - first, first
 
 
 class ProblemTable:
@@ -115,6 +34,7 @@ class ProblemTable:
         reads_gold: whether gold answers may be.
 
     Attributes:
+        texts: sentences, questions and references, as rows.
         generation: how often the rows of texts were numbered anew.
     """
 
@@ -128,7 +48,7 @@ class ProblemTable:
         self.spans = source.spans if isinstance(source, SpanSource) else None
         self._widths = unit_tokens, question_tokens
         self.generation = -1
-        self._clear_texts()
+        self._forget_texts()
         self.endless = source.num_problems is None
         self._choice_kinds = np.array(source.choice_kinds, np.uint32)
         self._kind_bits = {kind: 1 << b for b, kind in enumerate(source.kinds)}
@@ -167,7 +87,7 @@ class ProblemTable:
         self._placed[row] = int(problem)
         rows = [row]
         if self.crowded:
-            self._clear_texts()
+            self._forget_texts()
             rows = [*self._placed]
         for row in rows:
             self._write(self.source.problem(self._placed[row]), row, row * self._stride, row * MAX_SUPPORT)
@@ -176,24 +96,29 @@ class ProblemTable:
     @property
     def crowded(self) -> bool:
         """Whether there are so many texts that the table of a virtual data set should start over."""
-        return max(len(self.sentences.texts), len(self.references.texts)) > MOST_SENTENCES
+        return max(len(self.texts.sentences.texts), len(self.texts.references.texts)) > MOST_SENTENCES
 
     def start_over(self, problems: Iterable[int]) -> None:
         """Forgets all problems of a pooled source but these; rows and texts are numbered anew."""
-        self._clear_texts()
+        self._forget_texts()
         self._rows = self._units_used = self._support_used = 0
         self._row_of[:] = UNKNOWN_ROW
         self.ensure(problems)
 
-    def _clear_texts(self) -> None:
+    @property
+    def sentences(self) -> Strings:
+        """The distinct units."""
+        return self.texts.sentences
+
+    @property
+    def questions(self) -> Strings:
+        """The distinct questions."""
+        return self.texts.questions
+
+    def _forget_texts(self) -> None:
         """No sentences, questions and references yet; what was known of their rows is out of date."""
         self.generation += 1
-        unit_tokens, question_tokens = self._widths
-        metric = None if self.spans is None else METRICS[self.spans.metric]
-        self.pieces = Pieces(metric or 0)
-        self.sentences = Strings(self.source, unit_tokens, "unit_tokens", self.dtype, None if metric is None else self.pieces)
-        self.questions = Strings(self.source, question_tokens, "question_tokens", self.dtype)
-        self.references = References(metric or 0)
+        self.texts = Texts(self.source, *self._widths, self.dtype)
 
     def nbytes(self) -> int:
         """Bytes of all arrays."""
@@ -201,8 +126,8 @@ class ProblemTable:
 
     def text_between(self, row: int, first: int, last: int) -> str:
         """The words of unit `row` from token `first` to the end of the word that token `last` begins."""
-        start, end = self.pieces.span(row, first, last)
-        return self.sentences.texts[row][start:end]
+        start, end = self.texts.pieces.span(row, first, last)
+        return self.texts.sentences.texts[row][start:end]
 
     def answer_text(self, out: np.void) -> str:
         """What the answer of an OUTCOME says; "" where it abstains, and where there is none."""
@@ -215,7 +140,7 @@ class ProblemTable:
         if self.spans is None:
             return self.source.choices[out["gold"]] if out["gold"] >= 0 else ""
         problem = self.tables.problems[out["row"]]
-        return self.references.texts[problem["references"]] if problem["num_references"] > 0 else ""
+        return self.texts.references.texts[problem["references"]] if problem["num_references"] > 0 else ""
 
     def _append(self, problem: Problem) -> int:
         row = self._rows
@@ -233,7 +158,7 @@ class ProblemTable:
         if n > self.source.max_units:
             raise ValueError(f"{problem.name} has {n} units, but its source says max_units={self.source.max_units}")
         units = self._units[first_unit : first_unit + n]
-        units["sentence"] = [self.sentences.index(text) for text in story.units[:n]]
+        units["sentence"] = [self.texts.sentences.index(text) for text in story.units[:n]]
         units["superseded_by"] = story.superseded_by[:n]
         units["entities"] = story.entities[:n]
         units["same_as"] = story.same_as[:n]
@@ -248,46 +173,36 @@ class ProblemTable:
             problem.question_entities,
             first_unit,
             first_support,
-            self.questions.index(problem.question),
+            self.texts.questions.index(problem.question),
             self._kind_bits[problem.answer_kind],
             n,
             -1 if support is None else len(support),
             self.source.choice_of(problem.answers[0]) if self.reads_gold and problem.answers and not self.spans else -1,
             problem.task,
-            *(self.references.add(problem.answers) if self.spans and self.reads_gold else (-1, 0)),
+            *(self.texts.references.add(problem.answers) if self.spans and self.reads_gold else (-1, 0)),
         )
 
     def _adopt(self, columns: Columns) -> None:
-        sentence = np.array(self.sentences.add(columns.sentences), np.int32)
-        question = np.array(self.questions.add(columns.questions), np.int32)
+        references = self.texts.adopt(columns, reads_gold=self.reads_gold)
         self._units = np.zeros(len(columns.unit_sentence), UNIT)
-        self._units["sentence"] = sentence[columns.unit_sentence]
+        self._units["sentence"] = columns.unit_sentence
         for name in ("superseded_by", "entities", "same_as"):
             self._units[name] = getattr(columns, name)
         self._problems = np.zeros(len(columns.story), PROBLEM)
         first = columns.story_start[columns.story]
         self._problems["first_unit"] = first
-        self._problems["question"] = question[columns.question]
+        self._problems["question"] = columns.question
         self._problems["answer_kinds"] = np.left_shift(np.uint32(1), columns.answer_kind.astype(np.uint32))
         for name in ("question_entities", "num_units", "task"):
             self._problems[name] = getattr(columns, name)
         self._problems["gold"] = columns.gold if self.reads_gold else -1
-        self._adopt_references(columns)
+        self._problems["num_references"], self._problems["references"] = references.T
         self._problems["num_support"] = -1
         self._support = np.zeros(0, SUPPORT)
         if self.annotated:
             self._adopt_support(columns, first)
         self._row_of = np.arange(len(columns.story), dtype=np.int64)
         self._publish()
-
-    def _adopt_references(self, columns: Columns) -> None:
-        self._problems["num_references"] = -1
-        if self.spans is None or not self.reads_gold:
-            return
-        distinct, which = columns.references, columns.reference.tolist()
-        for p, (lo, hi) in enumerate(pairwise(columns.reference_start.tolist())):
-            count, first = self.references.add(distinct[i] for i in which[lo:hi])
-            self._problems["num_references"][p], self._problems["references"][p] = count, first
 
     def _adopt_support(self, columns: Columns, first: np.ndarray) -> None:
         counts = np.diff(columns.support_start)
@@ -305,16 +220,16 @@ class ProblemTable:
             self._units,
             self._problems,
             self._support,
-            self.sentences.tokens,
-            self.questions.tokens,
+            self.texts.sentences.tokens,
+            self.texts.questions.tokens,
             self._choice_kinds,
             self._row_of,
-            self.pieces.texts,
-            self.pieces.tokens,
-            self.pieces.pieces,
-            self.pieces.words,
-            self.references.rows,
-            self.references.wanted,
+            self.texts.pieces.texts,
+            self.texts.pieces.tokens,
+            self.texts.pieces.pieces,
+            self.texts.pieces.words,
+            self.texts.references.rows,
+            self.texts.references.wanted,
         )
         before = getattr(self, "tables", ())
         if len(before) != len(tables) or any(x is not y for x, y in zip(before, tables, strict=True)):
