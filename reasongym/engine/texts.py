@@ -20,6 +20,10 @@ from reasongym.tasks.cache import cached
 from reasongym.types import Columns, Encoding, ProblemSource, SpanSource
 
 
+TEXTS_AT_ONCE = 8_192
+"""Texts that are tokenised together: many are faster, all at once take a gigabyte."""
+
+
 class Strings:
     """Distinct texts and their token rows, 0-padded to `width`; with `pieces`, also as spans are scored."""
 
@@ -152,8 +156,9 @@ class Texts:
 
     def _build(self, columns: Columns, reads_gold: bool) -> dict[str, np.ndarray]:
         """The arrays of an adopted source."""
-        self.sentences.add(columns.sentences)
-        self.questions.add(columns.questions)
+        for table, texts in ((self.sentences, columns.sentences), (self.questions, columns.questions)):
+            for lo in range(0, len(texts), TEXTS_AT_ONCE):
+                table.add(texts[lo : lo + TEXTS_AT_ONCE])
         which, of = columns.reference.tolist(), np.tile(np.array([-1, 0]), (len(columns.story), 1))
         kept: list[int] = []
         if reads_gold:
