@@ -1,4 +1,5 @@
-"""Trains the shipped word pieces: `python examples/train_vocabulary.py --data FOLDER`, of SQuAD and FairytaleQA training text.
+"""Trains the shipped word pieces: `python examples/train_vocabulary.py --data FOLDER`, of SQuAD and FairytaleQA training text
+and of the procedural training splits.
 
 FOLDER holds `squad/train-v1.1-rebuilt.json.gz` and `fairytaleqa/train-val.tar.gz`. Validation text is not read.
 """
@@ -16,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from reasongym.tasks.prose import passages, tales
 
 SIZE = 16_000
 OUT = Path(__file__).resolve().parents[1] / "reasongym" / "tasks" / "wordpieces.json"
@@ -44,8 +47,10 @@ def fairytales(data: Path) -> Iterator[str]:
 
 
 def procedural(problems: int) -> Iterator[str]:
-    """Units and questions of the procedural training splits."""
-    return iter(())
+    """Units, questions and answers of the procedural training splits."""
+    for source in (passages(), tales(kind="summary"), tales(kind="fairytale")):
+        for problem in map(source.problem, range(problems)):
+            yield from (*problem.story.units, problem.question, *problem.answers)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from reasongym.seeding import Draws
@@ -57,7 +58,12 @@ class Asker:
             event = self.events[unit]
             kind, keys = event[0], [key for key in frames[event[0]].asks if topic in (None, frames[event[0]].topics[key[0]])]
             written = self.grammar.written(event)
-            if written is not None and written[2] is not None and written[0] in frames and self._wanted(written[0], topic, keys):
+            if (
+                written is not None
+                and written[2] is not None
+                and written[0] in frames
+                and self._wanted(written[0], topic, keys)
+            ):
                 query: Query = ((written[0], 1, ((0, written[1]),)),)
                 slot = frames[kind].state.value  # type: ignore[union-attr]
                 kind = written[0]
@@ -70,7 +76,11 @@ class Asker:
             if asked is None:
                 continue
             proof = self.grammar.solve(self.facts, asked)
-            if proof.answer is None or named(asked, proof.answer) or proof.support[-1] != unit or len(proof.support) != len(asked) or not self._spread(proof.support):
+            if proof.answer is None or proof.support[-1] != unit or len(proof.support) != len(asked):
+                continue
+            if named(asked, proof.answer) or not self._spread(proof.support):
+                continue
+            if not self._needed(proof.support, asked, proof.answer):
                 continue
             return Asked(asked, unit, slot, "stated", frames[kind].topics[query[0][1]])
         return None
@@ -90,8 +100,17 @@ class Asker:
         """Whether to ask for what an event has left behind rather than for the event."""
         return topic in (None, self.grammar.frames[state].topics[1]) and self.draws.chance(0.4 if keys else 1.0)
 
+    def _needed(self, support: Sequence[int], query: Query, answer: str) -> bool:
+        """Whether the answer is lost with any unit of its support, both in the whole story and in the support alone."""
+        alone = [fact for fact in self.facts if fact[0] in support]
+        return all(
+            self.grammar.solve([fact for fact in facts if fact[0] != unit], query).answer != answer
+            for facts in (alone, self.facts)
+            for unit in support
+        )
+
     def _spread(self, units: Sequence[int]) -> bool:
-        return all(abs(a - b) >= self.far for a, b in zip(units, units[1:], strict=False))
+        return all(abs(a - b) >= self.far for a, b in pairwise(units))
 
     def _extended(self, query: Query, unit: int, hops: int) -> Query | None:
         """The query with one of its entities meant by a phrase instead of named, as often as it takes."""
@@ -132,13 +151,15 @@ class Asker:
         """A question that the story seems to answer and does not, or None where none was found."""
         for _ in range(TRIES):
             chance = self.draws.random()
-            found = self._swap() if chance < 0.5 else self._premise() if chance < 0.75 else self._absent()
+            found = self._swap() if chance < 0.4 else self._premise() if chance < 0.75 else self._absent()
             if found is None:
                 continue
             query = self._extended(found.query, -1, hops)
             if query is None or not self._leads(query, found.query[0]):
                 continue
-            if self.grammar.solve(self.facts, query).answer is None and not named(query, self.events[found.unit][found.slot + 1]):
+            if self.grammar.solve(self.facts, query).answer is None and not named(
+                query, self.events[found.unit][found.slot + 1]
+            ):
                 return found._replace(query=query)
         return None
 
@@ -207,7 +228,7 @@ class Asker:
 
     def _known(self, slot_type: str) -> list[str]:
         """The values of a type of slot in the story, in order of appearance."""
-        out = {}
+        out: dict[str, None] = {}
         for event in self.events:
             for i, one in enumerate(self.grammar.frames[event[0]].types):
                 if one == slot_type:

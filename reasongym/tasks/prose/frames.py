@@ -145,7 +145,9 @@ class Grammar:
         for kind, one in self.frames.items():
             for slot, given in (*one.asks, *one.phrases):
                 if not any(one.types[i] in ENTITY_SLOTS for i in given):
-                    raise ValueError(f"a question for {one.slots[slot]!r} of {kind!r} names no entity, so nothing links it to its unit")
+                    raise ValueError(
+                        f"a question for {one.slots[slot]!r} of {kind!r} names no entity, so nothing links it to its unit"
+                    )
 
     def written(self, event: Event) -> tuple[str, str, str | None] | None:
         """(state, what it is about, new value) of an event that writes a state."""
@@ -184,7 +186,7 @@ class Grammar:
 
     def superseded_by(self, events: Sequence[Event]) -> tuple[int, ...]:
         """For each event, the next one that writes the same state, or -1."""
-        out, last = [-1] * len(events), {}
+        out, last = [-1] * len(events), dict[tuple[str, str], int]()
         for i, event in enumerate(events):
             written = self.written(event)
             if written is not None:

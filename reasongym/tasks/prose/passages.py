@@ -7,7 +7,7 @@ holds other founders, other birthplaces and other years than the one asked for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from reasongym.seeding import Draws
 from reasongym.tasks.base import Event, Knobs
@@ -22,8 +22,9 @@ SETTINGS: Mapping[str, Knobs] = {
     "hard": {"units": (10, 20), "hops": (2, 3), "unanswerable": 0.5, "lexicon": "known", "pronouns": 0.6, "by_names": 0.6},
     "ood": {"units": (10, 16), "hops": (2, 3), "unanswerable": 0.5, "lexicon": "held-out", "pronouns": 0.5, "by_names": 0.5},
 }
-"""`units`: fewest and most sentences; `hops`: supporting sentences of a question, each equally often; `unanswerable`: share of
-the questions without an answer; `lexicon`: "known" or "held-out" words; `pronouns`, `by_names`: how often entities go by them."""
+"""`units`: fewest and most sentences; `hops`: supporting sentences of a question, each entry equally often; `unanswerable`:
+share of the questions without an answer; `lexicon`: "known" or "held-out" words; `pronouns`, `by_names`: how often entities go
+by them."""
 
 LONGEST = 40
 """Most sentences of a passage (towns, people and firms are named once each, and the lexicon must not run dry)."""
@@ -55,6 +56,7 @@ NUMBERS = {
 }  # fmt: skip
 """Smallest, largest and step of the numbers."""
 
+
 class Topic(NamedTuple):
     """An entity to tell more of, and the year its dates count from."""
 
@@ -72,7 +74,11 @@ class Passage:
         self.orders = {kind: draws.shuffled(frames) for kind, frames in ABOUT.items()}
 
     def fresh(self, pool: lexicon.Pool) -> str:
-        """A word of a pool that the passage does not hold yet."""
+        """A word of a pool that the passage does not hold yet.
+
+        Raises:
+            LookupError: it holds them all.
+        """
         words = pool[self.part]
         start = self.draws.below(len(words))
         for i in range(len(words)):
@@ -80,7 +86,7 @@ class Passage:
             if word not in self.used:
                 self.used.add(word)
                 return word
-        raise ValueError(f"a passage needs more than the {len(words)} words from {words[0]!r} on: ask for fewer units")
+        raise LookupError(f"a passage needs more than the {len(words)} words from {words[0]!r} on")
 
     def named(self, kind: str) -> str:
         """A new entity."""
@@ -135,7 +141,10 @@ class Passage:
             if len(events) >= own:
                 break
             if draws.chance(0.75):
-                events.append(self.event(kind, topic, **self.first_director(kind, events)))
+                try:
+                    events.append(self.event(kind, topic, **self.first_director(kind, events)))
+                except LookupError:  # the lexicon has run dry of what this frame tells
+                    continue
                 if kind == "first seat" and len(events) < most and draws.chance(0.7):
                     events.append(self.event("relocated", topic, city2=events[-1][2]))
         ahead = [
@@ -158,12 +167,12 @@ Plan = tuple[bool, int]
 def plan(draws: Draws, knobs: Knobs) -> Plan:
     """What to ask: whether it has an answer, and of how many hops. Fixed before the story is drawn, so that a story that
     lacks such a question is drawn anew and the shares stay as they are."""
-    return not draws.chance(knobs["unanswerable"]), draws.pick(knobs["hops"])  # type: ignore[arg-type]
+    return not draws.chance(cast(float, knobs["unanswerable"])), draws.pick(cast(tuple[int, ...], knobs["hops"]))
 
 
 def story(draws: Draws, knobs: Knobs) -> tuple[Event, ...]:
     """The events of a passage."""
-    low, high = knobs["units"]  # type: ignore[misc]
+    low, high = cast(tuple[int, int], knobs["units"])
     size = low + draws.below(high - low + 1)
     passage = Passage(draws, 1 if knobs["lexicon"] == "held-out" else 0)
     theme = draws.pick(tuple(LINKS))
@@ -193,3 +202,8 @@ def aliases(events: tuple[Event, ...]) -> dict[str, str]:
                 noun = value.rsplit(" ", 1)[1]
                 out[value] = noun if slot == "person" else f"the {noun.lower()}"
     return out
+
+
+def references(events: tuple[Event, ...], asked: Asked, words: str) -> tuple[str, ...]:
+    """The one answer, as it stands in its unit."""
+    return (words,)

@@ -74,7 +74,7 @@ PASSAGE = Genre(
     passage_world.story,
     passage_world.ask,
     passage_world.aliases,
-    lambda events, asked, words: (words,),
+    passage_world.references,
 )
 TALE_KINDS = {
     name: Genre(
@@ -171,7 +171,7 @@ class ProseSource:
         self.kinds: tuple[str, ...] = ("span",)
         self.entities = tuple(f"entity {i}" for i in range(MAX_ENTITIES))
         self.max_units: int = self.knobs["units"][1]
-        self._tokenizer = load_tokenizer(tokenizer)
+        self._tokenizer = load_tokenizer(None if tokenizer is None else os.fspath(tokenizer))
         self.vocabulary = self._tokenizer.vocabulary
         self.unit_tokens, self.question_tokens = UNIT_TOKENS, QUESTION_TOKENS
         if tokenizer is not None:

@@ -40,6 +40,9 @@ SETTINGS: Mapping[str, Mapping[str, Knobs]] = {
 """By kind and name. `units`: fewest and most sentences; `hops`: supporting sentences of a question, each entry equally often;
 `far`: least distance between one supporting sentence and the next; the rest as for passages."""
 
+TALK = (("told", "secret"), ("promised", "promise"), ("helped", "labour"), ("quarrelled", "quarrel"))
+"""What passes between two people, and the slot that says what exactly."""
+
 Plan = tuple[int, str | None]
 
 
@@ -189,10 +192,12 @@ class Tale:
         other = self.near(person)
         if other is None:
             return False
-        kind, slot = self.draws.pick((("told", "secret"), ("promised", "promise"), ("helped", "labour"), ("quarrelled", "quarrel")))
+        kind, slot = self.draws.pick(TALK)
         if kind == "helped":
             self.kind_ones.append(person)
-        if not any(event[0] == "met" and {person, other} == set(event[1:3]) for event in self.events) and self.draws.chance(0.3):
+        if not any(event[0] == "met" and {person, other} == set(event[1:3]) for event in self.events) and self.draws.chance(
+            0.3
+        ):
             self.tell("met", person, other, self.at[person])
         return self.tell(kind, person, other, self.fresh(slot))
 
@@ -265,11 +270,12 @@ def aliases(events: tuple[Event, ...]) -> dict[str, str]:
 
 SECOND = {
     "errand": "because {name} wanted {words}", "dread": "because {words}", "thanks": "in return for {words}",
-    "misfortune": "it happened that {words}", "wish": "{name} wished {words}", "secret": "that {words}", "promise": "{name} vowed {words}",
-    "deed": "{name} {words}", "result": "as a result {words}", "means": "by {words}", "power": "it could {words}",
-    "punishment": "{name} had {words}", "place": "at {words}", "price": "it cost {words}", "clothes": "by {words}",
-    "labour": "they had to {words}", "quarrel": "over {words}", "dream": "a dream of {words}", "reward": "{name} got {words}",
-    "role": "{name} was a {words}", "weather": "{words} there", "time": "it was {words}",
+    "misfortune": "it happened that {words}", "wish": "{name} wished {words}", "secret": "that {words}",
+    "promise": "{name} vowed {words}", "deed": "{name} {words}", "result": "as a result {words}", "means": "by {words}",
+    "power": "it could {words}", "punishment": "{name} had {words}", "place": "at {words}", "price": "it cost {words}",
+    "clothes": "by {words}", "labour": "they had to {words}", "quarrel": "over {words}", "dream": "a dream of {words}",
+    "reward": "{name} got {words}", "role": "{name} was a {words}", "weather": "{words} there", "time": "it was {words}",
+    "spot": "it lay {words}", "moment": "it was {words}", "obstacle": "{words} was in the way",
 }  # fmt: skip
 """The other wording of an answer."""
 
