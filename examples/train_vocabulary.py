@@ -59,14 +59,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--size", type=int, default=SIZE)
     parser.add_argument("--problems", type=int, default=2_000, help="procedural problems of each kind that are read")
+    parser.add_argument("--smoke", action="store_true", help="procedural text alone, into the current folder")
     options = parser.parse_args()
+    if options.smoke:
+        options.out, options.size, options.problems = Path("wordpieces.json"), 500, 20
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False, handle_chinese_chars=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     trainer = trainers.WordPieceTrainer(vocab_size=options.size, special_tokens=["[UNK]"], show_progress=False)
-    texts = [text for part in (squad(options.data), fairytales(options.data)) for text in part]
-    tokenizer.train_from_iterator([*texts, *procedural(options.problems)], trainer)
+    texts = [] if options.smoke else [*squad(options.data), *fairytales(options.data)]
+    texts += procedural(options.problems)
+    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.save(str(options.out), pretty=False)
     print(f"{tokenizer.get_vocab_size():,} pieces from {len(texts):,} texts in {options.out}")
 

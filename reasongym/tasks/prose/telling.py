@@ -107,7 +107,9 @@ class Teller:
             return str(value)
         if style in ("=", "'s") and value == self._subject and slot != asked and self.draws.chance(self.pronouns):
             forms = self._forms(value)
-            if forms[0] not in self._before:
+            # "she" must not be somebody else of the same sentence; "it" is the subject, whatever town is named beside it
+            others = [event[i] for i in self.grammar.entity_slots[event[0]] if event[i] != value and forms is not IT]
+            if forms[0] not in self._before.union(self._forms(other)[0] for other in others):
                 return forms[0] if style == "=" else forms[1]
         return possessive(self.name(value)) if style == "'s" else self.name(value)
 
