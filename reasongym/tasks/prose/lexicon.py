@@ -74,7 +74,8 @@ RIVERS = _pool(
     "the Zwalm | the Arun | the Bystrica | the Drava | the Ybbs | the Kolpa",
 )
 DEVICE_KINDS = _pool(
-    """folding | spiral | double | silent | floating | rotary | hanging | portable | electric | hydraulic | magnetic | self-winding""",
+    """folding | spiral | double | silent | floating | rotary | hanging | portable | electric | hydraulic |
+    magnetic | self-winding""",
     "telescopic | pneumatic | reversible | collapsible",
 )
 DEVICES = _pool(
