@@ -12,7 +12,8 @@ from typing import NamedTuple, cast
 from reasongym.seeding import Draws
 from reasongym.tasks.base import Event, Knobs
 from reasongym.tasks.prose import lexicon
-from reasongym.tasks.prose.asking import Asked, Asker
+from reasongym.tasks.prose.asking import Asked, Asker, Key
+from reasongym.tasks.prose.doubting import unanswerable
 from reasongym.tasks.prose.frames import ENTITY_SLOTS
 from reasongym.tasks.prose.passage_frames import PASSAGES
 
@@ -72,6 +73,13 @@ class Passage:
         self.draws, self.part = draws, part
         self.used: set[str] = set()
         self.orders = {kind: draws.shuffled(frames) for kind, frames in ABOUT.items()}
+
+    def favour(self, about: str, kind: str) -> None:
+        """One frame comes to the fore, or is left for last."""
+        order = self.orders[about]
+        if kind in order:
+            order.remove(kind)
+            order.insert(0 if self.draws.chance(0.75) else len(order), kind)
 
     def fresh(self, pool: lexicon.Pool) -> str:
         """A word of a pool that the passage does not hold yet.
@@ -161,35 +169,48 @@ class Passage:
         return events
 
 
-Plan = tuple[bool, int]
+class Plan(NamedTuple):
+    """What to ask, drawn before the story: so the question alone does not betray whether there is an answer."""
+
+    answered: bool
+    hops: int
+    key: Key
 
 
-def plan(draws: Draws, knobs: Knobs) -> Plan:
-    """What to ask: whether it has an answer, and of how many hops. Fixed before the story is drawn, so that a story that
-    lacks such a question is drawn anew and the shares stay as they are."""
-    return not draws.chance(cast(float, knobs["unanswerable"])), draws.pick(cast(tuple[int, ...], knobs["hops"]))
+KEYS = {kind: tuple((kind, slot, given) for slot, given in frame.asks) for kind, frame in PASSAGES.frames.items() if frame.asks}
+"""All that can be asked, by kind of event."""
 
 
-def story(draws: Draws, knobs: Knobs) -> tuple[Event, ...]:
-    """The events of a passage."""
+def plan(fixed: Draws, draws: Draws, knobs: Knobs) -> Plan:
+    """Any kind of event is asked for as often as any other, with an answer or without."""
+    answered = not fixed.chance(cast(float, knobs["unanswerable"]))
+    return Plan(answered, fixed.pick(cast(tuple[int, ...], knobs["hops"])), draws.pick(KEYS[draws.pick(tuple(KEYS))]))
+
+
+def story(draws: Draws, knobs: Knobs, plan: Plan) -> tuple[Event, ...]:
+    """The events of a passage in which the planned question makes sense."""
     low, high = cast(tuple[int, int], knobs["units"])
     size = low + draws.below(high - low + 1)
+    kind = plan.key[0]
+    about = PASSAGES.frames[kind].types[0]
     passage = Passage(draws, 1 if knobs["lexicon"] == "held-out" else 0)
-    theme = draws.pick(tuple(LINKS))
+    passage.favour(about, "first seat" if kind in ("seat", "relocated") else kind)
+    theme = about if about in LINKS else draws.pick(tuple(LINKS))
     number = 2 if size < 8 else 2 + draws.below(2)
     events: list[Event] = []
     for left in range(number, 0, -1):
-        kind = theme if draws.chance(0.75) else draws.pick(tuple(LINKS))
-        topic = Topic(kind, passage.named(kind), 1790 + draws.below(130))
+        one = theme if draws.chance(0.75) else draws.pick(tuple(LINKS))
+        topic = Topic(one, passage.named(one), 1790 + draws.below(130))
         events += passage.told(topic, (size - len(events)) // left, opening=True)
     return tuple(events)
 
 
 def ask(draws: Draws, knobs: Knobs, events: tuple[Event, ...], plan: Plan) -> Asked | None:
-    """A question to a passage, or None where it has none of the kind wanted."""
-    answered, hops = plan
+    """The planned question, or None where the passage has none such."""
     asker = Asker(PASSAGES, events, draws)
-    return asker.answerable(hops) if answered else asker.unanswerable(hops)
+    if plan.answered:
+        return asker.answerable(plan.hops, key=plan.key)
+    return unanswerable(asker, plan.hops, plan.key)
 
 
 def aliases(events: tuple[Event, ...]) -> dict[str, str]:

@@ -227,13 +227,13 @@ STEPS: tuple[Callable[[Tale, str], bool], ...] = (
 """What can happen next, as often as it stands here."""
 
 
-def plan(draws: Draws, knobs: Knobs) -> Plan:
+def plan(fixed: Draws, draws: Draws, knobs: Knobs) -> Plan:
     """What to ask: of how many hops, and where it is one, on which topic."""
-    hops = draws.pick(cast(tuple[int, ...], knobs["hops"]))
-    return hops, draws.pick(TOPICS) if hops == 1 else None
+    hops = fixed.pick(cast(tuple[int, ...], knobs["hops"]))
+    return hops, fixed.pick(TOPICS) if hops == 1 else None
 
 
-def story(draws: Draws, knobs: Knobs) -> tuple[Event, ...]:
+def story(draws: Draws, knobs: Knobs, plan: Plan) -> tuple[Event, ...]:
     """The events of a tale."""
     low, high = cast(tuple[int, int], knobs["units"])
     size = low + draws.below(high - low + 1)
@@ -254,7 +254,7 @@ def story(draws: Draws, knobs: Knobs) -> tuple[Event, ...]:
 def ask(draws: Draws, knobs: Knobs, events: tuple[Event, ...], plan: Plan) -> Asked | None:
     """A question to a tale, or None where none of the kind wanted was found."""
     hops, topic = plan
-    return Asker(TALES, events, draws, far=cast(int, knobs["far"])).answerable(hops, topic)
+    return Asker(TALES, events, draws, far=cast(int, knobs["far"])).answerable(hops, topic=topic)
 
 
 def aliases(events: tuple[Event, ...]) -> dict[str, str]:
