@@ -227,6 +227,12 @@ def test_a_worked_example():
     assert TALES.superseded_by(events) == (2, -1, -1)
 
 
+def test_who_marries_is_married():
+    facts = ((0, ("married", "Ruth Quint", "Emil Rossi", "1901")),)
+    assert PASSAGES.solve(facts, (("married", 1, ((0, "Ruth Quint"),)),)).answer == "Emil Rossi"
+    assert PASSAGES.solve(facts, (("married", 1, ((0, "Emil Rossi"),)),)).answer == "Ruth Quint"
+
+
 def test_a_question_must_name_an_entity():
     alone = frame("sang", "person errand", "{person} sang {errand}.", asks={"person: who": ("Who sang {errand}?",)})
     with pytest.raises(ValueError, match="names no entity"):

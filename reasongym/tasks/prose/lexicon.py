@@ -60,7 +60,7 @@ FIRMS = _pool(
     "Sawmill | Distillery | Brickworks | Ropeworks",
 )
 WORK_NAMES = _pool(
-    """Saint Oda | Corn Market | Old Harbour | Queen's | Three Lions | Stone Gate | Saint Martin | Upper Ferry | King's |
+    """Saint Oda | Corn Street | Old Harbour | Queen's | Three Lions | Stone Gate | Saint Martin | Upper Ferry | King's |
     Windmill Hill | Swan Island | Castle Street | Long Acre | Fisher Quay | Saint Bride | Weavers'""",
     "Raven Hill | Saint Cuthbert | Lower Weir | Coopers' | Heron Point | Quarry Lane | Tinkers' | Saint Walburga",
 )

@@ -72,17 +72,18 @@ PERSON = (
         "a quiet ceremony in {year} made {person2} the spouse of {person}.",
         "{=person} became engaged to {person2} during a concert, and the wedding followed in {year}.",
         asks={
-            "person2: who": ("To whom was {person} married?", "Who became the husband or wife of {person}?",
+            "person2: who": ("To whom was {person} wed?", "Who became the husband or wife of {person}?",
                              "With whom did {person} share a home and family?"),
             "year: when": ("In which year did {person} marry?", "When did {person} start married life?"),
         },
         phrases={"person2": ("the spouse of {person}", "the person whom {person} married")},
+        mutual=True,
     ),
     frame(
         "died", "person year death",
         "{=person} died of {death} in {year}~.",
         "in {year}, {death} put an end to {person's} life.",
-        "{=person} did not live to see the new century's peace: {death} killed {him} in {year}.",
+        "{=person} was hard at work as ever when {death} killed {him} in {year}.",
         "{death}, for which no help was at hand, carried {person} off in {year}.",
         asks={
             "death: why": ("What caused the death of {person}?", "Of what did {person} die?",

@@ -125,6 +125,7 @@ TRAVELS = (
         asks={"place: setting": ("Where did {person} get to know {person2}?",),
               "person2: character": ("Whom did {person} get to know at {place}?",)},
         phrases={"person2": ("the one whom {person} met at {place}",)},
+        mutual=True,
     ),
     frame(
         "scene", "place time weather",
@@ -177,7 +178,7 @@ THINGS = (
               "person2: character": ("Who was thanked by {person} with {thing}?", "To whom did {person} hand {thing}?"),
               "thing: action": ("What did {person} hand to {person2}?", "How did {person} reward {person2}?"),
               "person: character": ("Who handed {thing} to {person2}?",)},
-        phrases={"person2": ("the one {person} handed {thing} to", "the one whom {person} thanked"),
+        phrases={"person2": ("the one {person} handed {thing} to", "the one who had the thanks of {person}"),
                  "thing": ("the present that {person2} got from {person}",),
                      "person": ("the giver of {thing} to {person2}",)},
         state=("keeper", "thing", "person2"),
@@ -302,6 +303,7 @@ COMPANY = (
             "What came between {person} and {person2}?"),
               "person2: character": ("With whom was {person} cross?",)},
         phrases={"person2": ("the one with whom {person} was cross",), "person": ("the one who was cross with {person2}",)},
+        mutual=True,
     ),
     frame(
         "punished", "ruler person punishment thing",
