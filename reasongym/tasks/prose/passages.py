@@ -155,13 +155,15 @@ class Passage:
                     continue
                 if kind == "first seat" and len(events) < most and draws.chance(0.7):
                     events.append(self.event("relocated", topic, city2=events[-1][2]))
-        ahead = [
-            Topic(slot, value, topic.year)
-            for event in events
-            for slot, value in zip(PASSAGES.frames[event[0]].types[1:], event[2:], strict=True)
-            if slot in ENTITY_SLOTS and slot in ABOUT and (slot != "city" or draws.chance(0.35))
-        ]
-        ahead = draws.shuffled(list(dict.fromkeys(ahead)))
+        found: dict[str, Topic] = {}
+        for event in events:
+            frame = PASSAGES.frames[event[0]]
+            # a person's dates count from the event they are known for, so that nobody repairs a bridge after their death
+            year = int(event[frame.slots.index("year") + 1]) if "year" in frame.slots else topic.year
+            for slot, value in zip(frame.types[1:], event[2:], strict=True):
+                if slot in ENTITY_SLOTS and slot in ABOUT and (slot != "city" or draws.chance(0.35)):
+                    found.setdefault(value, Topic(slot, value, year if slot == "person" else topic.year))
+        ahead = draws.shuffled(list(found.values()))
         while ahead and len(events) < most:
             # the rest is shared between all but the last, so that two people are often told by the same frames
             share = max(1, (most - len(events) + 1) // min(2, len(ahead)))
