@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from reasongym.tasks.prose import lexicon
-from reasongym.tasks.prose.frames import ENTITY_SLOTS, Grammar, Pieces
+from reasongym.tasks.prose.frames import ENTITY_SLOTS, PRONOUNS, Frame, Grammar, Pieces
 from reasongym.tasks.tokens import Tokenizer
 
 NUMBERS = {"year": "1888", "number": "60,000", "amount": "400,000"}
@@ -11,43 +13,84 @@ MOST_HOPS = 3
 
 
 def longest(grammar: Grammar, tokenizer: Tokenizer) -> tuple[int, int]:
-    """(unit, question): upper bounds, since no tokenizer joins what it counts apart here into more tokens than it counts.
+    """(longest unit, longest question): the parts of every template are counted apart, each with its longest words.
 
-    Each literal and each word of the lexicon is counted with and without the space before it, the longer of the two.
+    A part is counted with and without a space before it, the longer of the two; a tokenizer that makes more tokens of a
+    whole text than of its parts would break the bound, and none is known.
     """
+    sizes = _slot_sizes(grammar, tokenizer)
 
     def size(text: str) -> int:
         return max(len(tokenizer.encode(text)), len(tokenizer.encode(" " + text)))
 
-    words = {
-        name.lower(): max(size(entry) for part in pool for entry in part)
-        for name, pool in vars(lexicon).items()
-        if isinstance(pool, tuple) and len(pool) == 2 and isinstance(pool[0], tuple)
-    }
-    slots = {slot: size(text) for slot, text in NUMBERS.items()}
-    widest = max(words.values()) + 3
-    people = max(words["women"], words["men"]) + words["surnames"]
-    slots["person"] = max(people, max(words["names_tale_women"], words["names_tale_men"]), words["roles"] + 1)
-    named = 1 + max(words["brands"] + words["firms"], words["work_names"] + words["works"], words["device_kinds"] + words["devices"])
-    slots |= dict.fromkeys(("org", "work", "device"), named)
-    slots |= {"city": words["towns"], "river": words["rivers"], "place": words["places"], "thing": words["things"]}
-    pools = {**grammar.pools}
-    slots |= {slot: max(size(entry) for part in pool for entry in part) + 1 for slot, pool in pools.items()}
-
-    def cost(pieces: Pieces, types: tuple[str, ...]) -> int:
+    def cost(pieces: Pieces, frame: Frame) -> int:
         total = 0
         for piece in pieces:
             if isinstance(piece, str):
-                total += size(piece.strip())
+                total += size(piece.replace("~", "").strip())
+            elif piece[0] in PRONOUNS:
+                total += 1
             else:
-                style, slot = piece
-                total += 1 if style in ("he", "his", "him") else slots.get(types[slot], widest) + 2 * (style in ("'s", "a"))
+                total += sizes[frame.types[piece[1]]] + {"'s": 2, "a": 1}.get(piece[0], 0)
         return total
 
-    extra = max(map(size, grammar.leads)) + max(map(size, grammar.tails))
-    unit = max(cost(pieces, frame.types) for frame in grammar.frames.values() for pieces in frame.sentences)
-    tables = [(frame, forms) for frame in grammar.frames.values() for forms in frame.phrases.values()]
-    phrase = max(cost(pieces, frame.types) for frame, forms in tables for pieces in forms)
-    ask = max(cost(pieces, frame.types) for frame in grammar.frames.values() for forms in frame.asks.values() for pieces in forms)
-    assert ENTITY_SLOTS
-    return unit + extra, ask + (MOST_HOPS - 1) * phrase
+    lead, tail = max(map(size, grammar.leads)), max(map(size, grammar.tails))
+    unit = max(
+        cost(pieces, frame) + max(lead, tail if any("~" in piece for piece in pieces if isinstance(piece, str)) else 0)
+        for frame in grammar.frames.values()
+        for pieces in frame.sentences
+    )
+
+    def widest(forms: Iterable[tuple[Frame, Pieces]], inner: Mapping[str, int]) -> int:
+        """The costliest of some templates, with a phrase in place of one entity."""
+        out = 0
+        for frame, pieces in forms:
+            types = [frame.types[piece[1]] for piece in pieces if not isinstance(piece, str) and _is_entity(piece, frame)]
+            gains = [inner.get(one, 0) - sizes[one] for one in types]
+            out = max(out, cost(pieces, frame) + max([0, *gains]))
+        return out
+
+    inner: dict[str, int] = {}
+    for _ in range(MOST_HOPS - 1):
+        inner = {
+            meant: widest(
+                (
+                    (frame, pieces)
+                    for frame in grammar.frames.values()
+                    for (slot, _), forms in frame.phrases.items()
+                    if frame.types[slot] == meant
+                    for pieces in forms
+                ),
+                inner,
+            )
+            for meant in ENTITY_SLOTS
+        }
+    asks = ((frame, pieces) for frame in grammar.frames.values() for forms in frame.asks.values() for pieces in forms)
+    return unit, widest(asks, inner)
+
+
+def _is_entity(piece: tuple[str, int], frame: Frame) -> bool:
+    return piece[0] not in PRONOUNS and frame.types[piece[1]] in ENTITY_SLOTS
+
+
+def _slot_sizes(grammar: Grammar, tokenizer: Tokenizer) -> dict[str, int]:
+    """Most tokens of a value of each type of slot."""
+
+    def size(text: str) -> int:
+        return max(len(tokenizer.encode(text)), len(tokenizer.encode(" " + text)))
+
+    def pool(*pools: lexicon.Pool) -> int:
+        """Most tokens of one word from each pool, put side by side."""
+        return sum(max(size(word) for part in one for word in part) for one in pools)
+
+    sizes = {slot: size(text) for slot, text in NUMBERS.items()}
+    sizes |= {slot: pool(words) for slot, words in grammar.pools.items()}
+    people = max(pool(lexicon.WOMEN, lexicon.SURNAMES), pool(lexicon.MEN, lexicon.SURNAMES))
+    tellers = max(pool(lexicon.NAMES_TALE_WOMEN), pool(lexicon.NAMES_TALE_MEN), 1 + pool(lexicon.ROLES))
+    sizes["person"] = tellers if "role" in grammar.pools else people
+    sizes["org"] = 1 + pool(lexicon.BRANDS, lexicon.FIRMS)
+    sizes["work"] = 1 + pool(lexicon.WORK_NAMES, lexicon.WORKS)
+    sizes["device"] = 1 + pool(lexicon.DEVICE_KINDS, lexicon.DEVICES)
+    sizes["river"] = pool(lexicon.RIVERS)
+    sizes["ruler"] = 1 + pool(lexicon.RULERS)
+    return sizes

@@ -52,6 +52,7 @@ class Frame:
         topics: for each slot asked, what kind of question that is.
         state: what it writes, if anything.
         types: the slots' names without digits.
+        mutual: whether it holds with the first two slots exchanged, too (who marries is married).
     """
 
     kind: str
@@ -62,6 +63,7 @@ class Frame:
     topics: Mapping[int, str]
     state: State | None
     types: tuple[str, ...]
+    mutual: bool = False
 
 
 def frame(
@@ -71,6 +73,7 @@ def frame(
     asks: Mapping[str, Sequence[str]] | None = None,
     phrases: Mapping[str, Sequence[str]] | None = None,
     state: tuple[str, str, str | None] | None = None,
+    mutual: bool = False,
 ) -> Frame:
     """A frame from templates.
 
@@ -99,7 +102,7 @@ def frame(
     written = None
     if state is not None:
         written = State(state[0], names.index(state[1]), -1 if state[2] is None else names.index(state[2]))
-    return Frame(kind, names, tuple(compiled.values()), tables[0], tables[1], topics, written, types)
+    return Frame(kind, names, tuple(compiled.values()), tables[0], tables[1], topics, written, types, mutual)
 
 
 def _pieces(text: str, slots: tuple[str, ...], first_person: int) -> Pieces:
@@ -145,7 +148,9 @@ class Grammar:
         for kind, one in self.frames.items():
             for slot, given in (*one.asks, *one.phrases):
                 if not any(one.types[i] in ENTITY_SLOTS for i in given):
-                    raise ValueError(f"a question for {one.slots[slot]!r} of {kind!r} names no entity, so nothing links it to its unit")
+                    raise ValueError(
+                        f"a question for {one.slots[slot]!r} of {kind!r} names no entity, so nothing links it to its unit"
+                    )
 
     def written(self, event: Event) -> tuple[str, str, str | None] | None:
         """(state, what it is about, new value) of an event that writes a state."""
@@ -164,7 +169,7 @@ class Grammar:
                 unit, found = self._latest(facts, kind, given[0][1])
             else:
                 unit, found = -1, None
-                for number, event in facts:
+                for number, event in self._all_ways(facts, kind):
                     if event[0] == kind and all(event[i] == value for i, value in given):
                         if found is not None and event[slot + 1] != found:
                             return Proof(None)
@@ -175,6 +180,12 @@ class Grammar:
         kept = tuple(dict.fromkeys(support))
         return Proof(found, kept, tuple(0 if i == 0 else 1 << (i - 1) for i in range(len(kept))))
 
+    def _all_ways(self, facts: Facts, kind: str) -> Facts:
+        """The facts, and those of a mutual kind the other way round as well."""
+        if not self.frames[kind].mutual:
+            return facts
+        return [*facts, *((n, (kind, e[2], e[1], *e[3:])) for n, e in facts if e[0] == kind)]
+
     def _latest(self, facts: Facts, state: str, key: str | None) -> tuple[int, str | None]:
         for number, event in reversed(facts):
             written = self.written(event)
@@ -184,7 +195,7 @@ class Grammar:
 
     def superseded_by(self, events: Sequence[Event]) -> tuple[int, ...]:
         """For each event, the next one that writes the same state, or -1."""
-        out, last = [-1] * len(events), {}
+        out, last = [-1] * len(events), dict[tuple[str, str], int]()
         for i, event in enumerate(events):
             written = self.written(event)
             if written is not None:

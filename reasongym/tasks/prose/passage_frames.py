@@ -7,13 +7,15 @@ from reasongym.tasks.prose.frames import Grammar, frame
 
 POOLS = {
     "city": lexicon.TOWNS, "trade": lexicon.TRADES, "study": lexicon.STUDIES, "death": lexicon.DEATHS, "move": lexicon.MOVES,
-    "prize": lexicon.PRIZES, "topic": lexicon.TOPICS, "goods": lexicon.GOODS, "loan": lexicon.LOANS, "closure": lexicon.CLOSURES,
+    "prize": lexicon.PRIZES, "topic": lexicon.TOPICS, "goods": lexicon.GOODS, "loan": lexicon.LOANS,
+    "closure": lexicon.CLOSURES,
     "material": lexicon.MATERIALS, "damage": lexicon.DAMAGES, "use": lexicon.USES, "source": lexicon.SOURCES,
     "naming": lexicon.NAMINGS, "purpose": lexicon.PURPOSES, "idea": lexicon.IDEAS,
 }  # fmt: skip
 
 LEADS = (
-    "by most accounts, ", "as far as is known, ", "according to old records, ", "it is said that ", "local historians agree that ",
+    "by most accounts, ", "as far as is known, ", "according to old records, ", "it is said that ",
+    "local historians agree that ",
     "there is no doubt that ", "one should add that ", "as can still be read in the archives, ",
 )  # fmt: skip
 TAILS = (
@@ -56,7 +58,8 @@ PERSON = (
         "a small legacy allowed {=person} to take up {study} at the academy of {city}.",
         "{=person} enrolled in {city} to pursue {study}, which {he} loved more than anything else.",
         asks={
-            "study: what": ("Which subject was {person} a student of?", "What field did {person} choose for higher education?",
+            "study: what": ("Which subject was {person} a student of?",
+                "What field did {person} choose for higher education?",
                             "In what discipline did {person} receive academic teaching?"),
             "city: where": ("Where did {person} go to university?", "In which town was {person} a student?"),
         },
@@ -69,22 +72,24 @@ PERSON = (
         "a quiet ceremony in {year} made {person2} the spouse of {person}.",
         "{=person} became engaged to {person2} during a concert, and the wedding followed in {year}.",
         asks={
-            "person2: who": ("To whom was {person} married?", "Who became the husband or wife of {person}?",
+            "person2: who": ("To whom was {person} wed?", "Who became the husband or wife of {person}?",
                              "With whom did {person} share a home and family?"),
             "year: when": ("In which year did {person} marry?", "When did {person} start married life?"),
         },
         phrases={"person2": ("the spouse of {person}", "the person whom {person} married")},
+        mutual=True,
     ),
     frame(
         "died", "person year death",
         "{=person} died of {death} in {year}~.",
         "in {year}, {death} put an end to {person's} life.",
-        "{=person} did not live to see the new century's peace: {death} killed {him} in {year}.",
+        "{=person} was hard at work as ever when {death} killed {him} in {year}.",
         "{death}, for which no help was at hand, carried {person} off in {year}.",
         asks={
-            "death: why": ("What was the cause of {person's} death?", "Of what did {person} die?",
+            "death: why": ("What caused the death of {person}?", "Of what did {person} die?",
                            "To what did {person} finally fall victim?"),
-            "year: when": ("When did {person} die?", "In what year was {person} buried?", "What was the last year of {person's} life?"),
+            "year: when": ("When did {person} die?", "In what year was {person} buried?",
+                "In what year did {person} pass away?"),
         },
     ),
     frame(
@@ -121,7 +126,8 @@ PERSON = (
         asks={
             "topic: what": ("What did {person} write about?", "What is the subject of the text that {person} left behind?",
                             "On what matter was {person} an author?"),
-            "year: when": ("When was the text by {person} printed?", "In what year did readers first see the writings of {person}?"),
+            "year: when": ("When was the text by {person} printed?",
+                "In what year did readers first see the writings of {person}?"),
         },
     ),
 )  # fmt: skip
@@ -136,7 +142,8 @@ ORG = (
         asks={
             "person: who": ("Who set up {org}?", "Who started {org}?", "To whom does {org} owe its existence?",
                             "Who set up {org} in {year}?", "By whom was {org} created in {year}?"),
-            "year: when": ("When was {org} set up?", "In which year did {org} come into existence?", "Since when has there been {org}?"),
+            "year: when": ("When was {org} set up?", "In which year did {org} come into existence?",
+                "Since when has there been {org}?"),
             "org: which": ("Which business was started by {person}?", "What enterprise did {person} set up?"),
         },
         phrases={"person": ("the founder of {org}", "the person who set up {org}"),
@@ -161,8 +168,8 @@ ORG = (
         "{=org} left {city2} for {city} in {year}~.",
         "all machines were carted from {city2} to {city} in {year}, and {org} began anew there.",
         asks={
-            "city: where": ("Where did {org} go after it had moved out of {city2}?",
-                            "Which town took in {org} once it was no longer in {city2}?"),
+            "city: where": ("Where did {org} go from {city2}?",
+                            "Which town took in {org} after {city2}?"),
             "year: when": ("When did {org} change towns?",),
             "city2: where": ("From which town did {org} move to {city}?",),
         },
@@ -184,7 +191,7 @@ ORG = (
             "person2: who": ("Who directed {org} before {person} did?", "Whose successor at {org} was {person}?"),
             "year: when": ("When did {org} get a new director?",),
         },
-        phrases={"person": ("the second director of {org}", "the person who followed {person2} as director of {org}")},
+        phrases={"person": ("the second director of {org}", "the person to whom {org} was handed over")},
     ),
     frame(
         "made", "org goods",
@@ -204,7 +211,8 @@ ORG = (
         "the books of {year} list {number} men and women in the service of {org}.",
         asks={
             "number: how many": ("How many workers did {org} employ?", "What was the size of the workforce of {org}?",
-                                 "How large was the staff of {org} in {year}?", "How many employees did {org} count in {year}?"),
+                                 "How large was the staff of {org} in {year}?",
+                                 "How many employees did {org} count in {year}?"),
             "year: when": ("When did {org} have {number} employees?",),
         },
     ),
@@ -261,7 +269,8 @@ WORK = (
         "built of {material}, {=work} dominates the skyline of {city}.",
         "visitors to {city} can hardly miss {work}, whose walls are {material}~.",
         asks={
-            "city: where": ("Where can {work} be found?", "In which town is {work} located?", "What is the location of {work}?"),
+            "city: where": ("Where can {work} be found?", "In which town is {work} located?",
+                "What is the location of {work}?"),
             "material: what": ("What is {work} made of?", "Which building material was used for {work}?",
                                "Out of what was {work} constructed?"),
         },
@@ -284,7 +293,8 @@ WORK = (
         "{=work} rises {number} feet above the ground~.",
         "at its highest point {=work} measures {number} feet.",
         "one has to look up {number} feet to see the top of {work}.",
-        asks={"number: how many": ("How tall is {work}?", "What is the height of {work} in feet?", "How high does {work} reach?")},
+        asks={"number: how many": ("How tall is {work}?", "What is the height of {work} in feet?",
+            "How high does {work} reach?")},
     ),
     frame(
         "damaged", "work damage year",
@@ -332,7 +342,8 @@ RIVER = (
         "{city} lies on {river}, which spreads to {number} feet at the quay~.",
         asks={
             "city: where": ("Which town does {river} run through?", "What town is situated on the banks of {river}?"),
-            "number: how many": ("How broad is {river} in town?", "How many feet is it from one bank of {river} to the other?"),
+            "number: how many": ("How broad is {river} in town?",
+                "How many feet is it from one bank of {river} to the other?"),
         },
         phrases={"city": ("the town on the banks of {river}", "the town that {river} runs through")},
     ),
@@ -341,7 +352,8 @@ RIVER = (
         "the water of {river} comes from {source}~.",
         "{source} feeds {river} all the year round.",
         "explorers followed {river} up to {source}, where it begins.",
-        asks={"source: where": ("What is the source of {river}?", "Where does {river} rise?", "Where does {river} start its course?")},
+        asks={"source: where": ("What is the source of {river}?", "Where does {river} rise?",
+            "Where does {river} start its course?")},
     ),
     frame(
         "length", "river number",
@@ -356,7 +368,8 @@ RIVER = (
         "in {year} {=river} swept away {number} houses overnight.",
         "{number} houses disappeared in {year} because {river} had risen too fast~.",
         asks={
-            "number: how many": ("How many homes did {river} destroy?", "How many dwellings fell victim to a flood of {river}?"),
+            "number: how many": ("How many homes did {river} destroy?",
+                "How many dwellings fell victim to a flood of {river}?"),
             "year: when": ("When did {river} flood the land?", "In what year was there a flood of {river}?"),
         },
     ),
@@ -390,9 +403,10 @@ DEVICE = (
         "in {year} {person} obtained a patent for {device}.",
         "the idea of {device} goes back to {person}, who tried it out in {year}.",
         asks={
-            "person: who": ("Who came up with {device}?", "Who is the creator of {device}?", "To whose mind do we owe {device}?",
+            "person: who": ("Who came up with {device}?", "Who is the creator of {device}?",
+                "To whose mind do we owe {device}?",
                             "Who first constructed {device} in {year}?"),
-            "year: when": ("When did {device} first see use?", "How old is {device}, that is, from which year is it?"),
+            "year: when": ("When did {device} first see use?", "From which year is {device}?"),
             "device: which": ("Which machine did {person} come up with?", "What was created by {person}?"),
         },
         phrases={"person": ("the inventor of {device}", "the person who came up with {device}"),
@@ -410,7 +424,8 @@ DEVICE = (
         "with {device}, {purpose} became child's play.",
         "{purpose} was the task that {device} took over from tired hands.",
         asks={
-            "purpose: what": ("What was {device} used for?", "Which job did {device} do?", "What is the function of {device}?"),
+            "purpose: what": ("What was {device} used for?", "Which job did {device} do?",
+                "What is the function of {device}?"),
         },
     ),
     frame(
@@ -477,7 +492,8 @@ CITY = (
         "in {year} the citizens of {city} voted {person} into the town hall~.",
         "{person} headed the town council of {city} from {year} on.",
         asks={
-            "person: who": ("Who governed {city}?", "Who was at the head of {city}?", "Whom did the people of {city} make their leader?"),
+            "person: who": ("Who governed {city}?", "Who was at the head of {city}?",
+                "Whom did the people of {city} make their leader?"),
             "year: when": ("When did {city} get a new leader?",),
         },
         phrases={"person": ("the leader of {city}", "the person who governed {city}")},

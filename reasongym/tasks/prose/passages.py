@@ -7,12 +7,13 @@ holds other founders, other birthplaces and other years than the one asked for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from reasongym.seeding import Draws
 from reasongym.tasks.base import Event, Knobs
 from reasongym.tasks.prose import lexicon
-from reasongym.tasks.prose.asking import Asked, Asker
+from reasongym.tasks.prose.asking import Asked, Asker, Key
+from reasongym.tasks.prose.doubting import unanswerable
 from reasongym.tasks.prose.frames import ENTITY_SLOTS
 from reasongym.tasks.prose.passage_frames import PASSAGES
 
@@ -22,8 +23,9 @@ SETTINGS: Mapping[str, Knobs] = {
     "hard": {"units": (10, 20), "hops": (2, 3), "unanswerable": 0.5, "lexicon": "known", "pronouns": 0.6, "by_names": 0.6},
     "ood": {"units": (10, 16), "hops": (2, 3), "unanswerable": 0.5, "lexicon": "held-out", "pronouns": 0.5, "by_names": 0.5},
 }
-"""`units`: fewest and most sentences; `hops`: supporting sentences of a question, each equally often; `unanswerable`: share of
-the questions without an answer; `lexicon`: "known" or "held-out" words; `pronouns`, `by_names`: how often entities go by them."""
+"""`units`: fewest and most sentences; `hops`: supporting sentences of a question, each entry equally often; `unanswerable`:
+share of the questions without an answer; `lexicon`: "known" or "held-out" words; `pronouns`, `by_names`: how often entities go
+by them."""
 
 LONGEST = 40
 """Most sentences of a passage (towns, people and firms are named once each, and the lexicon must not run dry)."""
@@ -55,6 +57,7 @@ NUMBERS = {
 }  # fmt: skip
 """Smallest, largest and step of the numbers."""
 
+
 class Topic(NamedTuple):
     """An entity to tell more of, and the year its dates count from."""
 
@@ -71,8 +74,19 @@ class Passage:
         self.used: set[str] = set()
         self.orders = {kind: draws.shuffled(frames) for kind, frames in ABOUT.items()}
 
+    def favour(self, about: str, kind: str) -> None:
+        """One frame comes to the fore, or is left for last."""
+        order = self.orders[about]
+        if kind in order:
+            order.remove(kind)
+            order.insert(0 if self.draws.chance(0.75) else len(order), kind)
+
     def fresh(self, pool: lexicon.Pool) -> str:
-        """A word of a pool that the passage does not hold yet."""
+        """A word of a pool that the passage does not hold yet.
+
+        Raises:
+            LookupError: it holds them all.
+        """
         words = pool[self.part]
         start = self.draws.below(len(words))
         for i in range(len(words)):
@@ -80,7 +94,7 @@ class Passage:
             if word not in self.used:
                 self.used.add(word)
                 return word
-        raise ValueError(f"a passage needs more than the {len(words)} words from {words[0]!r} on: ask for fewer units")
+        raise LookupError(f"a passage needs more than the {len(words)} words from {words[0]!r} on")
 
     def named(self, kind: str) -> str:
         """A new entity."""
@@ -135,16 +149,21 @@ class Passage:
             if len(events) >= own:
                 break
             if draws.chance(0.75):
-                events.append(self.event(kind, topic, **self.first_director(kind, events)))
+                try:
+                    events.append(self.event(kind, topic, **self.first_director(kind, events)))
+                except LookupError:  # the lexicon has run dry of what this frame tells
+                    continue
                 if kind == "first seat" and len(events) < most and draws.chance(0.7):
                     events.append(self.event("relocated", topic, city2=events[-1][2]))
-        ahead = [
-            Topic(slot, value, topic.year)
-            for event in events
-            for slot, value in zip(PASSAGES.frames[event[0]].types[1:], event[2:], strict=True)
-            if slot in ENTITY_SLOTS and slot in ABOUT and (slot != "city" or draws.chance(0.35))
-        ]
-        ahead = draws.shuffled(list(dict.fromkeys(ahead)))
+        found: dict[str, Topic] = {}
+        for event in events:
+            frame = PASSAGES.frames[event[0]]
+            # a person's dates count from the event they are known for, so that nobody repairs a bridge after their death
+            year = int(event[frame.slots.index("year") + 1]) if "year" in frame.slots else topic.year
+            for slot, value in zip(frame.types[1:], event[2:], strict=True):
+                if slot in ENTITY_SLOTS and slot in ABOUT and (slot != "city" or draws.chance(0.35)):
+                    found.setdefault(value, Topic(slot, value, year if slot == "person" else topic.year))
+        ahead = draws.shuffled(list(found.values()))
         while ahead and len(events) < most:
             # the rest is shared between all but the last, so that two people are often told by the same frames
             share = max(1, (most - len(events) + 1) // min(2, len(ahead)))
@@ -152,35 +171,48 @@ class Passage:
         return events
 
 
-Plan = tuple[bool, int]
+class Plan(NamedTuple):
+    """What to ask, drawn before the story: so the question alone does not betray whether there is an answer."""
+
+    answered: bool
+    hops: int
+    key: Key
 
 
-def plan(draws: Draws, knobs: Knobs) -> Plan:
-    """What to ask: whether it has an answer, and of how many hops. Fixed before the story is drawn, so that a story that
-    lacks such a question is drawn anew and the shares stay as they are."""
-    return not draws.chance(knobs["unanswerable"]), draws.pick(knobs["hops"])  # type: ignore[arg-type]
+KEYS = {kind: tuple((kind, slot, given) for slot, given in frame.asks) for kind, frame in PASSAGES.frames.items() if frame.asks}
+"""All that can be asked, by kind of event."""
 
 
-def story(draws: Draws, knobs: Knobs) -> tuple[Event, ...]:
-    """The events of a passage."""
-    low, high = knobs["units"]  # type: ignore[misc]
+def plan(fixed: Draws, draws: Draws, knobs: Knobs) -> Plan:
+    """Any kind of event is asked for as often as any other, with an answer or without."""
+    answered = not fixed.chance(cast(float, knobs["unanswerable"]))
+    return Plan(answered, fixed.pick(cast(tuple[int, ...], knobs["hops"])), draws.pick(KEYS[draws.pick(tuple(KEYS))]))
+
+
+def story(draws: Draws, knobs: Knobs, plan: Plan) -> tuple[Event, ...]:
+    """The events of a passage in which the planned question makes sense."""
+    low, high = cast(tuple[int, int], knobs["units"])
     size = low + draws.below(high - low + 1)
+    kind = plan.key[0]
+    about = PASSAGES.frames[kind].types[0]
     passage = Passage(draws, 1 if knobs["lexicon"] == "held-out" else 0)
-    theme = draws.pick(tuple(LINKS))
+    passage.favour(about, "first seat" if kind in ("seat", "relocated") else kind)
+    theme = about if about in LINKS else draws.pick(tuple(LINKS))
     number = 2 if size < 8 else 2 + draws.below(2)
     events: list[Event] = []
     for left in range(number, 0, -1):
-        kind = theme if draws.chance(0.75) else draws.pick(tuple(LINKS))
-        topic = Topic(kind, passage.named(kind), 1790 + draws.below(130))
+        one = theme if draws.chance(0.75) else draws.pick(tuple(LINKS))
+        topic = Topic(one, passage.named(one), 1790 + draws.below(130))
         events += passage.told(topic, (size - len(events)) // left, opening=True)
     return tuple(events)
 
 
 def ask(draws: Draws, knobs: Knobs, events: tuple[Event, ...], plan: Plan) -> Asked | None:
-    """A question to a passage, or None where it has none of the kind wanted."""
-    answered, hops = plan
+    """The planned question, or None where the passage has none such."""
     asker = Asker(PASSAGES, events, draws)
-    return asker.answerable(hops) if answered else asker.unanswerable(hops)
+    if plan.answered:
+        return asker.answerable(plan.hops, key=plan.key)
+    return unanswerable(asker, plan.hops, plan.key)
 
 
 def aliases(events: tuple[Event, ...]) -> dict[str, str]:
@@ -193,3 +225,8 @@ def aliases(events: tuple[Event, ...]) -> dict[str, str]:
                 noun = value.rsplit(" ", 1)[1]
                 out[value] = noun if slot == "person" else f"the {noun.lower()}"
     return out
+
+
+def references(events: tuple[Event, ...], asked: Asked, words: str) -> tuple[str, ...]:
+    """The one answer, as it stands in its unit."""
+    return (words,)

@@ -33,6 +33,9 @@ Difficulty = str | Mapping[str, object]
 UNIT_TOKENS, QUESTION_TOKENS = 48, 40
 """Longest unit and question in the shipped word pieces, under any setting."""
 
+PATIENCE = 5
+"""Stories of the split that may lack the planned question before another question is planned."""
+
 
 @dataclass(frozen=True)
 class Genre:
@@ -45,7 +48,8 @@ class Genre:
         longest: most units that the knob `units` may ask for.
         spans: how answers are judged.
         plan: what to ask in a problem. It is drawn before the story, so that a story without such a question is drawn anew
-            and the shares stay as they are.
+            and the shares stay as they are: those of what the first stream decides always, of what the second decides
+            unless such stories are rare.
         story: a story's events.
         ask: a question as planned, or None where the story has none.
         aliases: other names of a story's entities.
@@ -57,8 +61,8 @@ class Genre:
     settings: Mapping[str, Knobs]
     longest: int
     spans: Spans
-    plan: Callable[[Draws, Knobs], Any]
-    story: Callable[[Draws, Knobs], tuple[Event, ...]]
+    plan: Callable[[Draws, Draws, Knobs], Any]
+    story: Callable[[Draws, Knobs, Any], tuple[Event, ...]]
     ask: Callable[[Draws, Knobs, tuple[Event, ...], Any], Asked | None]
     aliases: Callable[[tuple[Event, ...]], dict[str, str]]
     references: Callable[[tuple[Event, ...], Asked, str], tuple[str, ...]]
@@ -74,7 +78,7 @@ PASSAGE = Genre(
     passage_world.story,
     passage_world.ask,
     passage_world.aliases,
-    lambda events, asked, words: (words,),
+    passage_world.references,
 )
 TALE_KINDS = {
     name: Genre(
@@ -171,7 +175,7 @@ class ProseSource:
         self.kinds: tuple[str, ...] = ("span",)
         self.entities = tuple(f"entity {i}" for i in range(MAX_ENTITIES))
         self.max_units: int = self.knobs["units"][1]
-        self._tokenizer = load_tokenizer(tokenizer)
+        self._tokenizer = load_tokenizer(None if tokenizer is None else os.fspath(tokenizer))
         self.vocabulary = self._tokenizer.vocabulary
         self.unit_tokens, self.question_tokens = UNIT_TOKENS, QUESTION_TOKENS
         if tokenizer is not None:
@@ -270,15 +274,19 @@ class ProseSource:
         if not 0 <= index < end:
             raise IndexError(f"problem {index} of {self.name}, which has the problems 0 to {end - 1}")
         buckets, genre = BUCKETS[self.split], self.genre
-        plan = genre.plan(Draws(hash64(f"{self._prefix}/{int(index)}")), self.knobs)
+        name, refused = f"{self._prefix}/{int(index)}", 0
         for attempt in range(MAX_ATTEMPTS):
-            draws = Draws(hash64(f"{self._prefix}/{int(index)}/{attempt}"))
-            events = genre.story(draws, self.knobs)
+            if attempt == 0 or refused == PATIENCE:
+                # the first of the two streams is the same every time: what is given up is the question, not the shares
+                plan, refused = genre.plan(Draws(hash64(name)), Draws(hash64(f"{name}/plan/{attempt}")), self.knobs), 0
+            draws = Draws(hash64(f"{name}/{attempt}"))
+            events = genre.story(draws, self.knobs, plan)
             if len(events) < self.knobs["units"][0] or story_bucket(events) not in buckets:
                 continue
             asked = genre.ask(draws, self.knobs, events, plan)
             if asked is not None:
                 return events, asked, draws
+            refused += 1
         raise ValueError(
             f"{genre.name} found no story in the split {self.split!r} with a question of this kind "
             f"({MAX_ATTEMPTS} tried): ask for longer stories or fewer hops, got {self.knobs}"

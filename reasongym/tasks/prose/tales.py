@@ -40,6 +40,9 @@ SETTINGS: Mapping[str, Mapping[str, Knobs]] = {
 """By kind and name. `units`: fewest and most sentences; `hops`: supporting sentences of a question, each entry equally often;
 `far`: least distance between one supporting sentence and the next; the rest as for passages."""
 
+TALK = (("told", "secret"), ("promised", "promise"), ("helped", "labour"), ("quarrelled", "quarrel"))
+"""What passes between two people, and the slot that says what exactly."""
+
 Plan = tuple[int, str | None]
 
 
@@ -189,10 +192,12 @@ class Tale:
         other = self.near(person)
         if other is None:
             return False
-        kind, slot = self.draws.pick((("told", "secret"), ("promised", "promise"), ("helped", "labour"), ("quarrelled", "quarrel")))
+        kind, slot = self.draws.pick(TALK)
         if kind == "helped":
             self.kind_ones.append(person)
-        if not any(event[0] == "met" and {person, other} == set(event[1:3]) for event in self.events) and self.draws.chance(0.3):
+        if not any(event[0] == "met" and {person, other} == set(event[1:3]) for event in self.events) and self.draws.chance(
+            0.3
+        ):
             self.tell("met", person, other, self.at[person])
         return self.tell(kind, person, other, self.fresh(slot))
 
@@ -222,13 +227,13 @@ STEPS: tuple[Callable[[Tale, str], bool], ...] = (
 """What can happen next, as often as it stands here."""
 
 
-def plan(draws: Draws, knobs: Knobs) -> Plan:
+def plan(fixed: Draws, draws: Draws, knobs: Knobs) -> Plan:
     """What to ask: of how many hops, and where it is one, on which topic."""
-    hops = draws.pick(cast(tuple[int, ...], knobs["hops"]))
-    return hops, draws.pick(TOPICS) if hops == 1 else None
+    hops = fixed.pick(cast(tuple[int, ...], knobs["hops"]))
+    return hops, fixed.pick(TOPICS) if hops == 1 else None
 
 
-def story(draws: Draws, knobs: Knobs) -> tuple[Event, ...]:
+def story(draws: Draws, knobs: Knobs, plan: Plan) -> tuple[Event, ...]:
     """The events of a tale."""
     low, high = cast(tuple[int, int], knobs["units"])
     size = low + draws.below(high - low + 1)
@@ -249,7 +254,7 @@ def story(draws: Draws, knobs: Knobs) -> tuple[Event, ...]:
 def ask(draws: Draws, knobs: Knobs, events: tuple[Event, ...], plan: Plan) -> Asked | None:
     """A question to a tale, or None where none of the kind wanted was found."""
     hops, topic = plan
-    return Asker(TALES, events, draws, far=cast(int, knobs["far"])).answerable(hops, topic)
+    return Asker(TALES, events, draws, far=cast(int, knobs["far"])).answerable(hops, topic=topic)
 
 
 def aliases(events: tuple[Event, ...]) -> dict[str, str]:
@@ -265,11 +270,12 @@ def aliases(events: tuple[Event, ...]) -> dict[str, str]:
 
 SECOND = {
     "errand": "because {name} wanted {words}", "dread": "because {words}", "thanks": "in return for {words}",
-    "misfortune": "it happened that {words}", "wish": "{name} wished {words}", "secret": "that {words}", "promise": "{name} vowed {words}",
-    "deed": "{name} {words}", "result": "as a result {words}", "means": "by {words}", "power": "it could {words}",
-    "punishment": "{name} had {words}", "place": "at {words}", "price": "it cost {words}", "clothes": "by {words}",
-    "labour": "they had to {words}", "quarrel": "over {words}", "dream": "a dream of {words}", "reward": "{name} got {words}",
-    "role": "{name} was a {words}", "weather": "{words} there", "time": "it was {words}",
+    "misfortune": "it happened that {words}", "wish": "{name} wished {words}", "secret": "that {words}",
+    "promise": "{name} vowed {words}", "deed": "{name} {words}", "result": "as a result {words}", "means": "by {words}",
+    "power": "it could {words}", "punishment": "{name} had {words}", "place": "at {words}", "price": "it cost {words}",
+    "clothes": "by {words}", "labour": "they had to {words}", "quarrel": "over {words}", "dream": "a dream of {words}",
+    "reward": "{name} got {words}", "role": "{name} was a {words}", "weather": "{words} there", "time": "it was {words}",
+    "spot": "it lay {words}", "moment": "it was {words}", "obstacle": "{words} was in the way",
 }  # fmt: skip
 """The other wording of an answer."""
 

@@ -18,7 +18,7 @@ NAMING = ("", "=", "'s", "a")
 
 
 def definite(value: str) -> str:
-    """"the silver comb" for "a silver comb"; other values as they are."""
+    """ "the silver comb" for "a silver comb"; other values as they are."""
     for article in NO_ARTICLE:
         if value.startswith(article):
             return "the " + value[len(article) :]
@@ -26,13 +26,20 @@ def definite(value: str) -> str:
 
 
 def with_article(value: str) -> str:
-    """"an engraver", "a weaver"."""
+    """ "an engraver", "a weaver"."""
     return ("an " if value[0] in "aeiou" else "a ") + value
 
 
 def possessive(value: str) -> str:
     """With 's, or only an apostrophe after an s."""
     return value + ("'" if value.endswith("s") else "'s")
+
+
+def bare(words: str, style: str) -> str:
+    """Words without what a style has put around them."""
+    if style == "a":
+        return words.split(" ", 1)[1]
+    return words.removesuffix("'s").removesuffix("'") if style == "'s" else words
 
 
 class Teller:
@@ -46,9 +53,7 @@ class Teller:
             other name.
     """
 
-    def __init__(
-        self, grammar: Grammar, draws: Draws, aliases: Mapping[str, str], *, pronouns: float, by_names: float
-    ) -> None:
+    def __init__(self, grammar: Grammar, draws: Draws, aliases: Mapping[str, str], *, pronouns: float, by_names: float) -> None:
         self.grammar, self.draws, self.aliases = grammar, draws, aliases
         self.pronouns, self.by_names = pronouns, by_names
         self.known: set[str] = set()
@@ -67,14 +72,15 @@ class Teller:
             words = self._said(frame, event, piece, asked)
             out.append(words)
             if piece[1] == asked and piece[0] in NAMING and not shown:
-                shown = words.split(" ", 1)[1] if piece[0] == "a" else words.removesuffix("'s").rstrip("'") if piece[0] == "'s" else words
+                shown = bare(words, piece[0])
         entities = [event[i] for i in self.grammar.entity_slots[event[0]]]
         self._subject = event[1]
         self._before = {self._forms(value)[0] for value in entities if value != event[1]}
-        text = "".join(out)
+        text, remark = "".join(out), False
         if "~" in text:
-            text = text.replace("~", draws.pick(self.grammar.tails) if draws.chance(TAIL) else "")
-        if draws.chance(LEAD):
+            remark = draws.chance(TAIL)
+            text = text.replace("~", draws.pick(self.grammar.tails) if remark else "")
+        if not remark and draws.chance(LEAD):
             text = draws.pick(self.grammar.leads) + text
         text = text[0].upper() + text[1:]
         if shown and shown not in text:
@@ -101,7 +107,9 @@ class Teller:
             return str(value)
         if style in ("=", "'s") and value == self._subject and slot != asked and self.draws.chance(self.pronouns):
             forms = self._forms(value)
-            if forms[0] not in self._before:
+            # "she" must not be somebody else of the same sentence; "it" is the subject, whatever town is named beside it
+            others = [event[i] for i in self.grammar.entity_slots[event[0]] if event[i] != value and forms is not IT]
+            if forms[0] not in self._before.union(self._forms(other)[0] for other in others):
                 return forms[0] if style == "=" else forms[1]
         return possessive(self.name(value)) if style == "'s" else self.name(value)
 
