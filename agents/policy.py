@@ -279,6 +279,9 @@ class MemoryPolicy(BasePolicy):
         made = [CORES[core](self.encoder.output_size, core_size) for _ in range(2 if separate_critic else 1)]
         self.cores = nn.ModuleList(made)
         self.recurrent = bool(made[0].recurrent)
+        # Frames of one episode share their sentences: taken together, there are fewer to encode, which is most of the work
+        # where sentences are long.
+        self.by_columns = self.recurrent or (isinstance(self.encoder, ReaderEncoder) and self.encoder.sentences.pools)
         core_output: Any = made[0].output_size
         if self.reads and self.recurrent:
             core_output += self.encoder.output_size

@@ -61,7 +61,8 @@ def other_answer(problem):
     """The same story and question with another gold answer and other support; what had no answer gets one, and the reverse."""
     support = tuple(unit for unit in range(problem.num_units) if unit not in (problem.support or ()))[:1]
     if problem.answers:
-        return replace(problem, answers=() if len(problem.answers[0]) % 2 else ("something else",), support=(), prerequisites=())
+        other = () if len(problem.answers[0]) % 2 else ("something else",)
+        return replace(problem, answers=other, support=(), prerequisites=())
     return replace(problem, answers=(problem.story.units[support[0]].split()[0],), support=support, prerequisites=(0,))
 
 
@@ -111,7 +112,8 @@ def test_single_is_vector(keywords):
 def test_an_object_scores_as_the_kernel_does(keywords):
     from test_contract import SameTable
 
-    rows = [vector_trajectories(ReasonGymVectorEnv(num_envs=3, **keywords, **own), 5, 150) for own in ({}, {"prm": SameTable()})]
+    envs = [ReasonGymVectorEnv(num_envs=3, **keywords, **own) for own in ({}, {"prm": SameTable()})]
+    rows = [vector_trajectories(env, 5, 150) for env in envs]
     for compiled, scored in zip(*rows, strict=True):
         for x, y in zip(compiled, scored, strict=True):
             assert x[2] == pytest.approx(y[2], abs=1e-6)

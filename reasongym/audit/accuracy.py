@@ -124,7 +124,7 @@ def player(policy: str | Policy, known: Training) -> Policy:
 
 
 def training(env_id: str, **keywords: Any) -> Training:
-    """What the training problems of an id tell a guesser; where answers are spans, that the one constant answer is to abstain."""
+    """What the training problems of an id tell a guesser; of spans, that to abstain is the one constant answer."""
     batch = make(env_id, 1, **with_split(env_id, "train"), **keywords).batch
     if batch.shapes.span:
         return Training(2 * batch.shapes.positions, {})

@@ -19,7 +19,6 @@ from reasongym.engine.pieces import METRICS, MOST_TOKENS, PIECES, Pieces, grown,
 from reasongym.tasks.cache import cached
 from reasongym.types import Columns, Encoding, ProblemSource, SpanSource
 
-
 TEXTS_AT_ONCE = 8_192
 """Texts that are tokenised together: many are faster, all at once take a gigabyte."""
 

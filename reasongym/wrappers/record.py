@@ -136,7 +136,8 @@ class _Recorder:
         if not self._batch.shapes.span:
             return self._choices[np.where(kind == ANSWER, choice, -1)]
         told = np.atleast_1d(np.asarray(blocks.get("answer", np.full(self._batch.n, None, object)), object))[rows]
-        return np.where(kind == ANSWER, told, None)
+        told[kind != ANSWER] = None
+        return told
 
     def before(self) -> Columns:
         """What a step changes, as it is before the step."""
