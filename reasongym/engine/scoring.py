@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from reasongym.engine.layout import Memory, Observation, Result, Tables
+from reasongym.engine.notes import Notes, Texts, own_rows, own_text_keys, written_rows
 from reasongym.engine.settings import Settings
 from reasongym.engine.table import ProblemTable
 from reasongym.errors import PRMError
 from reasongym.memory.gates import Gate
-from reasongym.prm.base import Annotation, ProcessRewardModel, StepBatch, carry_size, checked_scores
+from reasongym.prm.base import ANSWER, Annotation, ProcessRewardModel, StepBatch, carry_size, checked_scores
 from reasongym.types import MAX_SUPPORT, MemoryView
 
 CACHE_LIMIT = 200_000
@@ -29,6 +30,9 @@ class Before(NamedTuple):
     recalled: np.ndarray
     linked: np.ndarray
     cursor: np.ndarray
+    noted: np.ndarray
+    stored_at: np.ndarray
+    words: np.ndarray | None
 
 
 class Model:
@@ -76,15 +80,20 @@ class Model:
 def content_keys(steps: StepBatch, *, with_problem: bool) -> list[bytes]:
     """For each step the bytes of all that a PRM is shown of it; the problem itself where it needs annotation."""
     n = len(steps)
-    columns = [steps.kind, steps.slot, steps.choice, steps.illegal, steps.question, steps.desk, steps.units_read]
-    columns += [steps.num_units, steps.memory_before, steps.memory_after, steps.positions_before, steps.positions_after]
-    columns += [steps.chain, steps.chain_positions, steps.chain_length, steps.terminated]
+    texts = [steps.desk, steps.memory_before, steps.memory_after, steps.chain]
+    texts += [] if steps.written is None else [steps.written]
+    columns = [np.concatenate([np.asarray(column, np.int32).reshape(n, -1) for column in texts], axis=1)]
+    said = [b""] * n
+    if steps.own_words:
+        columns[0], said = own_text_keys(steps, columns[0])
+    columns += [steps.kind, steps.slot, steps.choice, steps.illegal, steps.question, steps.units_read, steps.num_units]
+    columns += [steps.positions_before, steps.positions_after, steps.chain_positions, steps.chain_length, steps.terminated]
     columns += [] if steps.span is None else [steps.span]
     block = np.concatenate([np.asarray(column, np.int32).reshape(n, -1) for column in columns], axis=1)
     if with_problem:
         block = np.concatenate([block, steps.problem.astype(np.int64).reshape(n, 1).view(np.int32)], axis=1)
     data, width = block.tobytes(), block.shape[1] * 4
-    return [data[i * width : (i + 1) * width] for i in range(n)]
+    return [data[i * width : (i + 1) * width] + said[i] for i in range(n)]
 
 
 class Scorer:
@@ -92,6 +101,7 @@ class Scorer:
 
     def __init__(self, settings: Settings, table: ProblemTable, n: int) -> None:
         self._settings, self._table = settings, table
+        self.notes: Notes | None = None
         self.models = [Model(settings.model, n)]
         if settings.observer_model is not None:
             self.models.append(Model(settings.observer_model, n))
@@ -102,10 +112,9 @@ class Scorer:
 
     def before(self, m: Memory) -> Before:
         """Copies what the step will change."""
-        s = m.state
-        return Before(
-            m.held["unit"].copy(), m.held["needed"].copy(), s["recalled"].copy(), s["linked"].copy(), s["cursor"].copy()
-        )
+        columns = (m.held["unit"], m.held["needed"], *(m.state[name] for name in ("recalled", "linked", "cursor")))
+        columns += (m.slots["noted"], m.slots["stored_at"])
+        return Before(*(column.copy() for column in columns), None if self.notes is None else self.notes.slots.copy())
 
     def after(self, t: Tables, m: Memory, o: Observation, r: Result, before: Before) -> None:
         """Fills scores, terms and rewards, and what the observer's scores move."""
@@ -199,7 +208,7 @@ class Scorer:
 
     def _view(self, t: Tables, m: Memory, rows: np.ndarray, *, with_support: bool) -> MemoryView:
         state, slots = m.state[rows], m.slots[rows]
-        units = m.held["unit"][rows]
+        units = np.maximum(m.held["unit"][rows], -1)
         m_support = t.problems["num_support"][state["row"]]
         return MemoryView(
             units=units,
@@ -218,12 +227,19 @@ class Scorer:
         state, out = m.state[rows], r.outcome[rows]
         row, cursor = state["row"], before.cursor[rows]
         hidden = (self._settings.question_at == "end") & (cursor < state["num_units"])
-        old, new, chain = before.units[rows], m.held["unit"][rows], m.chain[rows].astype(np.int32)
+        units = {"memory_before": before.units[rows], "memory_after": m.held["unit"][rows], "chain": m.chain[rows]}
+        texts = {name: _sentences(t, row, held.astype(np.int32)) for name, held in units.items()}
+        positions = {name.replace("memory", "positions"): held.astype(np.int16) for name, held in units.items()}
+        positions["chain_positions"] = positions.pop("chain")
+        said = Texts(self._table.sentences.texts, t.unit_tokens, self._table.source)
+        written = None if self.notes is None else self._own_words(said, self.notes, m, r, before, rows, texts, positions)
         return StepBatch(
-            sentences=self._table.sentences.texts,
+            **said.tables(),  # type: ignore[arg-type]
+            **texts,
+            **positions,
+            written=written,
             questions=self._table.questions.texts,
             choices=self._table.source.choices,
-            sentence_tokens=t.unit_tokens,
             question_tokens=t.question_tokens,
             kind=out["kind"],
             slot=out["slot"],
@@ -235,17 +251,25 @@ class Scorer:
             desk=_sentences(t, row, out["desk"].astype(np.int32)),
             units_read=state["cursor"],
             num_units=state["num_units"],
-            memory_before=_sentences(t, row, old),
-            memory_after=_sentences(t, row, new),
-            positions_before=old.astype(np.int16),
-            positions_after=new.astype(np.int16),
-            chain=_sentences(t, row, chain),
-            chain_positions=chain.astype(np.int16),
             chain_length=state["chain_length"],
             terminated=out["terminated"].astype(bool),
             problem=state["problem"],
             _annotation=self._annotation(t, m, r, before, rows) if self._shows_annotation else None,
         )
+
+    def _own_words(
+        self, said: Texts, notes: Notes, m: Memory, r: Result, before: Before, rows: np.ndarray,
+        texts: dict[str, np.ndarray], positions: dict[str, np.ndarray],
+    ) -> np.ndarray:  # fmt: skip
+        """Puts own words into memory and chain; returns the rows of what replies say instead of an action or a choice."""
+        slots, old = m.slots[rows], (before.noted[rows], before.words[rows], before.stored_at[rows] - 1)  # type: ignore[index]
+        said.put(texts["memory_before"], positions["positions_before"], *old)
+        new = (slots["noted"], notes.slots[rows], slots["stored_at"] - 1)
+        said.put(texts["memory_after"], positions["positions_after"], *new)
+        links = (own_rows(m.chain[rows]), notes.links[rows], notes.links_at[rows])
+        said.put(texts["chain"], positions["chain_positions"], *links)
+        choices = len(self._table.source.choices) or 2 * m.held.shape[2] * self._table.sentences.tokens.shape[1] + 1
+        return written_rows(said, r.outcome[rows], choices, ANSWER, notes.reply[rows])
 
     def _annotation(self, t: Tables, m: Memory, r: Result, before: Before, rows: np.ndarray) -> Annotation:
         state, out = m.state[rows], r.outcome[rows]
@@ -265,6 +289,7 @@ class Scorer:
             choice_kinds=t.choice_kinds,
             num_support=count,
             prerequisites=prerequisites,
+            units_before=np.maximum(old, -1),
             needed_before=before.needed[rows],
             needed_after=m.held["needed"][rows],
             superseded=(old >= 0) & (superseded_by >= 0) & (superseded_by < before.cursor[rows][:, None, None]),
