@@ -20,14 +20,14 @@ class Notes:
 
     Attributes:
         slots: (N, K) texts; meant for slots with `noted` > 0, out of date for all others.
-        links: (N, H) texts; meant for links of the chain that begin with WORDS.
-        links_at: (N, H) int16, the unit that was on the desk when a link's own words were written.
+        slots_at: (N, K) int16, the unit that was on the desk when they were written.
+        links, links_at: (N, H) the same of links of the chain; meant for those that begin with WORDS.
         reply: (N,) what the step's reply says in words: own words of a STORE, a written answer, or a reply without command.
     """
 
     def __init__(self, n: int, slots: int, links: int) -> None:
         self.slots, self.links = np.full((n, slots), "", object), np.full((n, links), "", object)
-        self.links_at = np.zeros((n, links), np.int16)
+        self.slots_at, self.links_at = np.zeros((n, slots), np.int16), np.zeros((n, links), np.int16)
         self.reply = np.full(n, "", object)
 
     def after(self, m: Memory, r: Result) -> None:
@@ -39,10 +39,10 @@ class Notes:
             if m.slots["noted"][i, k] == 0:
                 continue
             if out["kind"][i] == STORE:
-                self.slots[i, k] = self.reply[i]
+                self.slots[i, k], self.slots_at[i, k] = self.reply[i], m.slots["stored_at"][i, k] - 1
             else:
                 link = int(m.state["chain_length"][i]) - 1
-                self.links[i, link], self.links_at[i, link] = self.slots[i, k], m.slots["stored_at"][i, k] - 1
+                self.links[i, link], self.links_at[i, link] = self.slots[i, k], self.slots_at[i, k]
 
     def get_state(self) -> dict[str, np.ndarray]:
         """A copy of everything."""

@@ -31,8 +31,7 @@ class Before(NamedTuple):
     linked: np.ndarray
     cursor: np.ndarray
     noted: np.ndarray
-    stored_at: np.ndarray
-    words: np.ndarray | None
+    words: tuple[np.ndarray, np.ndarray] | None  # what own words say, and where they were written
 
 
 class Model:
@@ -113,8 +112,8 @@ class Scorer:
     def before(self, m: Memory) -> Before:
         """Copies what the step will change."""
         columns = (m.held["unit"], m.held["needed"], *(m.state[name] for name in ("recalled", "linked", "cursor")))
-        columns += (m.slots["noted"], m.slots["stored_at"])
-        return Before(*(column.copy() for column in columns), None if self.notes is None else self.notes.slots.copy())
+        words = None if self.notes is None else (self.notes.slots.copy(), self.notes.slots_at.copy())
+        return Before(*(column.copy() for column in (*columns, m.slots["noted"])), words)
 
     def after(self, t: Tables, m: Memory, o: Observation, r: Result, before: Before) -> None:
         """Fills scores, terms and rewards, and what the observer's scores move."""
@@ -262,9 +261,9 @@ class Scorer:
         texts: dict[str, np.ndarray], positions: dict[str, np.ndarray],
     ) -> np.ndarray:  # fmt: skip
         """Puts own words into memory and chain; returns the rows of what replies say instead of an action or a choice."""
-        slots, old = m.slots[rows], (before.noted[rows], before.words[rows], before.stored_at[rows] - 1)  # type: ignore[index]
-        said.put(texts["memory_before"], positions["positions_before"], *old)
-        new = (slots["noted"], notes.slots[rows], slots["stored_at"] - 1)
+        words, at = before.words or (notes.slots, notes.slots_at)
+        said.put(texts["memory_before"], positions["positions_before"], before.noted[rows], words[rows], at[rows])
+        new = (m.slots["noted"][rows], notes.slots[rows], notes.slots_at[rows])
         said.put(texts["memory_after"], positions["positions_after"], *new)
         links = (own_rows(m.chain[rows]), notes.links[rows], notes.links_at[rows])
         said.put(texts["chain"], positions["chain_positions"], *links)

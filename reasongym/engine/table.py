@@ -163,6 +163,12 @@ class ProblemTable:
         start, end = self.pieces.span(row, first, last)
         return self.sentences.texts[row][start:end]
 
+    def answers(self, row: int) -> list[str]:
+        """The references of the problem in a row of the table; [] where there are none, or they are hidden."""
+        problem = self.tables.problems[row]
+        first, number = int(problem["references"]), int(problem["num_references"])
+        return self.references.texts[first : first + max(number, 0)]
+
     def gold_text(self, row: int) -> str:
         """The first reference of the problem in a row of the table; "" where there is none."""
         problem = self.tables.problems[row]
