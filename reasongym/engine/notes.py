@@ -77,16 +77,16 @@ class Texts:
             rows[i, k, : noted[i, k]] = positions[i, k, : noted[i, k]] = -1
             rows[i, k, 0], positions[i, k, 0] = self.row(texts[i, k]), at[i, k]
 
-    def tables(self) -> dict[str, object]:
-        """The columns of a `StepBatch` that do not belong to a single step."""
+    def tables(self) -> tuple[Sequence[str], np.ndarray, int]:
+        """(sentences, their token rows, how many of them are own words), as in a `StepBatch`."""
         if not self._own:
-            return {"sentences": self._sentences, "sentence_tokens": self._tokens, "own_words": 0}
+            return self._sentences, self._tokens, 0
         own = np.zeros((len(self._own), self._tokens.shape[1]), self._tokens.dtype)
         for row, text in zip(own, self._own, strict=True):
             ids = [number for word in text.split() for number in self._known(word)][: len(row)]
             row[: len(ids)] = ids
         tokens = np.concatenate([self._tokens[: len(self._sentences)], own])
-        return {"sentences": [*self._sentences, *self._own], "sentence_tokens": tokens, "own_words": len(self._own)}
+        return [*self._sentences, *self._own], tokens, len(self._own)
 
     def _known(self, word: str) -> Sequence[int]:
         try:

@@ -111,9 +111,16 @@ class Scorer:
 
     def before(self, m: Memory) -> Before:
         """Copies what the step will change."""
-        columns = (m.held["unit"], m.held["needed"], *(m.state[name] for name in ("recalled", "linked", "cursor")))
-        words = None if self.notes is None else (self.notes.slots.copy(), self.notes.slots_at.copy())
-        return Before(*(column.copy() for column in (*columns, m.slots["noted"])), words)
+        s = m.state
+        return Before(
+            m.held["unit"].copy(),
+            m.held["needed"].copy(),
+            s["recalled"].copy(),
+            s["linked"].copy(),
+            s["cursor"].copy(),
+            m.slots["noted"].copy(),
+            None if self.notes is None else (self.notes.slots.copy(), self.notes.slots_at.copy()),
+        )
 
     def after(self, t: Tables, m: Memory, o: Observation, r: Result, before: Before) -> None:
         """Fills scores, terms and rewards, and what the observer's scores move."""
@@ -226,16 +233,21 @@ class Scorer:
         state, out = m.state[rows], r.outcome[rows]
         row, cursor = state["row"], before.cursor[rows]
         hidden = (self._settings.question_at == "end") & (cursor < state["num_units"])
-        units = {"memory_before": before.units[rows], "memory_after": m.held["unit"][rows], "chain": m.chain[rows]}
-        texts = {name: _sentences(t, row, held.astype(np.int32)) for name, held in units.items()}
-        positions = {name.replace("memory", "positions"): held.astype(np.int16) for name, held in units.items()}
-        positions["chain_positions"] = positions.pop("chain")
+        units = [before.units[rows], m.held["unit"][rows], m.chain[rows].astype(np.int32)]
+        shown, places = [_sentences(t, row, held) for held in units], [held.astype(np.int16) for held in units]
         said = Texts(self._table.sentences.texts, t.unit_tokens, self._table.source)
-        written = None if self.notes is None else self._own_words(said, self.notes, m, r, before, rows, texts, positions)
+        written = None if self.notes is None else self._own_words(said, self.notes, m, r, before, rows, shown, places)
+        sentences, tokens, own_words = said.tables()
         return StepBatch(
-            **said.tables(),  # type: ignore[arg-type]
-            **texts,
-            **positions,
+            sentences=sentences,
+            sentence_tokens=tokens,
+            own_words=own_words,
+            memory_before=shown[0],
+            memory_after=shown[1],
+            chain=shown[2],
+            positions_before=places[0],
+            positions_after=places[1],
+            chain_positions=places[2],
             written=written,
             questions=self._table.questions.texts,
             choices=self._table.source.choices,
@@ -258,15 +270,13 @@ class Scorer:
 
     def _own_words(
         self, said: Texts, notes: Notes, m: Memory, r: Result, before: Before, rows: np.ndarray,
-        texts: dict[str, np.ndarray], positions: dict[str, np.ndarray],
+        shown: list[np.ndarray], places: list[np.ndarray],
     ) -> np.ndarray:  # fmt: skip
         """Puts own words into memory and chain; returns the rows of what replies say instead of an action or a choice."""
         words, at = before.words or (notes.slots, notes.slots_at)
-        said.put(texts["memory_before"], positions["positions_before"], before.noted[rows], words[rows], at[rows])
-        new = (m.slots["noted"][rows], notes.slots[rows], notes.slots_at[rows])
-        said.put(texts["memory_after"], positions["positions_after"], *new)
-        links = (own_rows(m.chain[rows]), notes.links[rows], notes.links_at[rows])
-        said.put(texts["chain"], positions["chain_positions"], *links)
+        said.put(shown[0], places[0], before.noted[rows], words[rows], at[rows])
+        said.put(shown[1], places[1], m.slots["noted"][rows], notes.slots[rows], notes.slots_at[rows])
+        said.put(shown[2], places[2], own_rows(m.chain[rows]), notes.links[rows], notes.links_at[rows])
         choices = len(self._table.source.choices) or 2 * m.held.shape[2] * self._table.sentences.tokens.shape[1] + 1
         return written_rows(said, r.outcome[rows], choices, ANSWER, notes.reply[rows])
 

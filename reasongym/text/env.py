@@ -24,7 +24,7 @@ def connect(batch: Batch, history: int, instructions: str) -> Interface:
     """
     if instructions not in INSTRUCTIONS:
         raise unknown("instructions", instructions, INSTRUCTIONS)
-    return Interface(batch, system_text(batch.source, batch.settings, batch) if instructions == "full" else "", history)
+    return Interface(batch, system_text(batch, history) if instructions == "full" else "", history)
 
 
 class ReasonGymTextEnv(gym.Env[str, str]):

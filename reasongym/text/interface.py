@@ -61,7 +61,10 @@ class Interface:
     def spaces(self) -> tuple[Prose, Prose]:
         """(observations, replies) of one environment."""
         shapes, choices = self.batch.shapes, self.batch.source.choices
-        actions = [*range(1 + 3 * shapes.slots), *(1 + 3 * shapes.slots + c for c in range(len(choices) or 2 * shapes.positions))]
+        actions = [
+            *range(1 + 3 * shapes.slots),
+            *(1 + 3 * shapes.slots + c for c in range(len(choices) or 2 * shapes.positions)),
+        ]
         examples = [self.commands.of(action) for action in actions] + (["answer none"] if shapes.span else [])
         length = self.view.max_length + self.history * (self.view.max_length + 2 * MOST_REPEATED + 100)
         return Prose(length, ["Question: ...", "", "Commands now: next."]), Prose(REPLY_LENGTH, examples)

@@ -22,6 +22,8 @@ from reasongym.types import ProblemSource
 INSTRUCTIONS = ("full", "none")
 TRIED = 20
 """Problems among which the shortest is shown."""
+SPARE = 2
+"""Units that the shown problem should have beside its support."""
 SHOWN_SETTINGS = ("memory_slots", "units_per_slot", "chain_length", "question_at", "reason_when", "memory_view")
 """Settings that the worked episode takes over; the others are the default ones."""
 THOUGHTS = {
@@ -29,29 +31,29 @@ THOUGHTS = {
     "store": "This may be needed.",
     "update": "This belongs with what the slot holds.",
     "recall": "I need this for the answer.",
-    "start": "The answer begins here.",
     "answer": "Now the answer follows.",
     "abstain": "The text does not say.",
 }
 
 
-def system_text(source: ProblemSource, settings: Settings, batch: Batch) -> str:
-    """Rules and worked episode for an environment."""
-    worked = _episode(source, settings)
-    return "\n\n".join([rules(batch), *([worked] if worked else [])])
+def system_text(batch: Batch, history: int) -> str:
+    """Rules and worked episode for an environment whose observations repeat `history` earlier turns."""
+    worked = _episode(batch.source, batch.settings)
+    return "\n\n".join([rules(batch, history), *([worked] if worked else [])])
 
 
-def rules(batch: Batch) -> str:
+def rules(batch: Batch, history: int) -> str:
     """What can be done, and what for."""
     settings, shapes = batch.settings, batch.shapes
     k, width, links = shapes.slots, shapes.units_per_slot, shapes.chain_length
     when = "once the text is over" if settings.reason_when == "end" else "at any time"
+    kept = "not kept" if not history else f"kept for {history} turn{'s' if history > 1 else ''}"
     asked = "from the start" if settings.question_at == "start" else "when the text is over"
     lines = [
         "You read a text one sentence at a time and answer a question about it. No sentence is shown twice: what you will "
         f"need has to be kept in memory. The question is shown {asked}.",
         "Each turn you are shown the situation. Think if you like, then give one command on the last line of your reply. "
-        "Your thoughts are not kept: what you write down in memory is all you will see again.",
+        f"Your thoughts are {kept}: what you write down in memory is all you will see again.",
         "Commands:",
         "- next: put the sentence on the desk aside and read on.",
     ]
@@ -94,18 +96,34 @@ def _episode(source: ProblemSource, settings: Settings) -> str:
 @lru_cache(maxsize=256)
 def _worked(tasks: tuple[int, ...], chosen: tuple[Any, ...]) -> str:
     """Of bAbI tasks; none: the passage."""
-    source: ProblemSource = babi.load(tasks, num_problems=TRIED * len(tasks)) if tasks else Passage()
-    lengths = [source.problem(i).num_units for i in range(TRIED if tasks else 1)]
+    source: ProblemSource = Passage()
+    if tasks:
+        source = babi.load(tasks, num_problems=TRIED * len(tasks))
+    problems = [source.problem(i) for i in range(TRIED if tasks else 1)]
+    spare = [problem.num_units - len(problem.support or ()) for problem in problems]
+    best = min(range(len(problems)), key=lambda i: (spare[i] < SPARE, problems[i].num_units))
     settings = Settings(**dict(zip(SHOWN_SETTINGS, chosen, strict=True)))
     batch = Batch(source, settings, 1)
     interface, one = Interface(batch), np.ones(1, bool)
     batch.seed(np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int64))
-    batch.reset(one, np.array([int(np.argmin(lengths))]))
+    batch.reset(one, np.array([best]))
     parts = ["A worked episode:"]
     while not batch.memory.state["ended"][0]:
-        command = interface.commands.of(expert_action(batch, 0))
+        command = _in_words(batch, interface.commands.of(expert_action(batch, 0)))
         thought = THOUGHTS.get(command.split()[0], "")
         reply = f"{thought}\n{command}" if thought else command
         parts += [f"[situation]\n{interface.observe()[0]}", f"[reply]\n{reply}"]
         batch.step(interface.read([reply]))
     return "\n\n".join(parts)
+
+
+def _in_words(batch: Batch, command: str) -> str:
+    """The command; an answer that would be pointed at is written."""
+    if not command.startswith("start "):
+        return command
+    state = batch.get_state()
+    batch.step(np.array([expert_action(batch, 0)]))
+    batch.step(np.array([expert_action(batch, 0)]))
+    unit, start, end = (int(batch.result.outcome[0][name]) for name in ("unit", "start", "end"))
+    batch.set_state(state)
+    return f"answer {batch.table.text_between(unit, start, end).strip(' ,.;:')}"

@@ -25,7 +25,7 @@ class Prose(Text):
         super().__init__(max_length, min_length=0, seed=seed)
         self.examples = tuple(examples)
 
-    def sample(self, mask: None = None, probability: None = None) -> str:
+    def sample(self, mask: Any = None, probability: Any = None) -> str:
         """One of the examples.
 
         Raises:

@@ -1,7 +1,7 @@
 """Own words: how much of a slot they take, and which facts they state.
 
-A fact counts as held only if it can be read off the words again. In the bAbI worlds their sentences are parsed by the world's own
-grammar, and stand for the unit read last that says the same (in whatever wording). In natural text they have to contain
+A fact counts as held only if it can be read off the words again. In the bAbI worlds their sentences are parsed by the world's
+own grammar, and stand for the unit read last that says the same (in whatever wording). In natural text they have to contain
 the unit, case, punctuation and spaces aside. Words that state nothing that was read take their place and count for nothing.
 """
 
