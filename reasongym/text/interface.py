@@ -79,13 +79,12 @@ class Interface:
         Raises:
             TypeError: a reply is no string.
         """
-        actions = np.zeros(self.batch.n, np.int64)
-        for i, reply in enumerate(replies):
-            self.turns[i] = Turn()
-            if live is not None and not live[i]:
-                continue
+        stepped = [(i, reply) for i, reply in enumerate(replies) if live is None or live[i]]
+        for _, reply in stepped:
             if not isinstance(reply, str):
                 raise TypeError(f"an action is a string such as 'next' or 'store 1', got {reply!r} ({type(reply).__name__})")
+        actions, self.turns = np.zeros(self.batch.n, np.int64), [Turn()] * self.batch.n
+        for i, reply in stepped:
             thought, command = read(reply, spans=self.batch.shapes.span)
             actions[i], fault = self._action(i, command, reply)
             self.turns[i] = Turn(thought, "" if command is None else str(command), fault)

@@ -96,7 +96,7 @@ def _episode(source: ProblemSource, settings: Settings) -> str:
 @lru_cache(maxsize=256)
 def _worked(tasks: tuple[int, ...], chosen: tuple[Any, ...]) -> str:
     """Of bAbI tasks; none: the passage."""
-    source: ProblemSource = Passage()
+    source: Any = Passage()
     if tasks:
         source = babi.load(tasks, num_problems=TRIED * len(tasks))
     problems = [source.problem(i) for i in range(TRIED if tasks else 1)]

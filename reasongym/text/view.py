@@ -53,7 +53,7 @@ class View:
             lines += [f"  {h + 1}. {self._link(i, h)}" for h in range(int(state["chain_length"]))]
         if self._criteria:
             lines.append(f"Scores of the last step: {self._scores(i)}.")
-        if state["ended"]:
+        if batch.result.outcome["terminated"][i]:  # not where it was cut from outside: by number nothing shows that either
             return "\n".join([*lines, "The episode is over."])
         return "\n".join([*lines, *self._pointing(i), f"Commands now: {self.legal(i)}."])
 

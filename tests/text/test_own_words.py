@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from reference import ListedSource, tiny
 
 from reasongym.engine.layout import INVALID_REASONS, WORDS
 from reasongym.prm.annotated import AnnotatedPRM
 from reasongym.tasks import babi
+from reasongym.tasks.worlds import lexicon
 from reasongym.text.env import ReasonGymTextEnv
 from reasongym.text.words import Facts, count_tokens
 from tests.engine.span_source import SpanTexts
@@ -125,6 +128,23 @@ def test_every_unit_of_every_world_is_recovered_from_itself(task):
             for said in (text, text.lower(), text.upper().rstrip(".")):
                 assert facts.recovered(0, said, 1) == [latest], (task, said)
             made.step("next")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(1, 20),
+    st.lists(st.sampled_from((*lexicon.VOCABULARY, ".", "!", "Then", "Mary", "\x00", "漢")), max_size=12).map(" ".join)
+    | st.text(max_size=80),
+)
+def test_any_words_are_parsed_without_harm(task, words):
+    if task not in FACTS:
+        made = ReasonGymTextEnv(tasks=(task,), instructions="none")
+        made.reset(seed=0)
+        FACTS[task] = Facts(made.batch)
+    assert set(FACTS[task].recovered(0, words, 2)) <= {0}
+
+
+FACTS = {}
 
 
 def test_update_drops_own_words_at_once_and_keeps_them_while_there_is_room():

@@ -19,6 +19,7 @@ from reasongym.text.commands import read
 from reasongym.text.env import ReasonGymTextEnv
 from reasongym.text.spaces import Prose
 from reasongym.text.vector import ReasonGymTextVectorEnv
+from reasongym.wrappers import RecordTrajectories
 from tests.engine.span_source import SpanTexts
 
 ID = "ReasonGymText-bAbI-qa1-v0"
@@ -182,8 +183,22 @@ def test_truncation_from_outside():
     single.reset(seed=2), vector.reset(seed=2)
     for _ in range(3):
         a, b = single.step("hm"), vector.step(("hm", "hm"))
-        assert (a[1], a[2], a[3]) == (b[1][0], b[2][0], b[3][0])
+        assert a[:4] == (b[0][0], b[1][0], b[2][0], b[3][0])
     assert a[3]
+
+
+def test_a_refused_vector_step_leaves_nothing_behind():
+    vector = ReasonGymTextVectorEnv(num_envs=2, tasks=(1,), instructions="none")
+    vector.reset(seed=0)
+    with pytest.raises(TypeError, match="got None"):
+        vector.step(("store 1: hello", None))
+    assert "hello" not in vector.step(("store 1", "next"))[0][0]
+    assert vector.batch.memory.slots["noted"][0, 0] == 0
+
+
+def test_recording_by_number_says_what_to_do_instead(tmp_path):
+    with pytest.raises(TypeError, match="keep info\\['thought'\\]"):
+        RecordTrajectories(gym.make(ID), tmp_path)
 
 
 def test_rendering(capsys):
