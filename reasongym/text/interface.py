@@ -87,7 +87,9 @@ class Interface:
         for i, reply in stepped:
             thought, command = read(reply, spans=self.batch.shapes.span)
             actions[i], fault = self._action(i, command, reply)
-            self.turns[i] = Turn(thought, "" if command is None else str(command), fault)
+            by_number = command is not None and actions[i] < self.batch.shapes.actions and command.verb != "store"
+            said = self.commands.of(int(actions[i])) if by_number else "" if command is None else str(command)
+            self.turns[i] = Turn(thought, said, fault)
             if self.history:
                 self._past[i].append((self._now[i], reply[-MOST_REPEATED:]))
         return actions

@@ -117,6 +117,16 @@ def test_every_action_has_a_command_and_back_where_answers_are_spans():
     assert made.command(made.batch.shapes.actions - 1) == "abstain"
 
 
+def test_commands_are_told_in_one_form():
+    made = ReasonGymTextEnv(tasks=(8,), reason_when="any")
+    for reply, command in (
+        ("* **STORE 1**.", "store 1"), ("recall slot 1", "recall 1"), ("store 9: Mary  went", "store 9: Mary went"),
+        ("recall 77", "recall 77"), ("hm", ""), ("answer Milk, apple!", "answer apple,milk"), ("answer Nobody.", "answer Nobody"),
+    ):  # fmt: skip
+        made.reset(seed=0)
+        assert made.step(reply)[4]["command"] == command
+
+
 def test_closed_answers_in_any_case_and_lists_in_any_order():
     lists, names, paths = (
         Commands(env.source, env.batch.shapes) for env in (ReasonGymEnv(tasks=(task,)) for task in (8, 5, 19))
