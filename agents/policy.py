@@ -1,6 +1,6 @@
 """The actor and the critic of MemoryPPO: encoder, memory core, attention over slots and chain, pointer heads.
 
-    observation -> encoder -> core (over time) -> hops of attention over the items -> pointers, answers, value
+    observation -> (slots) -> encoder -> core (over time) -> hops of attention over the items -> pointers, answers, value
 
 The heads for STORE, UPDATE and RECALL point at slots, so they know no slot number: permuting the slots permutes the
 logits. The action mask is read from the observation (`action_mask`; without one every action is legal).
@@ -10,7 +10,7 @@ Axes: T time, B batch (environments), F = T * B frames, K slots, C choices, A = 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +21,8 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
 from agents.encoders import READER_KEYS, Features, FlatEncoder, Frames, Observation, ReaderEncoder, as_tensors
-from agents.memory import CORES, State
+from agents.memory import CORES, SlotMemory, State
+from agents.spans import SpanHead
 from reasongym.errors import unknown
 
 ILLEGAL = -1e9
@@ -117,45 +118,67 @@ class ReaderBody(nn.Module):
         return h
 
 
-class PointerHead(nn.Module):
-    """Logits of NEXT, of STORE, UPDATE and RECALL per slot, and of the answers.
-
-    A slot's logit is a query against the slot's item, plus its similarity to question, desk and chain, weighted by kind of
-    action. What an untrained head does is where exploration begins: it keeps what it reads while there is room (what is lost
-    cannot be recalled), seldom overwrites, then rather what resembles the desk, and recalls what shares words with the
-    question or with the last entry. All of these weights are learned on. An answer's logit is linear, plus (where the
-    choices' words are known) a query against the embeddings of its words, so that what is learned about naming one place
-    serves for all.
+class ChoiceHead(nn.Module):
+    """Logits of closed answers: linear, plus (where the choices' words are known) a query against the embeddings of their
+    words, so that what is learned about naming one place serves for all.
 
     Args:
         size: width of the body.
         item_size: D.
-        num_slots, num_actions: K, A.
+        num_choices: C.
         choice_tokens: (C, L) token ids of the choices, 0 padded; None where they are unknown.
     """
 
-    def __init__(
-        self, size: int, item_size: int, num_slots: int, num_actions: int, choice_tokens: Tensor | None = None
-    ) -> None:
+    def __init__(self, size: int, item_size: int, num_choices: int, choice_tokens: Tensor | None = None) -> None:
+        super().__init__()
+        self.item_size, self.num_choices = item_size, num_choices
+        self.answers = linear(size, num_choices, gain=0.01)
+        self.register_buffer("choice_tokens", choice_tokens, persistent=False)
+        self.naming = None if choice_tokens is None else linear(size, item_size, gain=0.1)
+
+    def forward(self, h: Tensor, frames: Frames, sentences: Tensor, words: nn.Embedding) -> Tensor:
+        """(F, size) and the embeddings of the words -> (F, C)."""
+        answers = self.answers(h)
+        if self.naming is not None:
+            names = words(self.choice_tokens).sum(1)
+            answers = answers + self.naming(h) @ names.t() * (2 * self.item_size**-0.5)
+        return answers
+
+
+class PointerHead(nn.Module):
+    """Logits of NEXT, of STORE, UPDATE and RECALL per slot, and of the answers (`choices`).
+
+    A slot's logit is a query against the slot's item, plus its similarity to question, desk and chain, weighted by kind of
+    action. What an untrained head does is where exploration begins: it keeps what it reads while there is room (what is lost
+    cannot be recalled), seldom overwrites, then rather what resembles the desk, and recalls what shares words with the
+    question or with the last entry. All of these weights are learned on.
+
+    Args:
+        size: width of the body.
+        item_size: D.
+        num_slots: K.
+        choices: the head of the answers.
+    """
+
+    def __init__(self, size: int, item_size: int, num_slots: int, choices: ChoiceHead | SpanHead) -> None:
         super().__init__()
         self.num_slots, self.item_size = num_slots, item_size
-        self.num_choices = num_actions - 1 - 3 * num_slots
+        self.num_choices = choices.num_choices
         self.next = linear(size, 1, gain=0.01)
         self.kinds = linear(size, 3, gain=0.01)
         self.kinds.bias.data[:2] = -5.0  # overwriting and adding
         self.room = nn.Parameter(torch.tensor(7.0))  # added where a slot is empty
         self.queries = linear(size, 3 * item_size, gain=0.1)
-        self.answers = linear(size, self.num_choices, gain=0.01)
         self.similarity = nn.Linear(4, 3, bias=False)
         nn.init.zeros_(self.similarity.weight)
         self.similarity.weight.data[2, [0, 2]] = 1.0  # recall what shares words with question or last entry
         self.similarity.weight.data[0, 1] = 1.0  # overwrite what shares words with the desk
-        self.register_buffer("choice_tokens", choice_tokens, persistent=False)
-        self.naming = None if choice_tokens is None else linear(size, item_size, gain=0.1)
+        self.choices = choices
 
-    def forward(self, h: Tensor, features: Features, words: nn.Embedding) -> Tensor:
+    def forward(self, h: Tensor, features: Features, frames: Frames, words: nn.Embedding) -> Tensor:
         """(F, size), items, and the embeddings of the words -> (F, A)."""
         assert features.items is not None
+        assert features.sentences is not None
         assert features.similarity is not None
         assert features.present is not None
         K = features.num_slots
@@ -165,10 +188,7 @@ class PointerHead(nn.Module):
         empty = ~features.present[:, :K]
         pointers = torch.cat([pointers[:, :1] + self.room * empty[:, None], pointers[:, 1:]], 1)
         pointers = F.pad(pointers, (0, self.num_slots - K))  # trimmed slots are illegal anyway
-        answers = self.answers(h)
-        if self.naming is not None:
-            names = words(self.choice_tokens).sum(1)
-            answers = answers + self.naming(h) @ names.t() * (2 * self.item_size**-0.5)
+        answers = self.choices(h, frames, features.sentences, words)
         return torch.cat([self.next(h), pointers.flatten(1), answers], 1)
 
 
@@ -183,13 +203,29 @@ class FlatHead(nn.Module):
         return self.output(h)
 
 
+class Step(NamedTuple):
+    """What the network says about one step of B environments.
+
+    Attributes:
+        observation: what it read: the environment's, with what the policy remembers filled in.
+        log_probs: (B, A).
+        values: (B,).
+        state: what the next step is to be given.
+    """
+
+    observation: Observation
+    log_probs: Tensor
+    values: Tensor
+    state: State
+
+
 class MemoryPolicy(BasePolicy):
     """Actor and critic with a memory core, for discrete actions.
 
     Args:
         observation_space, action_space: of the environment. The reader's network needs ReasonGym's keys.
         lr_schedule: called with 1.0 for the optimiser's first learning rate.
-        core: "none", "gru" or "lstm"; see `agents.memory.CORES`.
+        core: "none", "slots", "gru" or "lstm"; see `agents.memory.CORES`.
         core_size: H.
         separate_critic: a critic with its own core and body; otherwise both heads sit on one body. It costs a third more
             a frame and pays: two-supporting-facts to 88% after 1.5 M frames with it, after 2.9 M without.
@@ -199,7 +235,7 @@ class MemoryPolicy(BasePolicy):
         net_arch: layers of the flat body, tanh between.
         choice_tokens: token ids of each choice's words, so that answers share what is learned about words; MemoryPPO
             asks the environment for them.
-        optimizer_kwargs: for Adam.
+        optimizer_kwargs: for AdamW (no weight decay by default).
     """
 
     def __init__(
@@ -233,6 +269,7 @@ class MemoryPolicy(BasePolicy):
         self.masked = "action_mask" in keys
         assert isinstance(action_space, spaces.Discrete)
         num_actions = int(action_space.n)
+        self.slots = SlotMemory(observation_space) if core == "slots" else None
         self.encoder: ReaderEncoder | FlatEncoder
         if self.reads:
             assert isinstance(observation_space, spaces.Dict)
@@ -242,6 +279,9 @@ class MemoryPolicy(BasePolicy):
         made = [CORES[core](self.encoder.output_size, core_size) for _ in range(2 if separate_critic else 1)]
         self.cores = nn.ModuleList(made)
         self.recurrent = bool(made[0].recurrent)
+        # Frames of one episode share their sentences: taken together, there are fewer to encode, which is most of the work
+        # where sentences are long.
+        self.by_columns = self.recurrent or (isinstance(self.encoder, ReaderEncoder) and self.encoder.sentences.pools)
         core_output: Any = made[0].output_size
         if self.reads and self.recurrent:
             core_output += self.encoder.output_size
@@ -255,20 +295,29 @@ class MemoryPolicy(BasePolicy):
         width = bodies[0].output_size
         self.actor: nn.Module
         if isinstance(self.encoder, ReaderEncoder):
-            tokens = None if choice_tokens is None else padded(choice_tokens)
-            self.actor = PointerHead(width, size, self.encoder.num_slots, num_actions, tokens)
+            self.actor = PointerHead(width, size, self.encoder.num_slots, self._choices(width, num_actions, choice_tokens))
         else:
             self.actor = FlatHead(width, num_actions, gain=0.01)
         self.critic = FlatHead(width, 1, gain=0.05)
-        self.optimizer_kwargs = {"eps": 1e-5, **(optimizer_kwargs or {})}
-        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        self.optimizer_kwargs = {"eps": 1e-5, "weight_decay": 0.0, **(optimizer_kwargs or {})}
+        self.optimizer = torch.optim.AdamW(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+
+    def _choices(self, width: int, num_actions: int, choice_tokens: list[list[int]] | None) -> ChoiceHead | SpanHead:
+        """The head of the answers: spans where the observation says what has been pointed at."""
+        assert isinstance(self.encoder, ReaderEncoder)
+        assert isinstance(self.observation_space, spaces.Dict)
+        if "span_start" in self.observation_space.spaces:
+            return SpanHead(width, self.encoder.size, self.encoder.unit_tokens, self.encoder.units_per_slot)
+        tokens = None if choice_tokens is None else padded(choice_tokens)
+        return ChoiceHead(width, self.encoder.size, num_actions - 1 - 3 * self.encoder.num_slots, tokens)
 
     # ---- the network on frames -----------------------------------------------------------------------------------
 
     def initial_state(self, batch_size: int) -> State:
-        """The state of episodes that begin: the tensors of the actor's core, then those of the critic's."""
+        """The state of episodes that begin: the tensors of the slots, of the actor's core, then those of the critic's."""
         cores: Any = self.cores
-        return tuple(tensor for core in cores for tensor in core.initial_state(batch_size))
+        slots = () if self.slots is None else self.slots.initial_state(batch_size, self.device)
+        return slots + tuple(tensor for core in cores for tensor in core.initial_state(batch_size))
 
     def prepare(self, observation: Observation) -> Frames:
         """What of an observation needs no parameters; see `agents.encoders`."""
@@ -281,8 +330,8 @@ class MemoryPolicy(BasePolicy):
         """Run the network over T * B frames, time first.
 
         Args:
-            frames: T * B prepared frames.
-            state: the cores' state before step 0.
+            frames: T * B prepared frames, of observations with what the slots remember filled in.
+            state: the cores' state before step 0 (without the slots').
             reset: (T, B) bool, where episodes begin.
             final_state: whether the state after the last step is wanted.
 
@@ -301,22 +350,29 @@ class MemoryPolicy(BasePolicy):
                 y = torch.cat([features.vector, y], 1)
             hidden.append(body(y, features))
             after += new
-        words = (self.encoder.sentences.words,) if isinstance(self.encoder, ReaderEncoder) else ()
-        logits = self.actor(hidden[0], features, *words)
+        if isinstance(self.encoder, ReaderEncoder):
+            logits = self.actor(hidden[0], features, frames, self.encoder.sentences.words)
+        else:
+            logits = self.actor(hidden[0], features)
         values = self.critic(hidden[-1], features).squeeze(1)
         return masked_log_probs(logits, frames.columns.get("action_mask")), values, after
 
     # ---- acting --------------------------------------------------------------------------------------------------
 
-    def forward(self, observation: Observation, state: State, reset: Tensor) -> tuple[Tensor, Tensor, Tensor, State]:
-        """One step of B environments: actions (B,), values (B,), log-probabilities of the actions (B,), state."""
-        log_probs, values, state = self.evaluate(self.prepare(observation), state, reset[None], final_state=True)
-        actions = sample(log_probs)
-        return actions, values, log_probs.gather(1, actions[:, None]).squeeze(1), state
+    def forward(self, observation: Observation, state: State, reset: Tensor) -> Step:
+        """One step of B environments.
 
-    def predict_values(self, observation: Observation, state: State, reset: Tensor) -> Tensor:
-        """Values (B,) of observations that are not acted on."""
-        return self.evaluate(self.prepare(observation), state, reset[None])[1]
+        Args:
+            observation: as the environment gives it.
+            state: what the last step returned, or `initial_state`.
+            reset: (B,) bool, where episodes begin.
+        """
+        count = 0 if self.slots is None else self.slots.num_tensors
+        remembered, state = state[:count], state[count:]
+        if self.slots is not None:
+            observation, remembered = self.slots.remember(observation, remembered, reset)
+        log_probs, values, state = self.evaluate(self.prepare(observation), state, reset[None], final_state=True)
+        return Step(observation, log_probs, values, remembered + state)
 
     def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
         raise NotImplementedError("MemoryPolicy carries a state: call predict(observation, state, episode_start)")
@@ -351,6 +407,6 @@ class MemoryPolicy(BasePolicy):
         if episode_start is not None:
             reset |= torch.as_tensor(np.asarray(episode_start, dtype=bool), device=self.device)
         with torch.no_grad():
-            log_probs, _, after = self.evaluate(self.prepare(tensors), before, reset[None], final_state=True)
-            actions = (log_probs.argmax(1) if deterministic else sample(log_probs)).cpu().numpy()
-        return (actions[0] if one else actions), tuple(s.cpu().numpy() for s in after)
+            step = self(tensors, before, reset)
+            actions = (step.log_probs.argmax(1) if deterministic else sample(step.log_probs)).cpu().numpy()
+        return (actions[0] if one else actions), tuple(s.cpu().numpy() for s in step.state)

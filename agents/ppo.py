@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from agents.encoders import as_tensors
 from agents.memory import State
-from agents.policy import MemoryPolicy, entropy
+from agents.policy import MemoryPolicy, entropy, sample
 from agents.rollout import Minibatch, Rollout
 
 
@@ -126,9 +126,12 @@ class MemoryPPO(OnPolicyAlgorithm):
         starts = torch.as_tensor(self._last_episode_starts, device=self.device)
         for t in range(n_rollout_steps):
             assert self._last_obs is not None
-            observation = rollout.put_observation(t, as_tensors(self._last_obs, self.device))
             with torch.no_grad():
-                actions, values, log_probs, state = policy(observation, self._last_state, starts)
+                observation, log_probs, values, state = policy(
+                    as_tensors(self._last_obs, self.device), self._last_state, starts
+                )
+                actions = sample(log_probs)
+            rollout.put_observation(t, observation)
             if self.answer_loss_coef:
                 rollout.gold[t] = torch.as_tensor(gold_choices(env), device=self.device)
             new_observation, rewards, dones, infos = env.step(actions.cpu().numpy())
@@ -139,11 +142,12 @@ class MemoryPPO(OnPolicyAlgorithm):
             self._update_info_buffer(infos, dones)
             rollout.rewards[t] = torch.as_tensor(rewards, dtype=torch.float32, device=self.device)
             rollout.rewards[t] += self.gamma * self._values_where_cut(infos, dones, state)
-            rollout.starts[t], rollout.actions[t], rollout.values[t], rollout.log_probs[t] = starts, actions, values, log_probs
+            rollout.starts[t], rollout.actions[t], rollout.values[t] = starts, actions, values
+            rollout.log_probs[t] = log_probs.gather(1, actions[:, None]).squeeze(1)
             starts = torch.as_tensor(dones, device=self.device)
             self._last_obs, self._last_episode_starts, self._last_state = new_observation, dones, state  # type: ignore[assignment]
         with torch.no_grad():
-            last_values = policy.predict_values(as_tensors(self._last_obs, self.device), self._last_state, starts)  # type: ignore[arg-type]
+            last_values = policy(as_tensors(self._last_obs, self.device), self._last_state, starts).values  # type: ignore[arg-type]
         rollout.finish(policy, last_values, starts, self.gamma, self.gae_lambda)
         callback.update_locals(locals())
         callback.on_rollout_end()
@@ -159,7 +163,7 @@ class MemoryPPO(OnPolicyAlgorithm):
             goes_on = torch.zeros(len(cut), dtype=torch.bool, device=self.device)
             with torch.no_grad():
                 before = tuple(s[cut] for s in state)
-                values[cut] = self.policy.predict_values(as_tensors(batch, self.device), before, goes_on)
+                values[cut] = self.policy(as_tensors(batch, self.device), before, goes_on).values
         return values
 
     # ---- learning --------------------------------------------------------------------------------------------------
@@ -171,7 +175,7 @@ class MemoryPPO(OnPolicyAlgorithm):
         self._update_learning_rate(policy.optimizer)
         records: list[dict[str, float]] = []
         for _ in range(self.n_epochs):
-            for batch in rollout.minibatches(self.batch_size, bool(policy.recurrent)):
+            for batch in rollout.minibatches(self.batch_size, by_columns=policy.by_columns):
                 loss, record = self.loss(batch)
                 records.append(record)
                 if self.target_kl is not None and record["approx_kl"] > 1.5 * self.target_kl:
@@ -236,9 +240,9 @@ class MemoryPPO(OnPolicyAlgorithm):
             nonlocal state
             reset = torch.as_tensor(starts, device=self.device)
             with torch.no_grad():
-                frames = self.policy.prepare(as_tensors(observation, self.device))
-                _, found, state = self.policy.evaluate(frames, state, reset[None], final_state=True)
-            return found.cpu().numpy()
+                step = self.policy(as_tensors(observation, self.device), state, reset)
+            state = step.state
+            return step.values.cpu().numpy()
 
         return values
 

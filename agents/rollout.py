@@ -89,8 +89,8 @@ class Rollout:
         """Start over; `state` is the cores' state before the first step."""
         self.state, self.frames = state, None
 
-    def put_observation(self, t: int, observation: Observation) -> Observation:
-        """Copy the observations of step t in, and return them as they are kept."""
+    def put_observation(self, t: int, observation: Observation) -> None:
+        """Copy the observations of step t in, as the network read them."""
         if not self.observations:
             self.observations = {
                 key: torch.empty((self.n_steps, *value.shape), dtype=value.dtype, device=self.device)
@@ -98,7 +98,6 @@ class Rollout:
             }
         for key, value in observation.items():
             self.observations[key][t].copy_(value)
-        return {key: value[t] for key, value in self.observations.items()}
 
     def finish(self, policy: MemoryPolicy, last_values: Tensor, last_starts: Tensor, gamma: float, gae_lambda: float) -> None:
         """Compute advantages and prepare the observations for `minibatches`."""
@@ -110,13 +109,13 @@ class Rollout:
         """(T, N) targets of the critic."""
         return self.advantages + self.values
 
-    def minibatches(self, batch_size: int, recurrent: bool) -> Iterator[Minibatch]:
+    def minibatches(self, batch_size: int, by_columns: bool) -> Iterator[Minibatch]:
         """Every frame once, in random order, in parts of about `batch_size` frames.
 
-        With a recurrent core a part is whole columns (environments over all T steps); otherwise single frames.
+        A part is whole columns (environments over all T steps), as a recurrent core needs it, or single frames.
         """
         T, N = self.n_steps, self.num_envs
-        if not recurrent:
+        if not by_columns:
             for part in torch.randperm(T * N, device=self.device).split(min(batch_size, T * N)):
                 reset = torch.zeros(1, len(part), dtype=torch.bool, device=self.device)
                 yield self._minibatch(part, (), reset)

@@ -1,6 +1,6 @@
 """Play an episode in words: replies go in, situations come out. Any function from a chat to a reply can stand in for `reply`.
 
-    python examples/text_episode.py
+python examples/text_episode.py
 """
 
 import argparse

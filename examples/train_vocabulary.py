@@ -1,4 +1,5 @@
-"""Trains the shipped word pieces: `python examples/train_vocabulary.py --data FOLDER`, of SQuAD and FairytaleQA training text.
+"""Trains the shipped word pieces: `python examples/train_vocabulary.py --data FOLDER`, of SQuAD and FairytaleQA training text
+and of the procedural training splits.
 
 FOLDER holds `squad/train-v1.1-rebuilt.json.gz` and `fairytaleqa/train-val.tar.gz`. Validation text is not read.
 """
@@ -16,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from reasongym.tasks.prose import passages, tales
 
 SIZE = 16_000
 OUT = Path(__file__).resolve().parents[1] / "reasongym" / "tasks" / "wordpieces.json"
@@ -44,8 +47,10 @@ def fairytales(data: Path) -> Iterator[str]:
 
 
 def procedural(problems: int) -> Iterator[str]:
-    """Units and questions of the procedural training splits."""
-    return iter(())
+    """Units, questions and answers of the procedural training splits."""
+    for source in (passages(), tales(kind="summary"), tales(kind="fairytale")):
+        for problem in map(source.problem, range(problems)):
+            yield from (*problem.story.units, problem.question, *problem.answers)
 
 
 def main() -> None:
@@ -54,14 +59,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--size", type=int, default=SIZE)
     parser.add_argument("--problems", type=int, default=2_000, help="procedural problems of each kind that are read")
+    parser.add_argument("--smoke", action="store_true", help="procedural text alone, into the current folder")
     options = parser.parse_args()
+    if options.smoke:
+        options.out, options.size, options.problems = Path("wordpieces.json"), 500, 20
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False, handle_chinese_chars=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     trainer = trainers.WordPieceTrainer(vocab_size=options.size, special_tokens=["[UNK]"], show_progress=False)
-    texts = [text for part in (squad(options.data), fairytales(options.data)) for text in part]
-    tokenizer.train_from_iterator([*texts, *procedural(options.problems)], trainer)
+    texts = [] if options.smoke else [*squad(options.data), *fairytales(options.data)]
+    texts += procedural(options.problems)
+    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.save(str(options.out), pretty=False)
     print(f"{tokenizer.get_vocab_size():,} pieces from {len(texts):,} texts in {options.out}")
 

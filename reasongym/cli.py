@@ -66,11 +66,13 @@ def info(env_id: str, split: str = "train", source: str = "procedural") -> None:
     settings = inner.batch.settings
     console = Console()
     facts = Table("", "", title=env_id, show_header=False)
+    answers = f"ANSWER of {len(inner.choices)} choices"
+    if not inner.choices:
+        answers = f"START and END at one of {inner.batch.shapes.positions} places of the slot recalled last, ABSTAIN"
     rows = {
         "source": f"{inner.source.name} ({inner.num_problems or 'endless'} problems, fingerprint {inner.source.fingerprint})",
-        "actions": f"{env.action_space}: NEXT; STORE, UPDATE, RECALL of {settings.memory_slots} slots; "
-        f"ANSWER of {len(inner.choices)} choices",
-        "choices": ", ".join(inner.choices),
+        "actions": f"{env.action_space}: NEXT; STORE, UPDATE, RECALL of {settings.memory_slots} slots; " + answers,
+        **({"choices": ", ".join(inner.choices)} if inner.choices else {}),
         "vocabulary": f"{len(inner.source.vocabulary)} words",
         "weights": ", ".join(f"{name} {weight:g}" for name, weight in settings.weights.items())
         + f", memory {settings.utility_weight:g} ({settings.utility})",

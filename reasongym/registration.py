@@ -12,6 +12,9 @@ TEXT_VECTOR_ENTRY_POINT = "reasongym.text.vector:ReasonGymTextVectorEnv"
 IDS: dict[str, dict[str, object]] = {
     "ReasonGym-bAbI-v0": {"dataset": "babi"},
     **{f"ReasonGym-bAbI-qa{task}-v0": {"dataset": "babi", "tasks": (task,)} for task in range(1, 21)},
+    "ReasonGym-SQuAD2-v0": {"dataset": "squad2"},
+    "ReasonGym-NarrativeQA-v0": {"dataset": "narrativeqa"},
+    "ReasonGym-FairytaleQA-v0": {"dataset": "fairytaleqa"},
 }
 """Keyword arguments by id."""
 

@@ -49,7 +49,14 @@ def parameters(out: Path) -> dict:
         return torch.load(io.BytesIO(archive.read("policy.pth")), weights_only=True)
 
 
-@pytest.mark.parametrize("extra", [["--core", "none", "--warmup", "3072", "--warmup-units", "4"], ["--core", "gru"]])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ["--core", "none", "--warmup", "3072", "--warmup-units", "4"],
+        ["--core", "gru"],
+        ["--core", "slots", "--memory-view", "recalled"],
+    ],
+)
 def test_a_killed_run_resumes_to_the_same_parameters(tmp_path: Path, extra: list[str]) -> None:
     whole = start(tmp_path / "whole", *extra)
     cut = start(tmp_path / "cut", *extra)

@@ -108,7 +108,7 @@ def _texts(env: Any, problems: np.ndarray, guess: int) -> dict[str, Any]:
         "units": units,
         "support": support,
         "long_text": units >= LONG_TEXT * support,
-        "majority": env.batch.source.choices[guess],
+        "majority": env.batch.source.choices[guess] if env.batch.source.choices else "(abstain)",
     }
 
 

@@ -252,6 +252,10 @@ class Batch:
             for row in rows:
                 self.table.place(row, following[row])
         elif not self.table.complete:
+            if self.table.crowded:
+                state = self.memory.state
+                self.table.start_over(state["problem"])
+                state["row"] = self.table.tables.row_of[state["problem"]]
             self.table.ensure(following[rows])
 
     def _spread(self, kernel: Callable[..., int | None], *arguments: Any) -> int:

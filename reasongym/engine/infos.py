@@ -98,21 +98,13 @@ class InfoWriter:
                 told[rate] = out[rate]
         return told
 
-    def _pointed(self, out: np.void) -> str:
-        """The words that an episode's answer points at; "" where it abstained, or never answered."""
-        return "" if out["unit"] < 0 else self._batch.table.text_between(int(out["unit"]), int(out["start"]), int(out["end"]))
-
-    def _wanted(self, out: np.void) -> str:
-        """The first reference of the episode's problem."""
-        return self._batch.table.gold_text(int(out["row"]))
-
     def _words(self, out: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
         """What is told in words: (n,) arrays of objects, filled in `rows`."""
-        told = {}
+        told, table = {}, self._batch.table
         for key in ("answer", "gold") if self._settings.reads_gold else ("answer",):
             told[key] = np.empty(len(out), object)  # all None
             if self._batch.shapes.span:
-                say = self._pointed if key == "answer" else self._wanted
+                say = table.answer_text if key == "answer" else table.gold_text
                 for row in rows.tolist():
                     told[key][row] = say(out[row])
             else:

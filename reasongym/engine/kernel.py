@@ -552,7 +552,8 @@ def best_span_rows(p, token, row, units, found, lo, hi):
                 for last in range(first, min(first + c[0].max_length + 1, t.texts[units[j]].length)):
                     if begins_word_at(t, units[j], last):
                         score, exact = score_span(c[0], t, r, 0, problem, units[j], first, last)
-                        if score > found[j, 0]:
+                        shorter = last - first < found[j, 2] - found[j, 1]
+                        if score > found[j, 0] or (score == found[j, 0] and shorter):
                             found[j, 0] = score
                             found[j, 1] = first
                             found[j, 2] = last

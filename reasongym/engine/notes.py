@@ -54,7 +54,7 @@ class Notes:
             array[...] = state[name]
 
 
-class Texts:
+class StepTexts:
     """The texts behind a batch of steps: the sentences of the problems, then own words as they come up.
 
     Args:
@@ -101,7 +101,7 @@ def own_rows(chain: np.ndarray) -> np.ndarray:
     return found
 
 
-def written_rows(texts: Texts, steps: np.ndarray, choice: int, answer: int, reply: np.ndarray) -> np.ndarray:
+def written_rows(texts: StepTexts, steps: np.ndarray, choice: int, answer: int, reply: np.ndarray) -> np.ndarray:
     """(n,) rows of what replies say where they name neither action nor choice, else -1.
 
     Args:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import string
 from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -36,6 +37,9 @@ TOKEN = np.dtype([("piece", "i2"), ("start", "i2"), ("end", "i2"), ("begins", "i
 TEXT = np.dtype([("token", "i8"), ("piece", "i8"), ("length", "i8")])
 """A unit: its first TOKEN (after its last one stands one more, which ends the last word) and piece, and how many tokens."""
 WORD = np.dtype([("hash", "u8"), ("power", "u8")])
+
+PIECES = ("texts", "tokens", "pieces", "words")
+"""The arrays of `Pieces`."""
 
 _ATOM = re.compile(r"[^\W_]+|\S")
 _ROUGE = re.compile(r"[a-z0-9]+")
@@ -82,7 +86,7 @@ def pieces_of(text: str, metric: int) -> list[tuple[int, str, int]]:
 
 
 class Pieces:
-    """The distinct units of a span source in pieces; rows are added one by one, in the order of the table of units.
+    """The distinct units of a span source in pieces; rows are added in the order of the table of units.
 
     Attributes:
         texts: (at least S,) TEXT.
@@ -98,19 +102,32 @@ class Pieces:
         self._index: dict[str, int] = {}
         self._rows = self._num_tokens = self._num_pieces = 0
 
-    def add(self, text: str, encoding: Encoding) -> None:
-        """The next unit."""
-        pieces, n = pieces_of(text, self.metric), len(encoding)
-        self.texts = grown(self.texts, self._rows + 1)
-        self.tokens = grown(self.tokens, self._num_tokens + n + 1)
-        self.pieces = grown(self.pieces, self._num_pieces + len(pieces))
-        self.texts[self._rows] = (self._num_tokens, self._num_pieces, n)
-        self.tokens[self._num_tokens : self._num_tokens + n + 1] = _tokens(text, encoding, [start for start, _, _ in pieces])
-        rows = [self._word(word) * FLAGS + flags for _, word, flags in pieces]
-        self.pieces[self._num_pieces : self._num_pieces + len(rows)] = rows
-        self._rows += 1
-        self._num_tokens += n + 1
-        self._num_pieces += len(rows)
+    def add(self, texts: Sequence[str], encodings: Sequence[Encoding]) -> None:
+        """The next units."""
+        tokens: tuple[list[int], ...] = ([], [], [], [])
+        pieces: list[int] = []
+        rows = []
+        for text, encoding in zip(texts, encodings, strict=True):
+            rows.append((self._num_tokens + len(tokens[0]), self._num_pieces + len(pieces), len(encoding)))
+            found = pieces_of(text, self.metric)
+            pieces += [self._word(word) * FLAGS + flags for _, word, flags in found]
+            _add_tokens(tokens, text, encoding, [start for start, _, _ in found])
+        n, number = len(tokens[0]), len(pieces)
+        self.texts = grown(self.texts, self._rows + len(rows))
+        self.texts[self._rows : self._rows + len(rows)] = rows
+        self.tokens = grown(self.tokens, self._num_tokens + n)
+        for name, column in zip(TOKEN.names or (), tokens, strict=True):
+            self.tokens[name][self._num_tokens : self._num_tokens + n] = column
+        self.pieces = grown(self.pieces, self._num_pieces + number)
+        self.pieces[self._num_pieces : self._num_pieces + number] = pieces
+        self._rows += len(rows)
+        self._num_tokens += n
+        self._num_pieces += number
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Becomes the table of these arrays, `piece_` before their names: nothing can be added to it."""
+        for name in PIECES:
+            setattr(self, name, arrays[f"piece_{name}"])
 
     def span(self, row: int, first: int, last: int) -> tuple[int, int]:
         """Characters [start, end) of unit `row` from token `first` to the end of the word that token `last` begins."""
@@ -128,15 +145,18 @@ class Pieces:
         return index
 
 
-def _tokens(text: str, encoding: Encoding, starts: list[int]) -> list[tuple[int, int, int, int]]:
-    """TOKEN rows of a text, with one more that ends it; `starts` are those of its pieces."""
-    rows, following = [(len(starts), len(text), len(text), 0)], len(starts)
-    for start, end in zip(reversed(encoding.starts), reversed(encoding.ends), strict=True):
-        begins = begins_word(text, start)
-        if begins:
+def _add_tokens(columns: tuple[list[int], ...], text: str, encoding: Encoding, starts: list[int]) -> None:
+    """Adds the TOKEN rows of a text, with one more that ends it; `starts` are those of its pieces."""
+    begins = [begins_word(text, start) for start in encoding.starts]
+    piece, following = [len(starts)], len(starts)
+    for start, begin in zip(reversed(encoding.starts), reversed(begins), strict=True):
+        if begin:
             following = bisect_left(starts, start)
-        rows.append((following, start, end, begins))
-    return rows[::-1]
+        piece.append(following)
+    columns[0].extend(reversed(piece))
+    columns[1].extend((*encoding.starts, len(text)))
+    columns[2].extend((*encoding.ends, len(text)))
+    columns[3].extend((*begins, False))
 
 
 def grown(array: np.ndarray, needed: int) -> np.ndarray:

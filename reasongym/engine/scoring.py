@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from reasongym.engine.layout import Memory, Observation, Result, Tables
-from reasongym.engine.notes import Notes, Texts, own_rows, own_text_keys, written_rows
+from reasongym.engine.notes import Notes, StepTexts, own_rows, own_text_keys, written_rows
 from reasongym.engine.settings import Settings
 from reasongym.engine.table import ProblemTable
 from reasongym.errors import PRMError
@@ -56,6 +56,11 @@ class Model:
         if self._cache is None:
             return checked_scores(self.prm, self.prm.score(steps), len(steps))
         return self._cached(steps, self._cache)
+
+    def forget(self) -> None:
+        """Empties the cache: texts have other numbers now."""
+        if self._cache is not None:
+            self._cache.clear()
 
     def _cached(self, steps: StepBatch, cache: dict[bytes, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         if self.prm.version != self._version:
@@ -104,6 +109,7 @@ class Scorer:
         self.models = [Model(settings.model, n)]
         if settings.observer_model is not None:
             self.models.append(Model(settings.observer_model, n))
+        self._generation = table.generation
         self._compiled_utility = not (settings.utility == "answerability" or hasattr(settings.utility, "value"))
         self._follows: dict[tuple[int, bytes], bool] = {}
         self._shows_annotation = settings.model.needs_annotation and not settings.compiled_prm
@@ -127,6 +133,10 @@ class Scorer:
         rows = np.flatnonzero(r.outcome["is_reset"] == 0)
         if not len(rows):
             return
+        if self._table.generation != self._generation:
+            self._generation = self._table.generation
+            for model in self.models:
+                model.forget()
         steps = self._steps(t, m, r, before, rows)
         first = r.outcome["first"][rows].astype(bool)
         self._reward(t, m, r, steps, rows, first)
@@ -235,7 +245,7 @@ class Scorer:
         hidden = (self._settings.question_at == "end") & (cursor < state["num_units"])
         units = [before.units[rows], m.held["unit"][rows], m.chain[rows].astype(np.int32)]
         shown, places = [_sentences(t, row, held) for held in units], [held.astype(np.int16) for held in units]
-        said = Texts(self._table.sentences.texts, t.unit_tokens, self._table.source)
+        said = StepTexts(self._table.sentences.texts, t.unit_tokens, self._table.source)
         written = None if self.notes is None else self._own_words(said, self.notes, m, r, before, rows, shown, places)
         sentences, tokens, own_words = said.tables()
         return StepBatch(
@@ -269,7 +279,7 @@ class Scorer:
         )
 
     def _own_words(
-        self, said: Texts, notes: Notes, m: Memory, r: Result, before: Before, rows: np.ndarray,
+        self, said: StepTexts, notes: Notes, m: Memory, r: Result, before: Before, rows: np.ndarray,
         shown: list[np.ndarray], places: list[np.ndarray],
     ) -> np.ndarray:  # fmt: skip
         """Puts own words into memory and chain; returns the rows of what replies say instead of an action or a choice."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -90,3 +91,39 @@ class _Table:
         arrays: dict[str, Any] = {name: np.array(self.rows[name], dtype) for name, dtype in {**DTYPES, **SPAN_DTYPES}.items()}
         texts: dict[str, Any] = {name: tuple(getattr(self, name)) for name in ("sentences", "questions", "references")}
         return Columns(**texts, **arrays)
+
+
+def head(columns: Columns, num_problems: int) -> Columns:
+    """The first problems (and all stories)."""
+    c = columns
+    if num_problems >= len(c.story):
+        return c
+    last = int(c.support_start[num_problems])
+    names = ("story", "num_units", "question", "question_entities", "answer_kind", "gold", "task", "support_known")
+    rows = {name: getattr(c, name)[:num_problems] for name in names}
+    if len(c.reference_start) > 1:
+        starts = c.reference_start[: num_problems + 1]
+        rows |= {"reference_start": starts, "reference": c.reference[: int(starts[-1])]}
+    return replace(
+        c,
+        support_start=c.support_start[: num_problems + 1],
+        support=c.support[:last],
+        prerequisites=c.prerequisites[:last],
+        **rows,
+    )
+
+
+def hidden(columns: Columns) -> Columns:
+    """Without gold answers and support."""
+    c = columns
+    return replace(
+        c,
+        gold=np.full_like(c.gold, -1),
+        support_start=np.zeros_like(c.support_start),
+        support=c.support[:0],
+        prerequisites=c.prerequisites[:0],
+        support_known=np.zeros_like(c.support_known),
+        references=(),
+        reference_start=np.zeros_like(c.reference_start),
+        reference=c.reference[:0],
+    )

@@ -43,6 +43,28 @@ class ParsedFile:
     skipped: int
     first_fault: str
 
+    def pack(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """As an entry of the cache; `unpack` is the way back."""
+        c = self.columns
+        arrays = {name: getattr(c, name) for name in DTYPES} | {"answer": self.answer, "bucket": self.bucket}
+        others = {name: getattr(self, name) for name in ("answers", "skipped", "first_fault")}
+        return {"sentences": c.sentences, "questions": c.questions, **others}, arrays
+
+    @staticmethod
+    def unpack(texts: dict[str, Any], arrays: dict[str, Any]) -> ParsedFile:
+        return ParsedFile(
+            Columns(
+                sentences=tuple(texts["sentences"]),
+                questions=tuple(texts["questions"]),
+                **{name: arrays[name] for name in DTYPES},
+            ),
+            tuple(texts["answers"]),
+            arrays["answer"],
+            arrays["bucket"],
+            texts["skipped"],
+            texts["first_fault"],
+        )
+
 
 class _FaultyLineError(Exception):
     """What is wrong with the present line."""

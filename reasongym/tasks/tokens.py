@@ -7,6 +7,7 @@ so a language model's own id is i - 1, and 0 is always padding.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -33,6 +34,11 @@ class Tokenizer:
         for piece, number in pieces.items():
             names[number] = piece
         self.vocabulary = tuple(names)
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything that decides how it cuts texts: the same vocabulary under another name is the same tokenizer."""
+        return hashlib.blake2b(self._backend.to_str().encode(), digest_size=16).hexdigest()
 
     def encode(self, text: str) -> Encoding:
         """The text in tokens."""

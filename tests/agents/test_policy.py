@@ -100,3 +100,14 @@ def test_bad_names_say_what_there_is():
         small_model(vector(RepeatFirst, 1), policy_kwargs={"encoder": "readr"})
     with pytest.raises(ValueError, match="encoder='reader' needs a Dict observation"):
         small_model(vector(RepeatFirst, 1), policy_kwargs={"encoder": "reader"})
+
+
+def test_every_slot_is_pointed_at_when_its_words_are_hidden():
+    """memory_view="recalled": slots are trimmed by what is occupied, not by the words that are shown."""
+    env = reader_env(n_envs=1, memory_slots=4, memory_view="recalled")
+    model, observation = small_model(env, "none"), env.reset()
+    for k in range(2):
+        observation = env.step(np.array([1 + k]))[0]
+    assert not observation["memory"].any()
+    frames = model.policy.prepare(as_tensors(observation, CPU))
+    assert frames.columns["present"].tolist() == [[True, True, False]]  # two held, the next that can be stored to

@@ -113,7 +113,7 @@ def test_what_is_illegal_says_why():
 
 def test_the_expert_answers_from_the_best_span_recalled_last():
     texts = [
-        (TEXT, QUESTION, ("New York City", "York"), (0, 1)),
+        (TEXT, QUESTION, ("New York City", "a city"), (0, 1)),
         (TEXT, "Who?", ("Nobody at all",), (2,)),
         (TEXT, "What?", (), ()),
     ]
@@ -164,3 +164,34 @@ def test_compiled_scores_are_those_of_the_metrics(unit, answers, metric):
 def test_a_source_of_spans_needs_memory():
     with pytest.raises(ValueError, match="point into recalled slots: memory_slots must be at least 1"):
         Batch(SpanTexts([(TEXT, QUESTION, (), ())]), Settings(memory_slots=0), 1)
+
+
+@pytest.mark.parametrize("endless", [False, True])
+def test_a_table_that_starts_over_changes_no_trajectory(endless, monkeypatch):
+    texts = [((f"Unit {i} of many.", f"Another one, number {i}."), f"Which is {i}?", (f"number {i}",), (1,)) for i in range(60)]
+
+    def played(most):
+        monkeypatch.setattr("reasongym.engine.table.MOST_SENTENCES", most)
+        source = SpanTexts(texts)
+        if endless:
+            source.num_problems = None
+            plain = source.problem
+            source.problem = lambda index: plain(index % 60)  # type: ignore[method-assign]
+        batch = Batch(source, Settings(memory_slots=2, units_per_slot=1, prm="lexical"), 5)
+        batch.seed(np.arange(5), np.full(5, 3), np.arange(5))
+        batch.reset(np.ones(5, bool))
+        rng, seen = np.random.default_rng(0), []
+        for _ in range(300):
+            mask = batch.observation.action_mask
+            actions = np.array([rng.choice(np.flatnonzero(row)) for row in mask])
+            batch.step(actions)
+            seen.append((batch.arena.bytes.copy(), batch.result.reward.copy(), batch.memory.state["problem"].copy()))
+        return seen, batch.table
+
+    (often, small), (never, _) = played(12), played(1000)
+    assert small.generation > 5
+    assert len(small.sentences.texts) < 40
+    for (a, b, c), (x, y, z) in zip(often, never, strict=True):
+        assert (a == x).all()
+        assert (b == y).all()
+        assert (c == z).all()
