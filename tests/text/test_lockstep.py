@@ -30,6 +30,8 @@ VARIANTS = {
     "lexical": {"tasks": (1,), "prm": "lexical", "utility": "coverage", "memory_slots": 2},
     "no slots": {"tasks": (15,), "memory_slots": 0, "chain_length": 0},
     "spans": {"dataset": SpanTexts(SPANS), "memory_slots": 2, "units_per_slot": 2, "chain_length": 3},
+    "squad2": {"dataset": "squad2", "memory_slots": 3},
+    "narrativeqa": {"dataset": "narrativeqa", "memory_slots": 2, "memory_view": "recalled", "max_steps": 150},
     "rouge": {"dataset": SpanTexts(SPANS, metric="rouge_l", right_at=0.5), "memory_slots": 2, "reason_when": "any"},
 }
 
