@@ -197,10 +197,10 @@ def test_words_earn_nothing_of_their_own():
     assert list(rows) == list(WRITTEN)
     assert not broken(task)
     assert rows["expert"]["return"] == pytest.approx(1.8)
-    for name in ("words: everything", "words: the question", "every choice", "no command"):
+    for name in ("words: everything", "words: the question", "every answer", "no command"):
         assert rows[name]["process"] < 0, name
     assert 0 < rows["words: squeezed, unused"]["process"] < MOST_SHARE * 1.8
-    assert rows["every choice"]["accuracy"] == rows["no command"]["accuracy"] == 0
+    assert rows["every answer"]["accuracy"] == rows["no command"]["accuracy"] == 0
 
 
 def test_the_same_policies_earn_the_same_in_words():

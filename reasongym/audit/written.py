@@ -15,6 +15,8 @@ from reasongym.text.words import count_tokens
 
 TextPolicy = Callable[[Situation], list[str]]
 """N replies."""
+MOST_ANSWERED = 15_000
+"""Characters of the text that are answered with."""
 
 
 def expert(s: Situation) -> list[str]:
@@ -52,22 +54,29 @@ def question(batch: Any, i: int, step: int) -> str:
     return batch.table.questions.texts[batch.table.tables.problems[batch.memory.state["row"][i]]["question"]]
 
 
+def read(batch: Any, i: int, first: int, last: int) -> list[str]:
+    """Units [first, last) of an environment's text, for which only those that were read may be asked."""
+    start = int(batch.table.tables.problems[batch.memory.state["row"][i]]["first_unit"])
+    rows = batch.table.tables.units["sentence"][start + first : start + last]
+    return [batch.table.sentences.texts[row] for row in rows.tolist()]
+
+
 def squeezed(batch: Any, i: int, step: int) -> str:
     """The sentences read since the slot was begun, as many of the last ones as its limit admits."""
-    table, size = batch.table, group(batch)
-    first = int(table.tables.problems[batch.memory.state["row"][i]]["first_unit"])
-    rows = table.tables.units["sentence"][first + step // size * size : first + step + 1]
-    units = [table.sentences.texts[row] for row in rows.tolist()]
+    size = group(batch)
+    units = read(batch, i, step // size * size, step + 1)
     most = batch.shapes.units_per_slot * batch.shapes.unit_tokens
     while len(units) > 1 and count_tokens(batch.source, " ".join(units)) > most:
         units.pop(0)
     return " ".join(units)
 
 
-def every_choice(s: Situation) -> list[str]:
-    """Keeps nothing, then answers with all choices at once."""
-    everything = "answer " + (", ".join(s.env.choices) or "yes")
-    return ["next" if reading else everything for reading in s.reading.tolist()]
+def every_answer(s: Situation) -> list[str]:
+    """Keeps nothing, then answers with all choices at once, or with the whole text."""
+    batch, choices = s.env.batch, ", ".join(s.env.choices)
+    number = batch.memory.state["num_units"].tolist()
+    said = [choices or " ".join(read(batch, i, 0, n))[:MOST_ANSWERED] for i, n in enumerate(number)]
+    return ["next" if reading else f"answer {answer}" for reading, answer in zip(s.reading.tolist(), said, strict=True)]
 
 
 def no_command(s: Situation) -> list[str]:
@@ -81,7 +90,7 @@ WRITTEN: dict[str, TextPolicy] = {
     "words: the question": written(question),
     "words: squeezed": written(squeezed),
     "words: squeezed, unused": written(squeezed, recalls=False),
-    "every choice": every_choice,
+    "every answer": every_answer,
     "no command": no_command,
 }
 """The audited policies of text ids by name."""
