@@ -12,7 +12,7 @@ import reasongym  # noqa: F401 (registers the ids)
 REPLIES = (
     "John's place may matter, but he may still move.\nnext",
     "I keep who has the football.\nstore 1: John has got the football",
-    "No reward: that was no sentence of this world. Sandra has nothing to do with it.\nskip",
+    "Sandra has nothing to do with it.\nskip",
     "next",
     "- `Store 2: John went to the bedroom.`",
     "The football is where John is.\nrecall 2",

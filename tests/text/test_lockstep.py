@@ -223,3 +223,17 @@ def test_state_pickle_and_copy_resume_exactly():
             assert again[:3] == (observation, reward, ended)
             assert again[4]["messages"] == info["messages"]
         assert again[4]["answer"] == "nonsense"
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_a_vector_pickles_and_copies(mode):
+    env = ReasonGymTextVectorEnv(num_envs=3, tasks=(1, 2), history=1, memory_slots=2, autoreset_mode=mode)
+    env.reset(seed=0)
+    env.step(("store 1: hi", "next", "recall 1"))
+    others = [pickle.loads(pickle.dumps(env)), copy.deepcopy(env)]
+    for replies in (("update 1", "store 1: x y", "hm"), ("next", "update 1", "store 1")):
+        observations, reward, *_ = env.step(replies)
+        for other in others:
+            again, earned, *_ = other.step(replies)
+            assert again == observations
+            assert (earned == reward).all()
