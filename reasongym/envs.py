@@ -173,7 +173,7 @@ class ReasonGymEnv(gym.Env[dict[str, np.ndarray], np.int64]):
             number = action.__index__()
         except AttributeError:
             raise TypeError(f"an action is a whole number in Discrete({batch.shapes.actions}), got {action!r}") from None
-        if not 0 <= number < batch.shapes.actions:
+        if not 0 <= number < batch.num_actions:
             raise ValueError(f"action {number} is outside Discrete({batch.shapes.actions})")
         self._action[0] = number
         if self._ended.item(0):

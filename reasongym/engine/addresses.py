@@ -133,5 +133,6 @@ def arrays_of(p, token):
         array_at(p[57], (n,), np.float64),
         array_at(p[58], (room, MOST_TOKENS), np.uint64),
         array_at(p[59], (room, MOST_TOKENS + 1), np.int16),
+        array_at(p[60], (n, u), np.int32),
     )
     return config, t, m, o, r

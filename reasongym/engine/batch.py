@@ -12,7 +12,8 @@ import numpy as np
 
 from reasongym.engine.addresses import AddressTable
 from reasongym.engine.compiled import kernels
-from reasongym.engine.layout import OUTCOME, Arena, Result, Shapes, Tables
+from reasongym.engine.layout import OUTCOME, WORDS, Arena, Result, Shapes, Tables
+from reasongym.engine.notes import Notes
 from reasongym.engine.pieces import MOST_TOKENS
 from reasongym.engine.scoring import Scorer
 from reasongym.engine.settings import Settings
@@ -38,6 +39,7 @@ class Batch:
         arena: the observation buffers.
         result: outcome, scores, terms and rewards of the last step.
         autoreset: whether a step resets environments whose episode ended in the step before.
+        notes: what agents have written in their own words; None where they act by numbers alone.
     """
 
     def __init__(
@@ -77,7 +79,9 @@ class Batch:
             reward=np.zeros(n),
             found=np.zeros((room, MOST_TOKENS), np.uint64),
             lengths=np.zeros((room, MOST_TOKENS + 1), np.int16),
+            noted=np.full((n, settings.units_per_slot), WORDS, np.int32),
         )
+        self.notes: Notes | None = None
         self.scorer = None if settings.compiled else Scorer(settings, self.table, n)
         self._actions = np.zeros(n, np.int64)
         self._linked: Tables | None = None
@@ -85,6 +89,19 @@ class Batch:
         self.autoreset = True
         self._reseeded = True
         self._unfetched = False
+
+    @property
+    def num_actions(self) -> int:
+        """Actions that a step takes: those of the space, and with own words a written answer and a reply without command."""
+        return self.shapes.actions + (0 if self.notes is None else 2)
+
+    def take_words(self) -> Notes:
+        """Lets agents write in their own words from now on."""
+        if self.notes is None:
+            self.notes = Notes(self.n, self.shapes.slots, self.shapes.chain_length)
+            if self.scorer is not None:
+                self.scorer.notes = self.notes
+        return self.notes
 
     @property
     def addresses(self) -> tuple[np.ndarray, np.ndarray]:
@@ -137,9 +154,13 @@ class Batch:
             self._unfetched = False
         if self.scorer is None:
             ended = self._spread(k.step_rows, actions)
+            if self.notes is not None:
+                self.notes.after(self.memory, self.result)
         else:
             before = self.scorer.before(self.memory)
             self._spread(k.act_rows, actions)
+            if self.notes is not None:
+                self.notes.after(self.memory, self.result)
             self.scorer.after(self.table.tables, self.memory, self.observation, self.result, before)
             ended = self._spread(k.observe_rows)
         if ended and self.autoreset and not self.table.complete:
@@ -176,7 +197,7 @@ class Batch:
             raise ValueError(f"expected {self.n} actions, one an environment, got shape {given.shape}")
         np.copyto(self._actions, given, casting="unsafe")
         low, high = self._actions.min(), self._actions.max()
-        if low < 0 or high >= self.shapes.actions:
+        if low < 0 or high >= self.num_actions:
             bad = low if low < 0 else high
             raise ValueError(f"action {bad} is outside Discrete({self.shapes.actions})")
         return self._actions
@@ -187,6 +208,7 @@ class Batch:
         out["arena"] = self.arena.bytes.copy()
         out["result"] = {name: getattr(self.result, name).copy() for name in REPORTED}
         out["carry"] = [] if self.scorer is None else [None if x.carry is None else x.carry.copy() for x in self.scorer.models]
+        out["notes"] = None if self.notes is None else self.notes.get_state()
         return out
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -208,6 +230,8 @@ class Batch:
         for model, carry in zip([] if self.scorer is None else self.scorer.models, state["carry"], strict=True):
             if carry is not None:
                 model.carry = carry.copy()
+        if state.get("notes") is not None:
+            self.take_words().set_state(state["notes"])
         self._reseeded = self._unfetched = True
         self._restore_rows()
 

@@ -80,7 +80,9 @@ def _point(batch: Batch, i: int, needs: tuple[int, ...], mask: np.ndarray) -> in
         return abstain
     if state["span_start"] < 0:
         held = batch.memory.held["unit"][i]
-        spans = {slot: _best_span(batch, i, units) for slot, units in enumerate(held)}
+        noted = batch.memory.slots["noted"][i]  # own words cannot be pointed at
+        places = np.arange(shapes.units_per_slot)
+        spans = {slot: _best_span(batch, i, np.where(places < noted[slot], -1, units)) for slot, units in enumerate(held)}
         answer = max(spans, key=lambda slot: (spans[slot][0], -slot))
         best = _best_recall(batch, i, needs, mask, last=answer if spans[answer][0] > 0 else None)
         if best is not None:
@@ -147,10 +149,11 @@ def _best_recall(batch: Batch, i: int, needs: tuple[int, ...], mask: np.ndarray,
     for slot in range(int(state["occupied"])):
         bits = tuple(int(b) for b in held["needed"][slot])
         if mask[1 + 2 * k + slot] and any(b & ~recalled for b in bits):
-            units = [u for u in held["unit"][slot].tolist() if u >= 0]
+            present = held["unit"][slot] >= 0
+            units = held["unit"][slot][present].tolist()
             entities = int(np.bitwise_or.reduce(t.units["entities"][[first + u for u in units]]))
             slots.append(1 + 2 * k + slot)
-            contents.append(Content(bits[: len(units)], entities))
+            contents.append(Content(tuple(held["needed"][slot][present].tolist()), entities))
     links = batch.shapes.chain_length - int(state["chain_length"])
     final = 1 + 2 * k + last if last is not None else -1
     if final in slots and len(slots) > 1 and links > 1:

@@ -109,6 +109,9 @@ class InfoWriter:
                     told[key][row] = say(out[row])
             else:
                 told[key][rows] = self._choices[out[key][rows]]
+        if self._batch.notes is not None:
+            for row in rows[out["answer"][rows] == self._batch.shapes.written].tolist():
+                told["answer"][row] = self._batch.notes.reply[row]
         return told
 
 

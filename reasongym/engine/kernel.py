@@ -13,12 +13,13 @@ from __future__ import annotations
 import numpy as np
 
 from reasongym.engine.addresses import arrays_of
+from reasongym.engine.layout import NO_COMMAND, TOO_LONG
 from reasongym.engine.order import problem_at
 from reasongym.engine.spans import begins_word_at, end_illegal, score_span, show_ends, show_starts, start_illegal, unit_in_link
 from reasongym.jit import operation, popcount
 from reasongym.memory.gates import salience_gate
 from reasongym.memory.utility import OUTSIDE, compiled_value
-from reasongym.memory.working_memory import clear, decay, recall, reinforce, store, update
+from reasongym.memory.working_memory import clear, decay, recall, reinforce, store, store_words, update
 from reasongym.prm.annotated import entities_of, needed_by, score_answer, score_recall
 from reasongym.prm.base import ANSWER, NEXT, RECALL, START, STORE, UPDATE
 
@@ -106,6 +107,7 @@ def reset_one(c, t, m, o, r, i):
     state.max_steps = c.max_steps if c.max_steps > 0 else 4 * (problem.num_units + m.slots.shape[1]) + m.chain.shape[1]
     state.ended = 0
     state.span_start = -1
+    state.words = 0
     state.episode_return = 0.0
     state.level = 0.0
     state.linked = problem.question_entities if c.annotated else np.uint64(0)
@@ -173,6 +175,7 @@ def act(c, t, m, o, r, i, action):
     problem, out = t.problems[state.row], r.outcome[i]
     positions = held.shape[1] * o.unit.shape[1]
     kind, k, choice = decode(action, slots.shape[0], positions if c.span else 0)
+    choices = o.action_mask.shape[1] - 1 - 3 * slots.shape[0]  # the next one is a written answer, one more is no command
     out.is_reset = 0
     out.first = state.steps == 0
     out.problem = state.problem
@@ -193,6 +196,11 @@ def act(c, t, m, o, r, i, action):
     out.invalid = reason_illegal(c, state, slots, held.shape[1], chain.shape[0], kind, k)
     if c.span and out.invalid == 0 and kind >= ANSWER:
         out.invalid = _span_illegal(c, t, m, i, choice, positions, o.unit.shape[1])
+    if choice > choices:
+        out.invalid = NO_COMMAND
+        out.answer = -1
+    elif out.invalid == 0 and kind == STORE and state.words < 0:
+        out.invalid = TOO_LONG
     if out.invalid > 0:
         scores[-1] = -1.0
         if c.compiled_prm and problem.num_support < 0:
@@ -214,24 +222,31 @@ def act(c, t, m, o, r, i, action):
             scores[0] = np.nan
             scores[2] = np.nan
     elif kind == ANSWER:
-        if c.span:
+        if choice == choices:
+            if c.span and c.reads_gold:
+                out.score = state.written
+                out.success = state.written_right
+        elif c.span:
             _pointed(c, t, m, r, i, choice - positions, o.unit.shape[1])
         elif c.reads_gold and choice == problem.gold:
             out.success = 1
             out.score = 1.0
         if c.compiled_prm:
-            fits = c.span or t.choice_kinds[choice] & problem.answer_kinds != 0
+            fits = c.span != 0
+            if not fits and choice < choices:
+                fits = t.choice_kinds[choice] & problem.answer_kinds != 0
             score_answer(scores, state, out.success, fits, problem)
         out.terminated = 1
         scores[-2] = out.score
     else:
-        _read(c, t, m, o, i, kind, k)
+        _read(c, t, m, o, r, i, kind, k)
         if c.compiled_prm and problem.num_support < 0:
             scores[0] = np.nan
             scores[2] = np.nan
     if out.terminated == 0 and state.steps >= state.max_steps:
         out.terminated = 1
         out.out_of_steps = 1
+    state.words = 0
     decay(state, slots, c.salience_rate)
 
 
@@ -265,14 +280,17 @@ def _pointed(c, t, m, r, i, p, width):
 
 
 @operation
-def _read(c, t, m, o, i, kind, k):
-    """NEXT, STORE or UPDATE: the desk's unit goes aside or into slot k, and the next one comes."""
+def _read(c, t, m, o, r, i, kind, k):
+    """NEXT, STORE or UPDATE: the desk's unit (or own words instead) goes aside or into slot k, and the next one comes."""
     state, slots, held = m.state[i], m.slots[i], m.held[i]
     problem = t.problems[state.row]
     if kind != NEXT:
         unit = t.units[problem.first_unit + state.cursor]
         needed = needed_by(t.support, problem, unit.same_as) if c.annotated else np.int32(0)
-        if kind == STORE:
+        if kind == STORE and state.words > 0:
+            _recover(c, t, m, r, i, k)
+            store_words(state, slots, held, k, state.words)
+        elif kind == STORE:
             store(state, slots, held, k, state.cursor, needed)
         else:
             update(state, slots, held, k, state.cursor, needed)
@@ -283,6 +301,20 @@ def _read(c, t, m, o, i, kind, k):
         if c.question_at_end:
             write_tokens(o.question[i], 0, t.question_tokens, problem.question)
         _open_answers(c, m, o, i)
+
+
+@operation
+def _recover(c, t, m, r, i, k):
+    """Fills the places that own words take in slot k with the units recovered from them."""
+    state, held = m.state[i], m.held[i]
+    problem = t.problems[state.row]
+    for j in range(state.words):
+        unit = r.noted[i, j]
+        needed = np.int32(0)
+        if unit >= 0 and c.annotated:
+            needed = needed_by(t.support, problem, t.units[problem.first_unit + unit].same_as)
+        held[k, j].unit = unit
+        held[k, j].needed = needed
 
 
 @operation

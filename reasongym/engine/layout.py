@@ -61,6 +61,9 @@ STATE = np.dtype(
         ("chain_length", "i2"),
         ("touched", "i2"),  # slot touched by the last step, -1 none
         ("span_start", "i2"),  # where in the last link an answer starts, -1 none
+        ("words", "i2"),  # places that own words take which the next STORE writes: 0 none, -1 more than a slot has
+        ("written", "f4"),  # score of the written answer that the next ANSWER commits to
+        ("written_right", "i1"),
         ("ended", "i1"),
     ],
     align=True,
@@ -72,6 +75,7 @@ SLOT = np.dtype(
         ("stored_at", "i2"),
         ("recalls", "i2"),
         ("used", "i2"),  # how many of the held units, oldest first, have been recalled since they were stored
+        ("noted", "i2"),  # how many of the places, oldest first, own words take
         ("fresh", "i1"),  # changed since its last recall
         ("store", "i1"),  # the gate's three masks
         ("update", "i1"),
@@ -79,7 +83,10 @@ SLOT = np.dtype(
     ],
     align=True,
 )
-HELD = np.dtype([("needed", "i4"), ("unit", "i4")])  # which supporting facts a held unit is, and its index (-1 none)
+HELD = np.dtype([("needed", "i4"), ("unit", "i4")])  # which supporting facts a held unit is, and its index
+NOTHING, WORDS = -1, -2
+"""Indices of no unit: an empty place; a place that own words take and from which no fact was recovered (in the chain: any
+place that they take)."""
 
 OUTCOME = np.dtype(
     [
@@ -151,7 +158,10 @@ INVALID_REASONS = (
     "there is no token, or the inside of a word: answers start and end with whole words",
     "no answer has been started: START comes before END",
     "the end lies before the start, in another unit, or further on than max_answer_length",
+    "there is no command in the reply",
+    "the words are longer than a slot",
 )
+NO_COMMAND, TOO_LONG = 15, 16
 
 
 class Tables(NamedTuple):
@@ -207,6 +217,7 @@ class Result(NamedTuple):
     reward: np.ndarray  # (N,) float64
     found: np.ndarray  # (N, MOST_TOKENS) uint64: room for the tokens of a span; no choices: (0, MOST_TOKENS)
     lengths: np.ndarray  # (N, MOST_TOKENS + 1) int16: room for one row of ROUGE-L's table
+    noted: np.ndarray  # (N, U) int32, handed in: the units whose facts were recovered from own words, then WORDS
 
 
 @dataclass(frozen=True)
@@ -227,6 +238,11 @@ class Shapes:
     def positions(self) -> int:
         """L: places of a link of the chain that an answer can point at."""
         return self.units_per_slot * self.unit_tokens
+
+    @property
+    def written(self) -> int:
+        """The choice that stands for a written answer, one past the last; one further on stands for a reply without command."""
+        return self.actions - 1 - 3 * self.slots
 
     @property
     def actions(self) -> int:

@@ -129,11 +129,17 @@ class ProblemTable:
         start, end = self.texts.pieces.span(row, first, last)
         return self.texts.sentences.texts[row][start:end]
 
+    def answers(self, row: int) -> list[str]:
+        """The references of the problem in a row of the table; [] where there are none, or they are hidden."""
+        problem = self.tables.problems[row]
+        first, number = int(problem["references"]), int(problem["num_references"])
+        return self.texts.references.texts[first : first + max(number, 0)]
+
     def answer_text(self, out: np.void) -> str:
         """What the answer of an OUTCOME says; "" where it abstains, and where there is none."""
         if self.spans is not None:
             return "" if out["unit"] < 0 else self.text_between(int(out["unit"]), int(out["start"]), int(out["end"]))
-        return self.source.choices[out["answer"]] if out["answer"] >= 0 else ""
+        return self.source.choices[out["answer"]] if 0 <= out["answer"] < len(self.source.choices) else ""
 
     def gold_text(self, out: np.void) -> str:
         """The gold answer of an OUTCOME's problem, of several the first; "" where there is none, or it is hidden."""

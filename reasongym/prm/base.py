@@ -41,6 +41,7 @@ class Annotation:
         choice_kinds: (C,) uint32, bit mask of kinds by choice.
         num_support: (n,) int16, m; -1 where support is unknown.
         prerequisites: (n, MAX_SUPPORT) int32, what must be in the chain before each supporting fact.
+        units_before: (n, K, U) int32, the index of each held unit, -1 none; of own words, the units recovered from them.
         needed_before, needed_after: (n, K, U) int32, which supporting facts each held unit is.
         superseded: (n, K, U) bool, whether an already read unit has made the held unit untrue (memory before).
         recalled_before, recalled_after: (n,) int32, supporting facts in the chain.
@@ -54,6 +55,7 @@ class Annotation:
     choice_kinds: np.ndarray
     num_support: np.ndarray
     prerequisites: np.ndarray
+    units_before: np.ndarray
     needed_before: np.ndarray
     needed_after: np.ndarray
     superseded: np.ndarray
@@ -72,7 +74,7 @@ class StepBatch:
         sentence_tokens, question_tokens: (S, Lu), (Q, Lq) integer token ids of the same rows; 0 is padding.
         kind: (n,) int8, NEXT ... START.
         slot: (n,) int16, the slot of STORE, UPDATE and RECALL, else -1.
-        choice: (n,) int16, the choice of ANSWER or START, else -1.
+        choice: (n,) int16, the choice of ANSWER or START, else -1; one past the last choice: a written answer.
         illegal: (n,) bool, the action was a no-op.
         question: (n,) int32, -1 while it is hidden.
         desk: (n,) int32, the unit on the desk before the step.
@@ -90,6 +92,10 @@ class StepBatch:
             the PRM writes it in place.
         span: (n, 3) int32, the unit, first and last token that an ANSWER points at; -1 for all other steps.
         span_text: the words of such a row.
+        written: (n,) int32 or None, what a reply in words said where it named no action or choice: a written answer, or a reply
+            without command; -1 for all other steps.
+        own_words: how many of `sentences`, its last ones, agents have written. Own words stand in the first of the places
+            that they take in a slot or link; their position is the unit that was on the desk when they were written.
     """
 
     sentences: Sequence[str]
@@ -118,6 +124,8 @@ class StepBatch:
     carry: np.ndarray | None = None
     span: np.ndarray | None = None
     span_text: Callable[[int, int, int], str] | None = None
+    written: np.ndarray | None = None
+    own_words: int = 0
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -163,13 +171,18 @@ class StepBatch:
         target = f" {slot + 1}" if slot >= 0 else ""
         if kind == ANSWER:
             target = " " + self.answer_text(i)
-        lines.append(f"action: {ACTION_NAMES[kind]}{target}{' (illegal)' if self.illegal[i] else ''}")
+        name = ACTION_NAMES[kind]
+        if kind == ANSWER and self.choice[i] < 0:
+            name = "reply without command:"
+        lines.append(f"action: {name}{target}{' (illegal)' if self.illegal[i] else ''}")
         return "\n".join(lines)
 
     def answer_text(self, i: int) -> str:
         """What the ANSWER of step i says; "" where it abstains."""
         if self.span is not None and self.span_text is not None and self.span[i, 0] >= 0:
             return self.span_text(*self.span[i].tolist())
+        if self.written is not None and self.written[i] >= 0:
+            return self.sentences[self.written[i]]
         return self._string(self.choices, self.choice[i]) if len(self.choices) else ""
 
     def unit_text(self, units: np.ndarray) -> str:
@@ -181,7 +194,7 @@ class StepBatch:
         return table[index] if index >= 0 else ""
 
 
-_TABLES = ("sentences", "questions", "choices", "sentence_tokens", "question_tokens", "span_text")
+_TABLES = ("sentences", "questions", "choices", "sentence_tokens", "question_tokens", "span_text", "own_words")
 
 
 @runtime_checkable

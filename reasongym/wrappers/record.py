@@ -118,6 +118,11 @@ class _Recorder:
 
     def __init__(self, env: Any, folder: str | os.PathLike, num_envs: int, rows_per_part: int) -> None:
         self._batch = env.unwrapped.batch
+        if self._batch.notes is not None:
+            raise TypeError(
+                "RecordTrajectories records actions by number, but this environment is played in words: keep info['thought'], "
+                "info['command'] and info['messages'] of each step instead"
+            )
         source, settings = self._batch.source, self._batch.settings
         metadata = {
             "source": source.name,

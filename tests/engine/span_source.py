@@ -38,7 +38,10 @@ class SpanTexts:
         return Encoding(tuple(self._ids[text[a:b]] for a, b in cut), tuple(a for a, _ in cut), tuple(b for _, b in cut))
 
     def tokenize(self, text: str) -> list[int]:
-        return list(self.encode(text).ids)
+        try:
+            return list(self.encode(text).ids)
+        except KeyError as piece:
+            raise ValueError(f"{piece} is outside the vocabulary") from None
 
     def choice_of(self, answer: str) -> int:
         raise ValueError("spans have no choices")
