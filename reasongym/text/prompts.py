@@ -1,12 +1,13 @@
 """The system text: the rules, and one worked episode that the expert plays on a generated training problem.
 
-The worked problem is of the id's own tasks, but never one that is being played: bAbI's is a procedural training problem even
-where the environment plays published files, and ids whose answers are spans show a passage of this package's own.
+The worked problem is never one of a published file: bAbI's is a procedural training problem of the id's own tasks, and ids
+whose answers are spans show a procedural passage (tales would fill the prompt).
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from reasongym.engine.batch import Batch
 from reasongym.engine.expert import expert_action
 from reasongym.engine.settings import Settings
 from reasongym.tasks import babi
+from reasongym.tasks.prose.source import passages
 from reasongym.text.interface import Interface
-from reasongym.text.passage import Passage
 from reasongym.types import ProblemSource
 
 INSTRUCTIONS = ("full", "none")
@@ -86,22 +87,23 @@ def rules(batch: Batch, history: int) -> str:
 
 
 def _episode(source: ProblemSource, settings: Settings) -> str:
-    """The worked episode in words; "" for a source of closed answers that is none of the suite's own."""
+    """The worked episode in words; "" for a source of closed answers that is none of the suite's own, and for spans where the
+    package that natural text needs is missing."""
     chosen = tuple(getattr(settings, name) for name in SHOWN_SETTINGS)
     if hasattr(source, "worlds"):
         return _worked(tuple(source.tasks), chosen)  # type: ignore[attr-defined]
-    return _worked((), chosen) if not source.choices else ""
+    return _worked((), chosen) if not source.choices and find_spec("tokenizers") else ""
 
 
 @lru_cache(maxsize=256)
 def _worked(tasks: tuple[int, ...], chosen: tuple[Any, ...]) -> str:
-    """Of bAbI tasks; none: the passage."""
-    source: Any = Passage()
-    if tasks:
-        source = babi.load(tasks, num_problems=TRIED * len(tasks))
-    problems = [source.problem(i) for i in range(TRIED if tasks else 1)]
+    """Of bAbI tasks; none: of a passage."""
+    count = TRIED * max(len(tasks), 1)
+    source: Any = babi.load(tasks, num_problems=count) if tasks else passages(num_problems=count)
+    problems = [source.problem(i) for i in range(TRIED)]
     spare = [problem.num_units - len(problem.support or ()) for problem in problems]
-    best = min(range(len(problems)), key=lambda i: (spare[i] < SPARE, problems[i].num_units))
+    fits = [bool(problem.answers) and room >= SPARE for problem, room in zip(problems, spare, strict=True)]
+    best = min(range(TRIED), key=lambda i: (not fits[i], problems[i].num_units))
     settings = Settings(**dict(zip(SHOWN_SETTINGS, chosen, strict=True)))
     batch = Batch(source, settings, 1)
     interface, one = Interface(batch), np.ones(1, bool)
