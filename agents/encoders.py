@@ -26,6 +26,13 @@ Observation = dict[str, Tensor]
 OCCUPIED, RECALLS = 0, 3
 """Columns of `memory_features`: whether a slot holds anything, and how often it was recalled."""
 
+SENTENCE_COLUMNS = ("question", "unit", "memory", "chain")
+"""Columns of prepared frames that are indices into the table of distinct sentences."""
+FEW_SENTENCES = 1_000
+"""Tables below this are not worth cutting down to what a minibatch uses."""
+LONG = 24
+"""Sentences of more tokens than this are natural text: no weight a place and word, or the network would be all places."""
+
 READER_KEYS = ("question", "unit", "memory", "memory_positions", "memory_features", "chain", "progress", "action_mask")
 
 
@@ -42,8 +49,18 @@ class Frames:
     table: Tensor | None = None
 
     def take(self, index: Tensor) -> Frames:
-        """The frames `index`, in that order."""
-        return Frames({key: value[index] for key, value in self.columns.items()}, self.table)
+        """The frames `index`, in that order, with those of the sentences that they use."""
+        columns = {key: value[index] for key, value in self.columns.items()}
+        if self.table is None or len(self.table) < FEW_SENTENCES:
+            return Frames(columns, self.table)
+        used = torch.cat([self.table.new_zeros(1), *(columns[key].flatten() for key in SENTENCE_COLUMNS)])
+        kept, place = torch.unique(used, return_inverse=True)  # row 0, all padding, stays first
+        start = 1
+        for key in SENTENCE_COLUMNS:
+            size = columns[key].numel()
+            columns[key] = place[start : start + size].view(columns[key].shape)
+            start += size
+        return Frames(columns, self.table[kept])
 
 
 class Features(NamedTuple):
@@ -54,6 +71,7 @@ class Features(NamedTuple):
         items: (F, I, D') slots, then entries of the chain; None for a flat encoder.
         present: (F, I) bool, which items are not empty.
         num_slots: how many of the items are slots (K, less those that no frame uses).
+        sentences: (U, D) the vectors of the table's sentences; None for a flat encoder.
         similarity: (F, K, 4) how much each slot's words are those of the question, the desk, the last entry of the
             chain, and the whole chain; 0 for slots that were recalled already. None for a flat encoder.
     """
@@ -63,6 +81,7 @@ class Features(NamedTuple):
     present: Tensor | None = None
     num_slots: int = 0
     similarity: Tensor | None = None
+    sentences: Tensor | None = None
 
 
 class FlatEncoder(nn.Module):
@@ -94,7 +113,7 @@ class SentenceEncoder(nn.Module):
 
     The sum over words of embedding times a learned vector of the position (the position encoding of MemN2N, Sukhbaatar
     et al. 2015, arXiv 1503.08895, learned, and begun near 1, so that sentences which share words are alike from the
-    first update on), plus a two-layer network over the concatenated words.
+    first update on), plus a two-layer network over the concatenated words; of long sentences, over their sum and maximum.
 
     Args:
         vocabulary_size: number of tokens, padding excluded.
@@ -107,7 +126,8 @@ class SentenceEncoder(nn.Module):
         super().__init__()
         self.words = nn.Embedding(vocabulary_size + 1, size, padding_idx=0)
         self.position = nn.Parameter(1 + 0.3 * torch.randn(length, size))
-        self.hidden = nn.Linear(length * size, hidden_size)
+        self.pools = length > LONG
+        self.hidden = nn.Linear(2 * size if self.pools else length * size, hidden_size)
         self.output = nn.Linear(hidden_size, size)
         self.scale = length**-0.5
 
@@ -115,7 +135,8 @@ class SentenceEncoder(nn.Module):
         """(U, L) token ids -> (U, D)."""
         words = self.words(table)
         mixed = (words * self.position).sum(1) * self.scale
-        return (mixed + self.output(F.relu(self.hidden(words.flatten(1))))) * (table > 0).any(1, keepdim=True)
+        whole = torch.cat([mixed, words.amax(1)], 1) if self.pools else words.flatten(1)
+        return (mixed + self.output(F.relu(self.hidden(whole)))) * (table > 0).any(1, keepdim=True)
 
 
 class ReaderEncoder(nn.Module):
@@ -193,6 +214,7 @@ class ReaderEncoder(nn.Module):
             "present": torch.cat([occupied[:, :K], (chain_ids > 0).any(2)], 1),
             "extras": torch.cat([observation[key].float() for key in self.extras], 1),
             "action_mask": mask,
+            **({"span_start": observation["span_start"].float()} if "span_start" in observation else {}),
         }, table)  # fmt: skip
 
     def _distinct(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -230,7 +252,8 @@ class ReaderEncoder(nn.Module):
             chain = chain + self.chain_place[back]
         context = F.relu(self.context(torch.cat([q, u, focus, c["extras"]], 1)))
         items = torch.cat([slots, chain], 1)
-        return Features(torch.cat([context, q, u, focus], 1), items, c["present"], slots.shape[1], similarity)
+        vector = torch.cat([context, q, u, focus], 1)
+        return Features(vector, items, c["present"], slots.shape[1], similarity, sentences)
 
     def _similarity(self, table: Tensor, c: dict[str, Tensor]) -> Tensor:
         """(F, K, 4) inner products of the slots' words with those of question, desk, last entry and whole chain.

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reasongym.adapters.sb3 import ReasonGymVecEnv
+from reasongym.engine.infos import RATES
 from reasongym.metrics import wilson
 
 
@@ -19,6 +20,9 @@ class Evaluation(NamedTuple):
         mean_return: undiscounted.
         mean_length: in steps.
         problems: P.
+        rates: means of what else is told at an episode's end: capture, retention, retrieval, use, evidence recall (each over
+            the episodes in which it is defined); of spans the score (F1, ROUGE-L), and the share of right answers among the
+            problems with an answer and among those without.
     """
 
     accuracy: float
@@ -26,6 +30,7 @@ class Evaluation(NamedTuple):
     mean_return: float
     mean_length: float
     problems: int
+    rates: dict[str, float]
 
 
 def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, deterministic: bool = True) -> Evaluation:
@@ -41,6 +46,9 @@ def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, dete
     if total is None:
         raise ValueError("the source is endless: say how many problems to play with problems=...")
     right, returns, lengths = np.zeros(total, bool), np.zeros(total), np.zeros(total, int)
+    spans = env.batch.table.spans
+    told = {name: np.full(total, np.nan) for name in (*RATES, *(() if spans is None else (spans.metric,)))}
+    answerable = np.ones(total, bool)
     for begin in range(0, total, env.num_envs):
         chosen = np.minimum(np.arange(begin, begin + env.num_envs), total - 1)
         env.set_options([{"problem": int(problem)} for problem in chosen])
@@ -53,6 +61,13 @@ def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, dete
             for i in np.flatnonzero(start & playing):
                 right[chosen[i]] = infos[i]["is_success"]
                 returns[chosen[i]], lengths[chosen[i]] = infos[i]["episode"]["r"], infos[i]["episode"]["l"]
+                answerable[chosen[i]] = infos[i].get("gold") != ""
+                for name, column in told.items():
+                    column[chosen[i]] = infos[i].get(name, np.nan)
             playing &= ~start
     count = int(right.sum())
-    return Evaluation(count / total, wilson(count, total), float(returns.mean()), float(lengths.mean()), total)
+    if spans is not None:
+        told["right_where_answerable"] = np.where(answerable, right, np.nan)
+        told["right_where_not"] = np.where(answerable, np.nan, right)
+    rates = {name: float(np.nanmean(column)) for name, column in told.items() if not np.isnan(column).all()}
+    return Evaluation(count / total, wilson(count, total), float(returns.mean()), float(lengths.mean()), total, rates)

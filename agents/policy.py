@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from agents.encoders import READER_KEYS, Features, FlatEncoder, Frames, Observation, ReaderEncoder, as_tensors
 from agents.memory import CORES, SlotMemory, State
+from agents.spans import SpanHead
 from reasongym.errors import unknown
 
 ILLEGAL = -1e9
@@ -117,45 +118,67 @@ class ReaderBody(nn.Module):
         return h
 
 
-class PointerHead(nn.Module):
-    """Logits of NEXT, of STORE, UPDATE and RECALL per slot, and of the answers.
-
-    A slot's logit is a query against the slot's item, plus its similarity to question, desk and chain, weighted by kind of
-    action. What an untrained head does is where exploration begins: it keeps what it reads while there is room (what is lost
-    cannot be recalled), seldom overwrites, then rather what resembles the desk, and recalls what shares words with the
-    question or with the last entry. All of these weights are learned on. An answer's logit is linear, plus (where the
-    choices' words are known) a query against the embeddings of its words, so that what is learned about naming one place
-    serves for all.
+class ChoiceHead(nn.Module):
+    """Logits of closed answers: linear, plus (where the choices' words are known) a query against the embeddings of their
+    words, so that what is learned about naming one place serves for all.
 
     Args:
         size: width of the body.
         item_size: D.
-        num_slots, num_actions: K, A.
+        num_choices: C.
         choice_tokens: (C, L) token ids of the choices, 0 padded; None where they are unknown.
     """
 
-    def __init__(
-        self, size: int, item_size: int, num_slots: int, num_actions: int, choice_tokens: Tensor | None = None
-    ) -> None:
+    def __init__(self, size: int, item_size: int, num_choices: int, choice_tokens: Tensor | None = None) -> None:
+        super().__init__()
+        self.item_size, self.num_choices = item_size, num_choices
+        self.answers = linear(size, num_choices, gain=0.01)
+        self.register_buffer("choice_tokens", choice_tokens, persistent=False)
+        self.naming = None if choice_tokens is None else linear(size, item_size, gain=0.1)
+
+    def forward(self, h: Tensor, frames: Frames, sentences: Tensor, words: nn.Embedding) -> Tensor:
+        """(F, size) and the embeddings of the words -> (F, C)."""
+        answers = self.answers(h)
+        if self.naming is not None:
+            names = words(self.choice_tokens).sum(1)
+            answers = answers + self.naming(h) @ names.t() * (2 * self.item_size**-0.5)
+        return answers
+
+
+class PointerHead(nn.Module):
+    """Logits of NEXT, of STORE, UPDATE and RECALL per slot, and of the answers (`choices`).
+
+    A slot's logit is a query against the slot's item, plus its similarity to question, desk and chain, weighted by kind of
+    action. What an untrained head does is where exploration begins: it keeps what it reads while there is room (what is lost
+    cannot be recalled), seldom overwrites, then rather what resembles the desk, and recalls what shares words with the
+    question or with the last entry. All of these weights are learned on.
+
+    Args:
+        size: width of the body.
+        item_size: D.
+        num_slots: K.
+        choices: the head of the answers.
+    """
+
+    def __init__(self, size: int, item_size: int, num_slots: int, choices: ChoiceHead | SpanHead) -> None:
         super().__init__()
         self.num_slots, self.item_size = num_slots, item_size
-        self.num_choices = num_actions - 1 - 3 * num_slots
+        self.num_choices = choices.num_choices
         self.next = linear(size, 1, gain=0.01)
         self.kinds = linear(size, 3, gain=0.01)
         self.kinds.bias.data[:2] = -5.0  # overwriting and adding
         self.room = nn.Parameter(torch.tensor(7.0))  # added where a slot is empty
         self.queries = linear(size, 3 * item_size, gain=0.1)
-        self.answers = linear(size, self.num_choices, gain=0.01)
         self.similarity = nn.Linear(4, 3, bias=False)
         nn.init.zeros_(self.similarity.weight)
         self.similarity.weight.data[2, [0, 2]] = 1.0  # recall what shares words with question or last entry
         self.similarity.weight.data[0, 1] = 1.0  # overwrite what shares words with the desk
-        self.register_buffer("choice_tokens", choice_tokens, persistent=False)
-        self.naming = None if choice_tokens is None else linear(size, item_size, gain=0.1)
+        self.choices = choices
 
-    def forward(self, h: Tensor, features: Features, words: nn.Embedding) -> Tensor:
+    def forward(self, h: Tensor, features: Features, frames: Frames, words: nn.Embedding) -> Tensor:
         """(F, size), items, and the embeddings of the words -> (F, A)."""
         assert features.items is not None
+        assert features.sentences is not None
         assert features.similarity is not None
         assert features.present is not None
         K = features.num_slots
@@ -165,10 +188,7 @@ class PointerHead(nn.Module):
         empty = ~features.present[:, :K]
         pointers = torch.cat([pointers[:, :1] + self.room * empty[:, None], pointers[:, 1:]], 1)
         pointers = F.pad(pointers, (0, self.num_slots - K))  # trimmed slots are illegal anyway
-        answers = self.answers(h)
-        if self.naming is not None:
-            names = words(self.choice_tokens).sum(1)
-            answers = answers + self.naming(h) @ names.t() * (2 * self.item_size**-0.5)
+        answers = self.choices(h, frames, features.sentences, words)
         return torch.cat([self.next(h), pointers.flatten(1), answers], 1)
 
 
@@ -259,6 +279,9 @@ class MemoryPolicy(BasePolicy):
         made = [CORES[core](self.encoder.output_size, core_size) for _ in range(2 if separate_critic else 1)]
         self.cores = nn.ModuleList(made)
         self.recurrent = bool(made[0].recurrent)
+        # Frames of one episode share their sentences: taken together, there are fewer to encode, which is most of the work
+        # where sentences are long.
+        self.by_columns = self.recurrent or (isinstance(self.encoder, ReaderEncoder) and self.encoder.sentences.pools)
         core_output: Any = made[0].output_size
         if self.reads and self.recurrent:
             core_output += self.encoder.output_size
@@ -272,13 +295,21 @@ class MemoryPolicy(BasePolicy):
         width = bodies[0].output_size
         self.actor: nn.Module
         if isinstance(self.encoder, ReaderEncoder):
-            tokens = None if choice_tokens is None else padded(choice_tokens)
-            self.actor = PointerHead(width, size, self.encoder.num_slots, num_actions, tokens)
+            self.actor = PointerHead(width, size, self.encoder.num_slots, self._choices(width, num_actions, choice_tokens))
         else:
             self.actor = FlatHead(width, num_actions, gain=0.01)
         self.critic = FlatHead(width, 1, gain=0.05)
         self.optimizer_kwargs = {"eps": 1e-5, "weight_decay": 0.0, **(optimizer_kwargs or {})}
         self.optimizer = torch.optim.AdamW(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+
+    def _choices(self, width: int, num_actions: int, choice_tokens: list[list[int]] | None) -> ChoiceHead | SpanHead:
+        """The head of the answers: spans where the observation says what has been pointed at."""
+        assert isinstance(self.encoder, ReaderEncoder)
+        assert isinstance(self.observation_space, spaces.Dict)
+        if "span_start" in self.observation_space.spaces:
+            return SpanHead(width, self.encoder.size, self.encoder.unit_tokens, self.encoder.units_per_slot)
+        tokens = None if choice_tokens is None else padded(choice_tokens)
+        return ChoiceHead(width, self.encoder.size, num_actions - 1 - 3 * self.encoder.num_slots, tokens)
 
     # ---- the network on frames -----------------------------------------------------------------------------------
 
@@ -319,8 +350,10 @@ class MemoryPolicy(BasePolicy):
                 y = torch.cat([features.vector, y], 1)
             hidden.append(body(y, features))
             after += new
-        words = (self.encoder.sentences.words,) if isinstance(self.encoder, ReaderEncoder) else ()
-        logits = self.actor(hidden[0], features, *words)
+        if isinstance(self.encoder, ReaderEncoder):
+            logits = self.actor(hidden[0], features, frames, self.encoder.sentences.words)
+        else:
+            logits = self.actor(hidden[0], features)
         values = self.critic(hidden[-1], features).squeeze(1)
         return masked_log_probs(logits, frames.columns.get("action_mask")), values, after
 

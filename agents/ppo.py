@@ -175,7 +175,7 @@ class MemoryPPO(OnPolicyAlgorithm):
         self._update_learning_rate(policy.optimizer)
         records: list[dict[str, float]] = []
         for _ in range(self.n_epochs):
-            for batch in rollout.minibatches(self.batch_size, bool(policy.recurrent)):
+            for batch in rollout.minibatches(self.batch_size, by_columns=policy.by_columns):
                 loss, record = self.loss(batch)
                 records.append(record)
                 if self.target_kl is not None and record["approx_kl"] > 1.5 * self.target_kl:

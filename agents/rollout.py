@@ -109,13 +109,13 @@ class Rollout:
         """(T, N) targets of the critic."""
         return self.advantages + self.values
 
-    def minibatches(self, batch_size: int, recurrent: bool) -> Iterator[Minibatch]:
+    def minibatches(self, batch_size: int, by_columns: bool) -> Iterator[Minibatch]:
         """Every frame once, in random order, in parts of about `batch_size` frames.
 
-        With a recurrent core a part is whole columns (environments over all T steps); otherwise single frames.
+        A part is whole columns (environments over all T steps), as a recurrent core needs it, or single frames.
         """
         T, N = self.n_steps, self.num_envs
-        if not recurrent:
+        if not by_columns:
             for part in torch.randperm(T * N, device=self.device).split(min(batch_size, T * N)):
                 reset = torch.zeros(1, len(part), dtype=torch.bool, device=self.device)
                 yield self._minibatch(part, (), reset)

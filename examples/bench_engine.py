@@ -32,8 +32,10 @@ import numpy as np
 import reasongym
 from reasongym.engine.compiled import kernels
 from reasongym.tasks import babi
+from reasongym.tasks.prose.source import passages, tales
 
 ID = "ReasonGym-bAbI-v0"
+TEXT_IDS = {name: f"ReasonGym-{name}-v0" for name in ("SQuAD2", "NarrativeQA", "FairytaleQA")}
 POOL = 2_000
 """Problems of the pooled cases: generated before the clock starts."""
 
@@ -184,6 +186,7 @@ def rates(smoke: bool, rounds: int) -> dict[str, float]:
     """Steps a second of every case: medians over rounds in which the cases take turns."""
     many = 64 if smoke else 4096
     vector = Vector(many)
+    texts = {name: Vector(many, id=env_id, steps=64, num_problems=POOL // 4) for name, env_id in TEXT_IDS.items()}
     cases: dict[str, Callable[[], tuple[int, float]]] = {
         "one, gym.make": Single(500 if smoke else 10_000),
         "make_vec, 64": Vector(64),
@@ -195,6 +198,8 @@ def rates(smoke: bool, rounds: int) -> dict[str, float]:
         f"kernel, {4 * many}, 2 threads": Kernel(4 * many, steps=64, threads=2),
         f"copying {many} observations": Copying(vector),
         "make_vec, 64, endless, qa1": Vector(64, num_problems=None, id="ReasonGym-bAbI-qa1-v0"),
+        **{f"{name}, make_vec, {many}": case for name, case in texts.items()},
+        **{f"{name}, copying {many} observations": Copying(case) for name, case in texts.items()},
         **peers(smoke),
     }
     found: dict[str, list[float]] = {name: [] for name in cases}
@@ -215,6 +220,10 @@ def ratios(r: dict[str, float], smoke: bool) -> dict[str, float]:
         "make_vec / minigrid SyncVectorEnv": (f"make_vec, {many}", "minigrid MemoryS13, SyncVectorEnv 64"),
         "make_vec / copying": (f"make_vec, {many}", f"copying {many} observations"),
         "copy=False / copy=True": (f"make_vec, {many}, copy=False", f"make_vec, {many}"),
+        **{
+            f"{name}, make_vec / copying": (f"{name}, make_vec, {many}", f"{name}, copying {many} observations")
+            for name in TEXT_IDS
+        },
         f"2 threads / 1, {many}": (f"kernel, {many}, 2 threads", f"kernel, {many}, 1 thread"),
         f"2 threads / 1, {4 * many}": (f"kernel, {4 * many}, 2 threads", f"kernel, {4 * many}, 1 thread"),
     }
@@ -222,37 +231,48 @@ def ratios(r: dict[str, float], smoke: bool) -> dict[str, float]:
 
 
 def memory() -> dict[str, float]:
-    """Bytes of 4,096 environments beside the problem table, and of one observation."""
-    batch = gym.make_vec(ID, num_envs=4096, num_problems=64).unwrapped.batch  # type: ignore[attr-defined]
-    state = sum(array.nbytes for array in (*batch.memory, *batch.result)) + batch.arena.bytes.nbytes
-    return {"4096 environments, MiB": state / 2**20, "observation, bytes": batch.arena.bytes.nbytes / 4096}
+    """Bytes of 4,096 environments beside the problem table, and of one environment's state and observation, by data set."""
+    found = {}
+    for name, env_id in {"bAbI": ID, **TEXT_IDS}.items():
+        batch = gym.make_vec(env_id, num_envs=4096, num_problems=64).unwrapped.batch  # type: ignore[attr-defined]
+        state = sum(array.nbytes for array in (*batch.memory, *batch.result))
+        found[f"{name}, 4096 environments, MiB"] = (state + batch.arena.bytes.nbytes) / 2**20
+        found[f"{name}, state, bytes"], found[f"{name}, observation, bytes"] = state / 4096, batch.arena.bytes.nbytes / 4096
+    return found
 
 
 def generation(seconds: float) -> dict[str, float]:
-    """Problems generated a second, by task."""
+    """Problems generated a second, by task and kind of text."""
     found = {}
-    for task in (1, 2, 3):
-        source, i, start = babi.load((task,), num_problems=None), 0, time.perf_counter()
+    sources: dict[str, Any] = {f"task {task}": babi.load((task,), num_problems=None) for task in (1, 2, 3)}
+    sources |= {"passages": passages(), "tales, summary": tales(), "tales, fairytale": tales(kind="fairytale")}
+    for name, source in sources.items():
+        i, start = 0, time.perf_counter()
         while time.perf_counter() - start < seconds:
             source.problem(i)
             i += 1
-        found[f"task {task}, problems/s"] = i / (time.perf_counter() - start)
+        found[f"{name}, problems/s"] = i / (time.perf_counter() - start)
     return found
 
 
 LOADING = """
 import os, sys, time
+from reasongym.envs import build
 from reasongym.engine.batch import Batch
-from reasongym.engine.settings import Settings
-from reasongym.tasks import babi
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 before = resident()
 start = time.perf_counter()
-source = babi.load(source=sys.argv[1], allow_partial=True)
-Batch(source, Settings(), 1)
+source, settings = build(sys.argv[1], range(1, 21), {"source": sys.argv[2], "allow_partial": True})
+Batch(source, settings, 1)
 print(time.perf_counter() - start, resident() - before, source.num_problems)
 """
+
+PUBLISHED = (
+    ("20 published files", "babi", "babi/en-10k.tar.gz"),
+    ("SQuAD 1.1 train", "squad2", "squad/train-v1.1-rebuilt.json.gz"),
+    ("FairytaleQA train", "fairytaleqa", "fairytaleqa/train-val.tar.gz"),
+)
 
 FIRST_STEP = """
 import time
@@ -280,11 +300,12 @@ def start_up(data: str | None) -> dict[str, float]:
         found["first step after an install, s"] = fresh_process(FIRST_STEP, REASONGYM_CACHE=cache)[0]
         found["first step in later processes, s"] = min(fresh_process(FIRST_STEP, REASONGYM_CACHE=cache)[0] for _ in range(3))
         if data:
-            path = str(Path(data) / "babi" / "en-10k.tar.gz")
-            cold, mebibytes, problems = fresh_process(LOADING, path, REASONGYM_CACHE=cache)
-            warm = min(fresh_process(LOADING, path, REASONGYM_CACHE=cache)[0] for _ in range(3))
-            found |= {"20 published files, cold, s": cold, "20 published files, cached, s": warm}
-            found |= {"20 published files, MiB": mebibytes, "20 published files, problems": problems}
+            for name, dataset, path in PUBLISHED:
+                arguments = (dataset, str(Path(data) / path))
+                cold, mebibytes, problems = fresh_process(LOADING, *arguments, REASONGYM_CACHE=cache)
+                warm = min(fresh_process(LOADING, *arguments, REASONGYM_CACHE=cache)[0] for _ in range(3))
+                found |= {f"{name}, cold, s": cold, f"{name}, cached, s": warm}
+                found |= {f"{name}, MiB": mebibytes, f"{name}, problems": problems}
     return found
 
 

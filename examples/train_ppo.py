@@ -251,6 +251,7 @@ def summary(config: Config, model: MemoryPPO, found: Evaluation, seconds: float)
         "interval": found.interval,
         "problems": found.problems,
         "mean_return": found.mean_return,
+        "rates": {name: round(value, 4) for name, value in found.rates.items()},
         "baselines": {name: baseline.share for name, baseline in there.items()},
         "supervision": supervision(config),
         "timesteps": model.num_timesteps,

@@ -21,11 +21,14 @@ import reasongym  # noqa: F401 (registers the ids)
 from reasongym.audit.accuracy import BASELINES
 from reasongym.audit.bounds import EXEMPT
 from reasongym.audit.policies import POLICIES
+from reasongym.engine.infos import RATES
 from reasongym.metrics import wilson
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "examples" / "results"
-PICTURE = ROOT / "docs" / "images" / "episode.png"
+IMAGES = ROOT / "docs" / "images"
+TEXT_SETS = {"squad2": ("SQuAD2", 5), "narrativeqa": ("NarrativeQA", 2), "fairytaleqa": ("FairytaleQA", 4)}
+"""Sets of natural text: their names in ids, and the validation problem that is shown."""
 
 
 def ids_table(report: dict[str, Any]) -> str:
@@ -133,6 +136,19 @@ def contents(path: Path) -> Any:
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def readers_table(results: dict[str, Any]) -> str:
+    """What reading by rule gets, by set and number of slots, in percent."""
+    columns = ("right", "score", "right_where_answerable", "right_where_not", *RATES)
+    names = ("right", "F1 / ROUGE-L", "with answer", "without", "capture", "retention", "retrieval", "use", "evidence recall")
+    lines = ["| set | reader | " + " | ".join(names) + " |", "| --- | --- |" + " ---: |" * len(names)]
+    for name, rows in results.items():
+        for reader, row in rows.items():
+            values = {**row, "score": row.get("f1", row.get("rouge_l"))}
+            cells = " | ".join(f"{100 * values[key]:.1f}" if key in values else "" for key in columns)
+            lines.append(f"| {name} | {reader} | {cells} |")
+    return "\n".join(lines)
+
+
 TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "ids": ("audit.json", ids_table),
     "coverage": ("audit.json", lambda report: audit_table(report, "coverage")),
@@ -142,12 +158,18 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "transfer": ("transfer.json", transfer_table),
     "speed": ("bench_engine.json", speed_table),
     "ppo": ("bench_ppo.json", ppo_table),
+    "readers": ("text_readers.json", readers_table),
 }
 """By name: the result file (or folder) that it is made from, and its maker."""
 
 
 def filled(text: str) -> str:
-    """The text with every table whose results are there."""
+    """The text with every table whose results are there, and the episodes in words."""
+    for name in TEXT_SETS:
+        start, end = f"<!-- episode {name} -->", f"<!-- /episode {name} -->"
+        if start in text:
+            shown = f"{start}\n```text\n{episode_in_words(name)}\n```\n{end}".replace("\\", r"\\")
+            text = re.sub(f"(?s){start}.*?{end}", shown, text)
     for name, (file, make) in TABLES.items():
         found = contents(RESULTS / file)
         if found is not None:
@@ -155,6 +177,42 @@ def filled(text: str) -> str:
             table = make(found)
             text = re.sub(f"(?s){start}.*?{end}", f"{start}\n{table}\n{end}".replace("\\", r"\\"), text)
     return text
+
+
+def easy(name: str, text: bool, **keywords: Any) -> gym.Env:
+    """An environment on short problems of a set of natural text."""
+    size = [6, 7] if name == "squad2" else [20, 22]
+    prefix = "ReasonGymText" if text else "ReasonGym"
+    return gym.make(
+        f"{prefix}-{TEXT_SETS[name][0]}-v0", split="validation", difficulty={"units": size}, memory_slots=3, units_per_slot=1,
+        **keywords,
+    )  # fmt: skip
+
+
+def episode_in_words(name: str) -> str:
+    """What the expert says in an episode of a set, and the situations around its last words."""
+    env, lines = easy(name, text=True, instructions="none"), []
+    observation, _ = env.reset(seed=0, options={"problem": TEXT_SETS[name][1]})
+    ended = False
+    while not ended:
+        command = env.unwrapped.expert_action()  # type: ignore[attr-defined]
+        if not lines or command.startswith(("start", "answer")):
+            lines += [observation]
+        observation, reward, ended, _, info = env.step(command)
+        terms = ", ".join(f"{key} {term:+.2f}" for key, term in info["reward_terms"].items() if term)
+        lines.append(f"> {command}" + (f"    = {float(reward):+.2f} ({terms})" if terms else ""))
+    ending = f"answer {info['answer']!r}, gold {info['gold']!r}, return {info['episode_return']:.2f}"
+    return "\n".join([*lines, "", ending])
+
+
+def text_picture(name: str) -> np.ndarray:
+    """The end of an episode on natural text."""
+    env = easy(name, text=False, observer="lexical", render_mode="rgb_array")
+    env.reset(seed=0, options={"problem": TEXT_SETS[name][1]})
+    ended = False
+    while not ended:
+        _, _, ended, _, _ = env.step(env.unwrapped.expert_action())  # type: ignore[attr-defined]
+    return env.render()  # type: ignore[return-value]
 
 
 def picture() -> np.ndarray:
@@ -183,13 +241,14 @@ def main() -> None:
         if text != new:
             path.write_text(new)
             print(f"wrote {path.relative_to(ROOT)}")
-    image = picture()
+    images = {"episode": picture(), **{name: text_picture(name) for name in TEXT_SETS}}
     if not smoke:
         from PIL import Image
 
-        PICTURE.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(PICTURE, optimize=True)
-        print(f"wrote {PICTURE.relative_to(ROOT)}")
+        IMAGES.mkdir(parents=True, exist_ok=True)
+        for name, image in images.items():
+            Image.fromarray(image).save(IMAGES / f"{name}.png", optimize=True)
+            print(f"wrote {(IMAGES / name).relative_to(ROOT)}.png")
 
 
 if __name__ == "__main__":

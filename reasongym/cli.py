@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import gymnasium as gym
 
 from reasongym.errors import ReasonGymError, unknown
-from reasongym.registration import IDS
+from reasongym.registration import IDS, TEXT_IDS
 
 if TYPE_CHECKING:
     import typer
@@ -49,7 +49,7 @@ def list_ids() -> None:
     from rich.table import Table
 
     table = Table("id", "data set", "tasks")
-    for env_id, arguments in IDS.items():
+    for env_id, arguments in {**IDS, **TEXT_IDS}.items():
         tasks: Any = arguments.get("tasks", ())
         table.add_row(env_id, str(arguments["dataset"]), ", ".join(map(str, tasks)) or "all")
     Console().print(table)
@@ -66,12 +66,14 @@ def info(env_id: str, split: str = "train", source: str = "procedural") -> None:
     settings = inner.batch.settings
     console = Console()
     facts = Table("", "", title=env_id, show_header=False)
+    answers = f"ANSWER of {len(inner.choices)} choices"
+    if not inner.choices:
+        answers = f"START and END at one of {inner.batch.shapes.positions} places of the slot recalled last, ABSTAIN"
     rows = {
         "source": f"{inner.source.name} ({inner.num_problems or 'endless'} problems, fingerprint {inner.source.fingerprint})",
-        "actions": f"{env.action_space}: NEXT; STORE, UPDATE, RECALL of {settings.memory_slots} slots; "
-        f"ANSWER of {len(inner.choices)} choices",
-        "choices": ", ".join(inner.choices),
-        "vocabulary": f"{len(inner.vocabulary)} words",
+        "actions": f"{env.action_space}: NEXT; STORE, UPDATE, RECALL of {settings.memory_slots} slots; " + answers,
+        **({"choices": ", ".join(inner.choices)} if inner.choices else {}),
+        "vocabulary": f"{len(inner.source.vocabulary)} words",
         "weights": ", ".join(f"{name} {weight:g}" for name, weight in settings.weights.items())
         + f", memory {settings.utility_weight:g} ({settings.utility})",
     }
@@ -79,10 +81,14 @@ def info(env_id: str, split: str = "train", source: str = "procedural") -> None:
         facts.add_row(name, Text(value))
     console.print(facts)
     spaces: Any = env.observation_space
-    observations = Table("observation", "shape", "type")
-    for key, box in spaces.items():
-        observations.add_row(key, str(box.shape), str(box.dtype))
-    console.print(observations)
+    if env_id in TEXT_IDS or not hasattr(spaces, "items"):
+        observation, more = env.reset(seed=0)
+        console.print(Text(more["system"]), Text("first observation:", style="bold"), Text(observation), sep="\n\n")
+    else:
+        observations = Table("observation", "shape", "type")
+        for key, box in spaces.items():
+            observations.add_row(key, str(box.shape), str(box.dtype))
+        console.print(observations)
     problem = inner.source.problem(0)
     console.print(Text(f"problem 0, {problem.name}:", style="bold"))
     for i, unit in enumerate(problem.story.units[: problem.num_units]):
@@ -106,35 +112,51 @@ def play(
     console = Console()
     env = make(env_id, split=split, source=source, memory_slots=slots, render_mode="human")
     inner: Any = env.unwrapped
+    in_words = hasattr(inner, "interface")
     env.reset(seed=seed, options={"problem": problem} if problem >= 0 else None)
     console.print(HELP, style="dim")
     ended = False
     while not ended:
         if expert:
-            console.print(f"expert: {words(inner, inner.expert_action())}", style="dim")
+            best = inner.expert_action()
+            console.print(f"expert: {best if in_words else words(inner, best)}", style="dim", markup=False)
         try:
-            line = console.input("> ").strip().lower()
+            line = console.input("> ").strip()
         except (EOFError, KeyboardInterrupt):
             break
-        if line in ("quit", "exit", "q"):
+        if line.lower() in ("quit", "exit", "q"):
             break
-        if line in ("", "help", "?"):
+        if line.lower() in ("", "help", "?"):
             console.print(HELP, style="dim")
             continue
         try:
-            action = inner.expert_action() if line == "expert" else parse(inner, line)
+            typed = line if in_words else line.lower()
+            action = inner.expert_action() if typed == "expert" else typed if in_words else parse(inner, typed)
         except ValueError as error:
             console.print(str(error), style="red", markup=False)
             continue
-        ended = env.step(action)[2]
+        _, reward, ended, _, told = env.step(action)
+        if in_words:
+            console.print(reward_line(reward, told), style="bold", markup=False)
     env.close()
+
+
+def reward_line(reward: SupportsFloat, told: dict[str, Any]) -> str:
+    """What a step of a text id brought, in words."""
+    parts = [f"reward {float(reward):+.3f}", *(f"{name} {term:+.3f}" for name, term in told["reward_terms"].items() if term)]
+    if "invalid_action" in told:
+        parts.append(f"illegal: {told['invalid_action']}")
+    if "answer" in told:
+        parts.append(f"{'right' if told.get('is_success') else 'wrong'}, the answer is {told.get('gold', 'not known')}")
+    return "; ".join(parts)
 
 
 def make(env_id: str, **keywords: Any) -> gym.Env:
     """The environment of an id of this package; the version may be left out."""
-    name = env_id if env_id in IDS else next((known for known in IDS if known.rsplit("-v", 1)[0] == env_id), None)
+    ids = {**IDS, **TEXT_IDS}
+    name = env_id if env_id in ids else next((known for known in ids if known.rsplit("-v", 1)[0] == env_id), None)
     if name is None:
-        raise unknown("id", env_id, IDS)
+        raise unknown("id", env_id, ids)
     return gym.make(name, **keywords)
 
 

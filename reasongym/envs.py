@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -18,16 +18,14 @@ from reasongym.engine.infos import InfoWriter
 from reasongym.engine.layout import Shapes
 from reasongym.engine.settings import Settings
 from reasongym.errors import unknown
-from reasongym.tasks import babi
+from reasongym.tasks.datasets import LOADERS, TEXT_KEYWORDS
 from reasongym.types import ProblemSource
 
-SOURCE_KEYWORDS = ("source", "split", "num_problems", "difficulty", "strict", "allow_partial")
+SOURCE_KEYWORDS = ("source", "split", "num_problems", "difficulty", "strict", "allow_partial", *TEXT_KEYWORDS)
 SETTING_KEYWORDS = tuple(name for name, f in Settings.__dataclass_fields__.items() if f.init)
 OWN_KEYWORDS = ("dataset", "tasks", "render_mode", "num_envs", "copy", "threads", "autoreset_mode", "max_episode_steps")
 """Named in the constructors' own signatures; those from `num_envs` on are for vectors."""
 OPTIONS = ("env_index", "episode", "problem", "reset_mask")
-LOADERS: dict[str, Callable[..., Any]] = {"babi": babi.load}
-"""Data sets by name; a new one is a line here and one in `registration`."""
 
 
 def build(dataset: str | ProblemSource, tasks: Sequence[int], keywords: Mapping[str, Any]) -> tuple[ProblemSource, Settings]:
@@ -48,7 +46,9 @@ def build(dataset: str | ProblemSource, tasks: Sequence[int], keywords: Mapping[
         return dataset, settings
     if dataset not in LOADERS:
         raise unknown("data set", dataset, LOADERS)
-    return LOADERS[dataset](tuple(tasks), annotation=settings.reads_gold, **chosen), settings
+    chosen["annotation"] = settings.reads_gold
+    widths = {"unit_tokens": settings.unit_tokens, "question_tokens": settings.question_tokens}
+    return LOADERS[dataset](tuple(tasks), keywords=chosen, widths=widths), settings
 
 
 def observation_space(shapes: Shapes, vocabulary: int) -> Any:
@@ -173,7 +173,7 @@ class ReasonGymEnv(gym.Env[dict[str, np.ndarray], np.int64]):
             number = action.__index__()
         except AttributeError:
             raise TypeError(f"an action is a whole number in Discrete({batch.shapes.actions}), got {action!r}") from None
-        if not 0 <= number < batch.shapes.actions:
+        if not 0 <= number < batch.num_actions:
             raise ValueError(f"action {number} is outside Discrete({batch.shapes.actions})")
         self._action[0] = number
         if self._ended.item(0):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -29,15 +29,19 @@ class Story:
         entities: for each unit, a bit mask over the source's entities, pronouns resolved.
         same_as: for each unit, the index of the first unit that states the same fact where time does not matter
             (repeated sentences of a timeless world), else its own index. A repeat proves what the first one proves.
+        offsets: for each unit, where it starts in the original text, in characters (`text[o : o + len(unit)] == unit`);
+            () where the units are the text.
     """
 
     units: tuple[str, ...]
     superseded_by: tuple[int, ...]
     entities: tuple[int, ...]
     same_as: tuple[int, ...]
+    offsets: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         sizes = {len(self.units), len(self.superseded_by), len(self.entities), len(self.same_as)}
+        sizes |= {len(self.offsets)} if self.offsets else set()
         if len(sizes) != 1:
             raise ValueError(f"a story's columns must be equally long, got lengths {sorted(sizes)}")
 
@@ -54,7 +58,8 @@ class Problem:
         question: the question's text.
         question_entities: bit mask over the source's entities.
         answer_kind: kind of answer asked for, one of the source's `kinds`.
-        answers: accepted answers; `answers[0]` is the gold choice of a closed task.
+        answers: accepted answers; `answers[0]` is the gold choice of a closed task; of a span task they are the references
+            that an answer is scored against (the best counts), and () means that the text holds no answer.
         support: indices of the units that prove the answer, in order of reasoning; None where unknown, () where the
             question is known to be unanswerable.
         prerequisites: for each entry of `support`, a bit mask over *positions in `support`* of what must be in the
@@ -73,6 +78,33 @@ class Problem:
     support: tuple[int, ...] | None
     prerequisites: tuple[int, ...] = ()
     meta: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """A text in tokens: the ids (from 1), and where each token starts and ends in the text, in characters."""
+
+    ids: tuple[int, ...]
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """How a source's answers are pointed to, and how they are judged.
+
+    Attributes:
+        metric: "f1" (SQuAD's token F1) or "rouge_l" (F measure of the longest common subsequence), best over references.
+        max_length: most tokens between the first and the last token of an answer (END - START).
+        right_at: the score from which an answer counts as right.
+    """
+
+    metric: Literal["f1", "rouge_l"]
+    max_length: int
+    right_at: float
 
 
 @runtime_checkable
@@ -114,6 +146,17 @@ class ProblemSource(Protocol):
 
     def choice_of(self, answer: str) -> int:
         """Index of the choice that an accepted answer string stands for."""
+        ...
+
+
+@runtime_checkable
+class SpanSource(ProblemSource, Protocol):
+    """A source whose answers are spans of its units: `choices` is empty, and `kinds` is ("span",)."""
+
+    spans: Spans
+
+    def encode(self, text: str) -> Encoding:
+        """A unit or a question in tokens, with offsets; `tokenize` gives its ids."""
         ...
 
 
@@ -159,6 +202,10 @@ class Columns:
         support: (F,) int16, indices of units within the story, in order of reasoning.
         prerequisites: (F,) int32, for each support entry the bit mask over positions in its problem's support.
         support_known: (P,) bool; False where the support is unknown (`Problem.support` is None).
+        references: the distinct answers of a span source; `reference` points into them.
+        reference_start: (P + 1,) int64; problem p has the references [reference_start[p], reference_start[p + 1]).
+        reference: (R,) int32.
+        offsets: (U,) int32, where units start in the original text; empty where the units are the text.
     """
 
     sentences: tuple[str, ...]
@@ -179,6 +226,10 @@ class Columns:
     support: np.ndarray
     prerequisites: np.ndarray
     support_known: np.ndarray
+    references: tuple[str, ...] = ()
+    reference_start: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
+    reference: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    offsets: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
 @dataclass(frozen=True)

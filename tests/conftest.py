@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,18 @@ def published() -> str:
     if not archive.exists():
         pytest.skip(f"REASONGYM_DATA={root} holds no babi/en-10k.tar.gz")
     return str(archive)
+
+
+@pytest.fixture(scope="session")
+def data_file() -> Callable[[str], Path]:
+    """A function from a path below REASONGYM_DATA to the file; skips where there is none."""
+
+    def find(name: str) -> Path:
+        root = os.environ.get("REASONGYM_DATA")
+        if not root:
+            pytest.skip(f"set REASONGYM_DATA to a folder that holds {name} to run the tests on published data")
+        if not (Path(root) / name).is_file():
+            pytest.skip(f"REASONGYM_DATA={root} holds no {name}")
+        return Path(root) / name
+
+    return find

@@ -21,6 +21,7 @@ from reasongym.audit.bounds import (
 from reasongym.audit.play import make, play, sample
 from reasongym.audit.policies import POLICIES, Situation, noise
 from reasongym.audit.report import audit
+from reasongym.audit.written import WRITTEN
 from reasongym.cli import build_app
 from reasongym.errors import UnknownNameError
 from reasongym.types import Problem, Story
@@ -187,6 +188,32 @@ def test_the_command(tmp_path):
     assert written["versions"]["numpy"] == np.__version__
     with pytest.raises(ValueError, match="got 'two'"):
         CliRunner().invoke(build_app(), ["audit", "--tasks", "two"], catch_exceptions=False)
+
+
+def test_words_earn_nothing_of_their_own():
+    text = "ReasonGymText-bAbI-qa2-v0"
+    task = audit([text], episodes=40, utilities=("coverage",))["ids"][text]
+    rows = task["utilities"]["coverage"]
+    assert list(rows) == list(WRITTEN)
+    assert not broken(task)
+    assert rows["expert"]["return"] == pytest.approx(1.8)
+    for name in ("words: everything", "words: the question", "every answer", "no command"):
+        assert rows[name]["process"] < 0, name
+    assert 0 < rows["words: squeezed, unused"]["process"] < MOST_SHARE * 1.8
+    assert rows["every answer"]["accuracy"] == rows["no command"]["accuracy"] == 0
+
+
+def test_the_same_policies_earn_the_same_in_words():
+    def spoken(policy):
+        return lambda s: [s.env.command(action) for action in policy(s).tolist()]
+
+    def numbered(s):
+        return np.array(s.env.arrays.expert_action() if hasattr(s.env, "arrays") else s.env.expert_action())
+
+    by_number, in_words = make(QA2, 20), make("ReasonGymText-bAbI-qa2-v0", 20)
+    for policy in (POLICIES["random"], POLICIES["recall-all"], numbered):
+        a, b = play(by_number, policy, FEW[:20], guess=1), play(in_words, spoken(policy), FEW[:20], guess=1)
+        assert all((x == y).all() for x, y in zip(a, b, strict=True))
 
 
 def test_a_branch_takes_the_other_policy_from_its_cut_on_in_every_episode():

@@ -24,7 +24,7 @@ def run(*arguments, keys=""):
 
 def test_list_names_every_id():
     output = run("list")
-    assert all(env_id in output for env_id in cli.IDS)
+    assert all(env_id in output for env_id in (*cli.IDS, *cli.TEXT_IDS))
 
 
 def test_info():
@@ -41,6 +41,21 @@ def test_playing_an_episode():
         "'kitchn' is none of the 6 answers; try kitchen", "unknown command 'hop'", "expert: recall",
         "problem 3", "right; return",
     ):  # fmt: skip
+        assert part in output, part
+
+
+def test_a_text_id_is_described_and_played_in_words():
+    output = run("info", "ReasonGymText-bAbI-qa1")
+    for part in ("A worked episode:", "Desk (sentence 1 of", "goal 0.3", "→ Where is"):
+        assert part in output, part
+    keys = "store 1: Mary is here\nnonsense\n" + "expert\n" * 40
+    output = run("play", "ReasonGymText-bAbI-qa1-v0", "--problem", "3", "--expert", keys=keys)
+    for part in (
+        'own words: "Mary is here"',
+        "illegal: no line of the reply is a command",
+        "expert: next",
+        "right, the answer is",
+    ):
         assert part in output, part
 
 

@@ -27,7 +27,7 @@ class SameTable(AnnotatedPRM):
 class Memory:
     """A PRM that scores a step by how often the episode acted like that before: it needs its carry."""
 
-    criteria, needs_annotation, version, default_beta, carry_size = ("habit",), False, "1", {"habit": 0.5}, 5
+    criteria, needs_annotation, version, default_beta, carry_size = ("habit",), False, "1", {"habit": 0.5}, 6
 
     def score(self, steps):
         steps.carry[np.arange(len(steps)), steps.kind] += 1

@@ -17,6 +17,8 @@ HEAVY = (
     "matplotlib",
     "PIL",
     "stable_baselines3",
+    "nltk",
+    "sacrebleu",
 )
 
 
@@ -29,6 +31,10 @@ def loaded(statement: str) -> set[str]:
 
 def test_import_brings_nothing_heavy():
     assert loaded("import reasongym") == set()
+
+
+def test_metrics_bring_nothing_heavy():
+    assert loaded("import reasongym.metrics") == set()
 
 
 def test_the_check_sees_a_heavy_import():

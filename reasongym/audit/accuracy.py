@@ -46,7 +46,7 @@ class Training(NamedTuple):
     """What the guessing baselines know of the training problems.
 
     Attributes:
-        majority: the most frequent gold choice (the first of equals).
+        majority: the most frequent gold choice (the first of equals); of spans, ABSTAIN.
         by_last_unit: the same among the problems that end with a unit, by its tokens.
     """
 
@@ -124,8 +124,11 @@ def player(policy: str | Policy, known: Training) -> Policy:
 
 
 def training(env_id: str, **keywords: Any) -> Training:
-    """What the training problems of an id tell a guesser."""
-    return training_of(make(env_id, 1, **with_split(env_id, "train"), **keywords).batch.source)
+    """What the training problems of an id tell a guesser; of spans, that to abstain is the one constant answer."""
+    batch = make(env_id, 1, **with_split(env_id, "train"), **keywords).batch
+    if batch.shapes.span:
+        return Training(2 * batch.shapes.positions, {})
+    return training_of(batch.source)
 
 
 def training_of(source: ProblemSource) -> Training:

@@ -100,7 +100,13 @@ def answering_over_stalling(env: ReasonGymVectorEnv, problems: np.ndarray, *, gu
         problems: (P,) indices.
         guess, seed: as for `play`.
     """
-    worst = {int(i): worst_answer(env.batch.source, env.batch.source.problem(int(i))) for i in problems}
+    source, span = env.batch.source, env.batch.shapes.span
+    if span:  # to abstain is the wrong answer that is always legal, where there is an answer
+        problems = np.array([i for i in problems if source.problem(int(i)).answers], np.int64)
+        if not len(problems):
+            return {}
+    abstain = 2 * env.batch.shapes.positions
+    worst = {int(i): abstain if span else worst_answer(source, source.problem(int(i))) for i in problems}
 
     def answer_wrongly(s: Situation) -> np.ndarray:
         return s.answers + np.array([worst[p] for p in s.problem.tolist()])

@@ -24,6 +24,7 @@ def command(
     allow_partial: Annotated[bool, typer.Option(help="admit published files that hold a part of a task")] = False,
     accuracy: Annotated[int, typer.Option(min=0, help="also the baselines' accuracy, on this many held-out problems")] = 0,
     seed: Annotated[int, typer.Option(help="of the random policy")] = 0,
+    text: Annotated[bool, typer.Option("--text", help="the text ids: what own words and written answers earn")] = False,
     json_path: Annotated[Path | None, typer.Option("--json", help="write the report here")] = None,
 ) -> None:
     """Play scripted policies that exploit the reward beside the expert; exit 1 if the default reward breaks a promise."""
@@ -32,7 +33,7 @@ def command(
     console = Console()
     keywords: dict[str, Any] = {} if source == "procedural" else {"source": source, "allow_partial": allow_partial}
     report = audit(
-        ids(tasks),
+        [name.replace("ReasonGym-", "ReasonGymText-") for name in ids(tasks)] if text else ids(tasks),
         episodes=episodes,
         utilities=utility or UTILITIES,
         split=split,
@@ -75,7 +76,6 @@ def table(task: dict[str, Any]) -> Table:
     `margin` the least that a wrong answer returns more than stalling.
     """
     from reasongym.audit.bounds import EXEMPT, MOST_SHARE
-    from reasongym.audit.policies import POLICIES
 
     kind = "long" if task["long_text"] else "short"
     about = f"{task['problems']} problems, {task['units']:.1f} units, {task['support']:.1f} of them support ({kind} texts)"
@@ -90,9 +90,9 @@ def table(task: dict[str, Any]) -> Table:
     for column in ("return", "process", "share", "right", "margin"):
         out.add_column(column, justify="right", no_wrap=True)
     for utility, rows in task["utilities"].items():
-        margins = task["answering_over_stalling"] if utility == "coverage" else {}
-        for name in POLICIES:
-            row, share = rows[name], rows[name]["process"] / rows["expert"]["return"]
+        margins = task.get("answering_over_stalling", {}) if utility == "coverage" else {}
+        for name, row in rows.items():
+            share = row["process"] / rows["expert"]["return"]
             bad = utility == "coverage" and task["long_text"] and name not in EXEMPT and share > MOST_SHARE
             out.add_row(
                 name,

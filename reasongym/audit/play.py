@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 
-from reasongym.audit.policies import Policy, Situation
+from reasongym.audit.policies import Situation
+from reasongym.audit.written import arrays
 from reasongym.envs import ReasonGymVectorEnv
 from reasongym.seeding import rng
+from reasongym.text.vector import ReasonGymTextVectorEnv
 
 NUM_ENVS = 512
 """Environments played side by side; no result depends on it."""
@@ -36,8 +39,8 @@ class Episodes(NamedTuple):
         return self.total - self.outcome
 
 
-def make(env_id: str, num_problems: int = NUM_ENVS, **keywords: Any) -> ReasonGymVectorEnv:
-    """Environments for `play`, not more than there are problems.
+def make(env_id: str, num_problems: int = NUM_ENVS, **keywords: Any) -> Any:
+    """Environments for `play`, by number or in words, not more than there are problems.
 
     Raises:
         TypeError: an id of another package.
@@ -46,17 +49,17 @@ def make(env_id: str, num_problems: int = NUM_ENVS, **keywords: Any) -> ReasonGy
     env = gym.make_vec(
         env_id, num_envs=num_envs, vectorization_mode="vector_entry_point", autoreset_mode="Disabled", **keywords
     )
-    if not isinstance(env, ReasonGymVectorEnv):
+    if not isinstance(env, (ReasonGymVectorEnv, ReasonGymTextVectorEnv)):
         raise TypeError(f"{env_id!r} is no ReasonGym id: it made {type(env).__name__}")
     return env
 
 
-def play(env: ReasonGymVectorEnv, policy: Policy, problems: np.ndarray, *, guess: int = 0, seed: int = 0) -> Episodes:
+def play(env: Any, policy: Callable[[Situation], Any], problems: np.ndarray, *, guess: int = 0, seed: int = 0) -> Episodes:
     """Plays each problem once.
 
     Args:
         env: from `make`.
-        policy: decides; see `policies`.
+        policy: decides; see `policies`, and `written` for environments in words.
         problems: (P,) indices, P at least 1.
         guess: the choice that guessing policies answer with.
         seed: of random policies.
@@ -68,7 +71,7 @@ def play(env: ReasonGymVectorEnv, policy: Policy, problems: np.ndarray, *, guess
     waiting = n
     observation, _ = env.reset(seed=seed, options={"problem": problems[place % count]})
     while (place < count).any():
-        actions = policy(Situation(env, observation, problems[place % count], step, guess, seed))
+        actions = policy(Situation(env, arrays(env, observation), problems[place % count], step, guess, seed))
         observation, reward, ended, _, info = env.step(actions)
         step += 1
         total += reward

@@ -7,18 +7,16 @@ Axes: N environments, K slots, A actions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-
-from reasongym.envs import ReasonGymVectorEnv
 
 
 class Situation(NamedTuple):
     """What a policy decides on.
 
     Attributes:
-        env: the environments, for `expert_action`.
+        env: the environments, for `expert_action`; also those in words.
         observation: theirs, as of the last step.
         problem: (N,) int64, problem being played (with `step`, the key of random numbers).
         step: (N,) int64, steps taken in the episode.
@@ -26,7 +24,7 @@ class Situation(NamedTuple):
         seed: of random policies.
     """
 
-    env: ReasonGymVectorEnv
+    env: Any
     observation: dict[str, np.ndarray]
     problem: np.ndarray
     step: np.ndarray

@@ -13,7 +13,9 @@ from reasongym.audit.accuracy import BASELINES, measure, training, with_split
 from reasongym.audit.bounds import LONG_TEXT, answering_over_stalling, broken
 from reasongym.audit.play import Episodes, make, play, sample
 from reasongym.audit.policies import POLICIES
+from reasongym.audit.written import WRITTEN
 from reasongym.envs import SOURCE_KEYWORDS
+from reasongym.text.vector import ReasonGymTextVectorEnv
 
 UTILITIES = ("coverage", "level")
 STALLING_PROBLEMS = 50
@@ -68,7 +70,7 @@ def _task(
     env_id: str, episodes: int, utilities: Sequence[str], split: str, most: int, seed: int, keywords: dict[str, Any]
 ) -> dict[str, Any]:
     """One id's part of the report."""
-    known = training(env_id, **keywords)
+    known = training(env_id.replace("ReasonGymText-", "ReasonGym-"), **keywords)
     guess = known.majority
     task: dict[str, Any] = {"name": env_id, "utilities": {}}
     for utility in utilities:
@@ -76,10 +78,12 @@ def _task(
         problems = sample(env.batch.source.num_problems, episodes)
         if "problems" not in task:
             task |= _texts(env, problems, guess)
+        in_words = isinstance(env, ReasonGymTextVectorEnv)
+        policies: dict[str, Callable[..., Any]] = {**WRITTEN} if in_words else {**POLICIES}
         task["utilities"][utility] = {
-            name: _row(play(env, policy, problems, guess=guess, seed=seed)) for name, policy in POLICIES.items()
+            name: _row(play(env, policy, problems, guess=guess, seed=seed)) for name, policy in policies.items()
         }
-        if utility == "coverage":
+        if utility == "coverage" and not in_words:
             few = problems[:: -(-len(problems) // STALLING_PROBLEMS)]
             settings = {name: value for name, value in keywords.items() if name not in SOURCE_KEYWORDS}
             own = make(env_id, len(few), dataset=env.batch.source, **settings)
@@ -104,7 +108,7 @@ def _texts(env: Any, problems: np.ndarray, guess: int) -> dict[str, Any]:
         "units": units,
         "support": support,
         "long_text": units >= LONG_TEXT * support,
-        "majority": env.batch.source.choices[guess],
+        "majority": env.batch.source.choices[guess] if env.batch.source.choices else "(abstain)",
     }
 
 

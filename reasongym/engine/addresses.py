@@ -21,6 +21,7 @@ from reasongym.engine.layout import (
     OUTCOME,
     PROBLEM,
     PROGRESS,
+    REFERENCE,
     SLOT,
     STATE,
     SUPPORT,
@@ -31,10 +32,11 @@ from reasongym.engine.layout import (
     Shapes,
     Tables,
 )
+from reasongym.engine.pieces import MOST_TOKENS, TEXT, TOKEN, WORD
 from reasongym.jit import operation
 
 NUM_FEATURES, NUM_PROGRESS = len(FEATURES), len(PROGRESS)
-NUM_SIZES = 17
+NUM_SIZES = 24
 """Entries of the table before the addresses: see `AddressTable`."""
 
 
@@ -55,7 +57,7 @@ class AddressTable:
             assert array.flags.c_contiguous, "kernels read contiguous arrays"
         sizes = [len(m.state), shapes.slots, shapes.units_per_slot, shapes.chain_length, shapes.unit_tokens]
         sizes += [shapes.question_tokens, shapes.choices, shapes.observer_criteria, shapes.actions, r.scores.shape[1]]
-        sizes += [len(array) for array in t]
+        sizes += [len(r.found), *(len(array) for array in t)]
         assert len(sizes) == NUM_SIZES
         self.table = np.array(sizes + [array.ctypes.data for array in arrays], np.int64)
         self.token = np.zeros(0, token)
@@ -87,39 +89,50 @@ def array_at(typingctx: Any, address: Any, shape: Any, dtype: Any) -> Any:
 def arrays_of(p, token):
     """(config, tables, memory, observation, result) of an `AddressTable.table`; `token` has the tokens' type."""
     n, k, u, h, lu, lq, c, f, a, s = p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9]
-    config = array_at(p[17], (1,), CONFIG)
+    room = p[10]
+    config = array_at(p[24], (1,), CONFIG)
     t = Tables(
-        array_at(p[18], (p[10],), UNIT),
-        array_at(p[19], (p[11],), PROBLEM),
-        array_at(p[20], (p[12],), SUPPORT),
-        array_at(p[21], (p[13], lu), token.dtype),
-        array_at(p[22], (p[14], lq), token.dtype),
-        array_at(p[23], (c,), np.uint32),
-        array_at(p[24], (p[16],), np.int64),
+        array_at(p[25], (p[11],), UNIT),
+        array_at(p[26], (p[12],), PROBLEM),
+        array_at(p[27], (p[13],), SUPPORT),
+        array_at(p[28], (p[14], lu), token.dtype),
+        array_at(p[29], (p[15], lq), token.dtype),
+        array_at(p[30], (c,), np.uint32),
+        array_at(p[31], (p[17],), np.int64),
+        array_at(p[32], (p[18],), TEXT),
+        array_at(p[33], (p[19],), TOKEN),
+        array_at(p[34], (p[20],), np.int32),
+        array_at(p[35], (p[21],), WORD),
+        array_at(p[36], (p[22],), REFERENCE),
+        array_at(p[37], (p[23],), np.uint64),
     )
     m = Memory(
-        array_at(p[25], (n,), STATE),
-        array_at(p[26], (n, k), SLOT),
-        array_at(p[27], (n, k, u), HELD),
-        array_at(p[28], (n, h, u), np.int16),
+        array_at(p[38], (n,), STATE),
+        array_at(p[39], (n, k), SLOT),
+        array_at(p[40], (n, k, u), HELD),
+        array_at(p[41], (n, h, u), np.int16),
     )
     o = Observation(
-        array_at(p[29], (n, lq), token.dtype),
-        array_at(p[30], (n, lu), token.dtype),
-        array_at(p[31], (n, k, u * lu), token.dtype),
-        array_at(p[32], (n, k, u), np.float32),
-        array_at(p[33], (n, k, NUM_FEATURES), np.float32),
-        array_at(p[34], (n, h, u * lu), token.dtype),
-        array_at(p[35], (n, h, u), np.float32),
-        array_at(p[36], (n, f), np.float32),
-        array_at(p[37], (n, f), np.int8),
-        array_at(p[38], (n, NUM_PROGRESS), np.float32),
-        array_at(p[39], (n, a), np.int8),
+        array_at(p[42], (n, lq), token.dtype),
+        array_at(p[43], (n, lu), token.dtype),
+        array_at(p[44], (n, k, u * lu), token.dtype),
+        array_at(p[45], (n, k, u), np.float32),
+        array_at(p[46], (n, k, NUM_FEATURES), np.float32),
+        array_at(p[47], (n, h, u * lu), token.dtype),
+        array_at(p[48], (n, h, u), np.float32),
+        array_at(p[49], (n, f), np.float32),
+        array_at(p[50], (n, f), np.int8),
+        array_at(p[51], (n, NUM_PROGRESS), np.float32),
+        array_at(p[52], (n, 2), np.float32),
+        array_at(p[53], (n, a), np.int8),
     )
     r = Result(
-        array_at(p[40], (n,), OUTCOME),
-        array_at(p[41], (n, s), np.float32),
-        array_at(p[42], (n, s + 1), np.float32),
-        array_at(p[43], (n,), np.float64),
+        array_at(p[54], (n,), OUTCOME),
+        array_at(p[55], (n, s), np.float32),
+        array_at(p[56], (n, s + 1), np.float32),
+        array_at(p[57], (n,), np.float64),
+        array_at(p[58], (room, MOST_TOKENS), np.uint64),
+        array_at(p[59], (room, MOST_TOKENS + 1), np.int16),
+        array_at(p[60], (n, u), np.int32),
     )
     return config, t, m, o, r

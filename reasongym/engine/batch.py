@@ -12,12 +12,17 @@ import numpy as np
 
 from reasongym.engine.addresses import AddressTable
 from reasongym.engine.compiled import kernels
-from reasongym.engine.layout import OUTCOME, Arena, Result, Shapes, Tables
+from reasongym.engine.layout import OUTCOME, WORDS, Arena, Result, Shapes, Tables
+from reasongym.engine.notes import Notes
+from reasongym.engine.pieces import MOST_TOKENS
 from reasongym.engine.scoring import Scorer
 from reasongym.engine.settings import Settings
 from reasongym.engine.table import ProblemTable
 from reasongym.seeding import rng
 from reasongym.types import ProblemSource
+
+REPORTED = ("outcome", "scores", "terms", "reward")
+"""What of a `Result` outlives the step."""
 
 
 class Batch:
@@ -34,6 +39,7 @@ class Batch:
         arena: the observation buffers.
         result: outcome, scores, terms and rewards of the last step.
         autoreset: whether a step resets environments whose episode ended in the step before.
+        notes: what agents have written in their own words; None where they act by numbers alone.
     """
 
     def __init__(
@@ -53,14 +59,29 @@ class Batch:
             len(source.choices),
             settings.observer_criteria,
             self.table.dtype.str,
+            self.table.spans is not None,
         )
-        self.config = settings.config(source.num_problems)
+        if self.table.spans is not None and settings.memory_slots == 0:
+            raise ValueError(
+                f"{source.name} has span answers, which point into recalled slots: memory_slots must be at least 1"
+            )
+        self.config = settings.config(source.num_problems, self.table.spans)
         self.memory = self.shapes.new_memory(n)
         self.memory.state["stream"] = np.arange(n)
         self.arena = Arena(self.shapes, n)
         self.observation = self.arena.observation()
         k = len(settings.criteria)
-        self.result = Result(np.zeros(n, OUTCOME), np.zeros((n, k), np.float32), np.zeros((n, k + 1), np.float32), np.zeros(n))
+        room = n if self.shapes.span else 0
+        self.result = Result(
+            outcome=np.zeros(n, OUTCOME),
+            scores=np.zeros((n, k), np.float32),
+            terms=np.zeros((n, k + 1), np.float32),
+            reward=np.zeros(n),
+            found=np.zeros((room, MOST_TOKENS), np.uint64),
+            lengths=np.zeros((room, MOST_TOKENS + 1), np.int16),
+            noted=np.full((n, settings.units_per_slot), WORDS, np.int32),
+        )
+        self.notes: Notes | None = None
         self.scorer = None if settings.compiled else Scorer(settings, self.table, n)
         self._actions = np.zeros(n, np.int64)
         self._linked: Tables | None = None
@@ -68,6 +89,19 @@ class Batch:
         self.autoreset = True
         self._reseeded = True
         self._unfetched = False
+
+    @property
+    def num_actions(self) -> int:
+        """Actions that a step takes: those of the space, and with own words a written answer and a reply without command."""
+        return self.shapes.actions + (0 if self.notes is None else 2)
+
+    def take_words(self) -> Notes:
+        """Lets agents write in their own words from now on."""
+        if self.notes is None:
+            self.notes = Notes(self.n, self.shapes.slots, self.shapes.chain_length)
+            if self.scorer is not None:
+                self.scorer.notes = self.notes
+        return self.notes
 
     @property
     def addresses(self) -> tuple[np.ndarray, np.ndarray]:
@@ -120,14 +154,25 @@ class Batch:
             self._unfetched = False
         if self.scorer is None:
             ended = self._spread(k.step_rows, actions)
+            if self.notes is not None:
+                self.notes.after(self.memory, self.result)
         else:
             before = self.scorer.before(self.memory)
             self._spread(k.act_rows, actions)
+            if self.notes is not None:
+                self.notes.after(self.memory, self.result)
             self.scorer.after(self.table.tables, self.memory, self.observation, self.result, before)
             ended = self._spread(k.observe_rows)
         if ended and self.autoreset and not self.table.complete:
             self._unfetched = True
         return ended
+
+    def best_spans(self, row: int, units: np.ndarray) -> np.ndarray:
+        """For each of some units (n,), rows of the table of units: (n, 3) score, first and last token of the span of it that
+        scores best as an answer to the problem in `row`."""
+        found = np.full((len(units), 3), -1.0)
+        kernels().best_span_rows(*self.addresses, row, units.astype(np.int64), found, 0, len(units))
+        return found
 
     def cut(self, mask: np.ndarray) -> None:
         """Ends the episodes in `mask` (N,) bool from outside (truncation)."""
@@ -152,7 +197,7 @@ class Batch:
             raise ValueError(f"expected {self.n} actions, one an environment, got shape {given.shape}")
         np.copyto(self._actions, given, casting="unsafe")
         low, high = self._actions.min(), self._actions.max()
-        if low < 0 or high >= self.shapes.actions:
+        if low < 0 or high >= self.num_actions:
             bad = low if low < 0 else high
             raise ValueError(f"action {bad} is outside Discrete({self.shapes.actions})")
         return self._actions
@@ -161,8 +206,9 @@ class Batch:
         """Everything that changes, copied: `set_state` of it resumes exactly here."""
         out: dict[str, Any] = {name: array.copy() for name, array in self.memory._asdict().items()}
         out["arena"] = self.arena.bytes.copy()
-        out["result"] = {name: array.copy() for name, array in self.result._asdict().items()}
+        out["result"] = {name: getattr(self.result, name).copy() for name in REPORTED}
         out["carry"] = [] if self.scorer is None else [None if x.carry is None else x.carry.copy() for x in self.scorer.models]
+        out["notes"] = None if self.notes is None else self.notes.get_state()
         return out
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -178,12 +224,14 @@ class Batch:
             )
         for name, array in self.memory._asdict().items():
             array[...] = state[name]
-        for name, array in self.result._asdict().items():
-            array[...] = state["result"][name]
+        for name in REPORTED:
+            getattr(self.result, name)[...] = state["result"][name]
         self.arena.bytes[...] = state["arena"]
         for model, carry in zip([] if self.scorer is None else self.scorer.models, state["carry"], strict=True):
             if carry is not None:
                 model.carry = carry.copy()
+        if state.get("notes") is not None:
+            self.take_words().set_state(state["notes"])
         self._reseeded = self._unfetched = True
         self._restore_rows()
 
@@ -204,6 +252,10 @@ class Batch:
             for row in rows:
                 self.table.place(row, following[row])
         elif not self.table.complete:
+            if self.table.crowded:
+                state = self.memory.state
+                self.table.start_over(state["problem"])
+                state["row"] = self.table.tables.row_of[state["problem"]]
             self.table.ensure(following[rows])
 
     def _spread(self, kernel: Callable[..., int | None], *arguments: Any) -> int:

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 
-from reasongym.engine import addresses, kernel, layout, order
+from reasongym.engine import addresses, kernel, layout, order, pieces, spans
 from reasongym.jit import entry_point
 from reasongym.memory import gates, utility, working_memory
 from reasongym.prm import annotated
 
-COMPILED_MODULES = (addresses, kernel, layout, order, gates, utility, working_memory, annotated)
+COMPILED_MODULES = (addresses, kernel, layout, order, pieces, spans, gates, utility, working_memory, annotated)
 
 
 class Kernels(NamedTuple):
@@ -35,6 +35,7 @@ class Kernels(NamedTuple):
     feedback_rows: Any
     cut_rows: Any
     order_rows: Any
+    best_span_rows: Any
 
 
 @functools.cache

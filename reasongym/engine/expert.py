@@ -51,7 +51,8 @@ def expert_action(batch: Batch, i: int) -> int:
     """
     t, state, k = batch.table.tables, batch.memory.state[i], batch.shapes.slots
     problem = t.problems[state["row"]]
-    if problem["num_support"] < 0 or problem["gold"] < 0:
+    known = problem["num_references"] if batch.shapes.span else problem["gold"]
+    if problem["num_support"] < 0 or known < 0:
         raise ValueError(
             "expert_action() needs support and gold answers: this problem has none, or neither the PRM nor the utility of "
             "this environment reads annotation, so that none was loaded (pass prm='annotated')"
@@ -64,8 +65,45 @@ def expert_action(batch: Batch, i: int) -> int:
         facts = _facts(support["same_as"].tolist(), t.units["entities"][first : first + int(state["num_units"])])
         unit = int(t.units["same_as"][first + int(state["cursor"])])
         return _read(batch, i, unit, facts, needs, int(problem["question_entities"]), mask)
+    if batch.shapes.span:
+        return _point(batch, i, needs, mask)
     best = _best_recall(batch, i, needs, mask)
     return best if best is not None else 1 + 3 * k + int(problem["gold"])
+
+
+def _point(batch: Batch, i: int, needs: tuple[int, ...], mask: np.ndarray) -> int:
+    """The best action of a span task once the text is over: what holds the best span is recalled last, then pointed at."""
+    t, state, shapes = batch.table.tables, batch.memory.state[i], batch.shapes
+    first, length = 1 + 3 * shapes.slots, int(state["chain_length"])
+    abstain = first + 2 * shapes.positions
+    if t.problems[state["row"]]["num_references"] == 0:
+        return abstain
+    if state["span_start"] < 0:
+        held = batch.memory.held["unit"][i]
+        noted = batch.memory.slots["noted"][i]  # own words cannot be pointed at
+        places = np.arange(shapes.units_per_slot)
+        spans = {slot: _best_span(batch, i, np.where(places < noted[slot], -1, units)) for slot, units in enumerate(held)}
+        answer = max(spans, key=lambda slot: (spans[slot][0], -slot))
+        best = _best_recall(batch, i, needs, mask, last=answer if spans[answer][0] > 0 else None)
+        if best is not None:
+            return best
+    score, start, end = _best_span(batch, i, batch.memory.chain[i, length - 1]) if length else (0.0, 0, 0)
+    if score <= 0:
+        return abstain
+    return first + start if state["span_start"] < 0 else first + shapes.positions + end
+
+
+def _best_span(batch: Batch, i: int, units: np.ndarray) -> tuple[float, int, int]:
+    """(score, START, END) of the best span of a link that holds some units (U,), -1 none."""
+    t, state = batch.table.tables, batch.memory.state[i]
+    present = np.flatnonzero(units >= 0)
+    if not len(present):
+        return 0.0, 0, 0
+    rows = t.units["sentence"][t.problems[state["row"]]["first_unit"] + units[present]]
+    found = batch.best_spans(int(state["row"]), rows)
+    j = int(found[:, 0].argmax())
+    base = int(present[j]) * batch.shapes.unit_tokens
+    return float(found[j, 0]), base + int(found[j, 1]), base + int(found[j, 2])
 
 
 def _facts(same_as: list[int], entities: np.ndarray) -> tuple[Fact, ...]:
@@ -103,19 +141,27 @@ def _read(
     return 0
 
 
-def _best_recall(batch: Batch, i: int, needs: tuple[int, ...], mask: np.ndarray) -> int | None:
-    """The RECALL to begin with in the order that earns most; None when none earns anything."""
+def _best_recall(batch: Batch, i: int, needs: tuple[int, ...], mask: np.ndarray, last: int | None = None) -> int | None:
+    """The RECALL to begin with in the order that earns most; None when none earns anything. Slot `last` comes last."""
     t, state, held, k = batch.table.tables, batch.memory.state[i], batch.memory.held[i], batch.shapes.slots
     first, recalled = int(t.problems[state["row"]]["first_unit"]), int(state["recalled"])
     slots, contents = [], []
     for slot in range(int(state["occupied"])):
         bits = tuple(int(b) for b in held["needed"][slot])
         if mask[1 + 2 * k + slot] and any(b & ~recalled for b in bits):
-            units = [u for u in held["unit"][slot].tolist() if u >= 0]
+            present = held["unit"][slot] >= 0
+            units = held["unit"][slot][present].tolist()
             entities = int(np.bitwise_or.reduce(t.units["entities"][[first + u for u in units]]))
             slots.append(1 + 2 * k + slot)
-            contents.append(Content(bits[: len(units)], entities))
+            contents.append(Content(tuple(held["needed"][slot][present].tolist()), entities))
     links = batch.shapes.chain_length - int(state["chain_length"])
+    final = 1 + 2 * k + last if last is not None else -1
+    if final in slots and len(slots) > 1 and links > 1:
+        contents.pop(slots.index(final))
+        slots.remove(final)
+        links -= 1
+        if best_order(tuple(contents), recalled, int(state["linked"]), needs, links)[1] < 0:
+            return final
     best = best_order(tuple(contents), recalled, int(state["linked"]), needs, links)[1]
     return None if best < 0 else slots[best]
 

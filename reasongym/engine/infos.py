@@ -22,7 +22,7 @@ class InfoWriter:
 
     def __init__(self, batch: Batch, *, tells_gold: bool) -> None:
         self._batch, self._settings = batch, batch.settings
-        self._tells_gold = tells_gold and batch.settings.reads_gold
+        self._tells_gold = tells_gold and batch.settings.reads_gold and not batch.shapes.span
         self._criteria = batch.settings.criteria
         self._terms = (*self._criteria, "memory")
         self._choices = np.array([*batch.source.choices, ""], object)  # -1, no choice, is the last: ""
@@ -91,6 +91,8 @@ class InfoWriter:
         }
         if self._settings.reads_gold:
             told["is_success"] = out["success"].view(bool)
+            if self._batch.table.spans is not None:
+                told[self._batch.table.spans.metric] = out["score"]
         if self._settings.annotated:
             for rate in RATES:
                 told[rate] = out[rate]
@@ -98,10 +100,18 @@ class InfoWriter:
 
     def _words(self, out: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
         """What is told in words: (n,) arrays of objects, filled in `rows`."""
-        told = {}
+        told, table = {}, self._batch.table
         for key in ("answer", "gold") if self._settings.reads_gold else ("answer",):
             told[key] = np.empty(len(out), object)  # all None
-            told[key][rows] = self._choices[out[key][rows]]
+            if self._batch.shapes.span:
+                say = table.answer_text if key == "answer" else table.gold_text
+                for row in rows.tolist():
+                    told[key][row] = say(out[row])
+            else:
+                told[key][rows] = self._choices[out[key][rows]]
+        if self._batch.notes is not None:
+            for row in rows[out["answer"][rows] == self._batch.shapes.written].tolist():
+                told["answer"][row] = self._batch.notes.reply[row]
         return told
 
 

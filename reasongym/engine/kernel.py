@@ -13,13 +13,15 @@ from __future__ import annotations
 import numpy as np
 
 from reasongym.engine.addresses import arrays_of
+from reasongym.engine.layout import NO_COMMAND, TOO_LONG
 from reasongym.engine.order import problem_at
+from reasongym.engine.spans import begins_word_at, end_illegal, score_span, show_ends, show_starts, start_illegal, unit_in_link
 from reasongym.jit import operation, popcount
 from reasongym.memory.gates import salience_gate
 from reasongym.memory.utility import OUTSIDE, compiled_value
-from reasongym.memory.working_memory import clear, decay, recall, reinforce, store, update
+from reasongym.memory.working_memory import clear, decay, recall, reinforce, store, store_words, update
 from reasongym.prm.annotated import entities_of, needed_by, score_answer, score_recall
-from reasongym.prm.base import ANSWER, NEXT, RECALL, STORE, UPDATE
+from reasongym.prm.base import ANSWER, NEXT, RECALL, START, STORE, UPDATE
 
 OPEN_GATE, SALIENCE_GATE = 0, 1
 
@@ -47,8 +49,8 @@ def write_tokens(out, start, table, row):
 
 
 @operation
-def decode(action, slots):
-    """(kind, slot, choice) of an action; -1 where there is none."""
+def decode(action, slots, starts):
+    """(kind, slot, choice) of an action; -1 where there is none. The first `starts` choices start a span."""
     if action == 0:
         return NEXT, -1, -1
     if action <= slots:
@@ -57,13 +59,16 @@ def decode(action, slots):
         return UPDATE, action - 1 - slots, -1
     if action <= 3 * slots:
         return RECALL, action - 1 - 2 * slots, -1
-    return ANSWER, -1, action - 1 - 3 * slots
+    choice = action - 1 - 3 * slots
+    return (START if choice < starts else ANSWER), -1, choice
 
 
 @operation
 def reason_illegal(c, state, slots, width, links, kind, k):
-    """Why an action is illegal, as an index into INVALID_REASONS; 0 = legal."""
+    """Why an action is illegal, as an index into INVALID_REASONS; 0 = legal (what a span points at is looked at elsewhere)."""
     reading = state.cursor < state.num_units
+    if state.span_start >= 0 and kind != ANSWER:
+        return 10
     if kind <= UPDATE:
         if not reading:
             return 1
@@ -101,6 +106,8 @@ def reset_one(c, t, m, o, r, i):
     state.num_units = problem.num_units
     state.max_steps = c.max_steps if c.max_steps > 0 else 4 * (problem.num_units + m.slots.shape[1]) + m.chain.shape[1]
     state.ended = 0
+    state.span_start = -1
+    state.words = 0
     state.episode_return = 0.0
     state.level = 0.0
     state.linked = problem.question_entities if c.annotated else np.uint64(0)
@@ -117,10 +124,11 @@ def reset_one(c, t, m, o, r, i):
     clear_row(o.scored, i)
     clear_row(o.question, i)
     clear_row(o.action_mask, i)
+    clear_row(o.span_start, i)
     if not c.question_at_end or problem.num_units == 0:
         write_tokens(o.question[i], 0, t.question_tokens, problem.question)
     if c.reason_any or problem.num_units == 0:
-        _open_answers(m, o, i)
+        _open_answers(c, m, o, i)
     _show_desk(t, m, o, i)
     observe(c, m, o, i)
 
@@ -135,14 +143,18 @@ def _clear_result(r, i):
     out.kind = -1
     out.slot = -1
     out.answer = -1
+    out.unit = -1
+    out.score = 0.0
     r.reward[i] = 0.0
     clear_row(r.scores, i)
     clear_row(r.terms, i)
 
 
 @operation
-def _open_answers(m, o, i):
-    for a in range(1 + 3 * m.slots.shape[1], o.action_mask.shape[1]):
+def _open_answers(c, m, o, i):
+    """All choices, or (spans) the one that asks for no link of the chain: ABSTAIN."""
+    end = o.action_mask.shape[1]
+    for a in range(end - 1 if c.span else 1 + 3 * m.slots.shape[1], end):
         o.action_mask[i, a] = 1
 
 
@@ -161,22 +173,34 @@ def act(c, t, m, o, r, i, action):
     """Applies an action to environment i: the transition, its scores, and how the episode ended, if it did."""
     state, slots, held, chain = m.state[i], m.slots[i], m.held[i], m.chain[i]
     problem, out = t.problems[state.row], r.outcome[i]
-    kind, k, choice = decode(action, slots.shape[0])
+    positions = held.shape[1] * o.unit.shape[1]
+    kind, k, choice = decode(action, slots.shape[0], positions if c.span else 0)
+    choices = o.action_mask.shape[1] - 1 - 3 * slots.shape[0]  # the next one is a written answer, one more is no command
     out.is_reset = 0
     out.first = state.steps == 0
     out.problem = state.problem
+    out.row = state.row
     out.kind = kind
     out.slot = k
     out.answer = choice
     out.terminated = 0
     out.success = 0
     out.out_of_steps = 0
+    out.score = 0.0
+    out.unit = -1
     out.desk = state.cursor if state.cursor < state.num_units else -1
     scores = r.scores[i]
     clear_row(r.scores, i)
     state.steps += 1
     state.touched = -1
     out.invalid = reason_illegal(c, state, slots, held.shape[1], chain.shape[0], kind, k)
+    if c.span and out.invalid == 0 and kind >= ANSWER:
+        out.invalid = _span_illegal(c, t, m, i, choice, positions, o.unit.shape[1])
+    if choice > choices:
+        out.invalid = NO_COMMAND
+        out.answer = -1
+    elif out.invalid == 0 and kind == STORE and state.words < 0:
+        out.invalid = TOO_LONG
     if out.invalid > 0:
         scores[-1] = -1.0
         if c.compiled_prm and problem.num_support < 0:
@@ -189,38 +213,84 @@ def act(c, t, m, o, r, i, action):
             state.linked |= entities_of(held[k], t.units, problem)
         recall(state, slots, held, chain, k, c.salience_rate)
         _show_link(t, m, o, i, k)
+        if c.span:
+            show_starts(t, m, o, i)
+    elif kind == START:
+        state.span_start = choice
+        show_ends(c, t, m, o, i)
+        if c.compiled_prm and problem.num_support < 0:
+            scores[0] = np.nan
+            scores[2] = np.nan
     elif kind == ANSWER:
+        if choice == choices:
+            if c.span and c.reads_gold:
+                out.score = state.written
+                out.success = state.written_right
+        elif c.span:
+            _pointed(c, t, m, r, i, choice - positions, o.unit.shape[1])
+        elif c.reads_gold and choice == problem.gold:
+            out.success = 1
+            out.score = 1.0
         if c.compiled_prm:
-            score_answer(scores, state, choice, t.choice_kinds, problem)
-        _answered(c, scores, out, problem, choice)
+            fits = c.span != 0
+            if not fits and choice < choices:
+                fits = t.choice_kinds[choice] & problem.answer_kinds != 0
+            score_answer(scores, state, out.success, fits, problem)
+        out.terminated = 1
+        scores[-2] = out.score
     else:
-        _read(c, t, m, o, i, kind, k)
+        _read(c, t, m, o, r, i, kind, k)
         if c.compiled_prm and problem.num_support < 0:
             scores[0] = np.nan
             scores[2] = np.nan
     if out.terminated == 0 and state.steps >= state.max_steps:
         out.terminated = 1
         out.out_of_steps = 1
+    state.words = 0
     decay(state, slots, c.salience_rate)
 
 
 @operation
-def _answered(c, scores, out, problem, choice):
-    out.terminated = 1
-    if c.reads_gold and choice == problem.gold:
-        out.success = 1
-        scores[-2] = 1.0
+def _span_illegal(c, t, m, i, choice, positions, width):
+    """Why START, END or ABSTAIN is illegal."""
+    if choice < positions:
+        return start_illegal(t, m, i, choice, width)
+    if choice < 2 * positions:
+        return end_illegal(c, t, m, i, choice - positions, width)
+    return 10 if m.state[i].span_start >= 0 else 0
 
 
 @operation
-def _read(c, t, m, o, i, kind, k):
-    """NEXT, STORE or UPDATE: the desk's unit goes aside or into slot k, and the next one comes."""
+def _pointed(c, t, m, r, i, p, width):
+    """Scores an answer that ends at position p of the last link; p past the last one is ABSTAIN, right where there is none."""
+    state, out = m.state[i], r.outcome[i]
+    problem, start = t.problems[state.row], state.span_start
+    if start < 0:
+        if c.reads_gold and problem.num_references == 0:
+            out.success = 1
+            out.score = 1.0
+        return
+    out.unit = unit_in_link(t, m, i, p, width)
+    out.start = start % width
+    out.end = p % width
+    if c.reads_gold:
+        score, exact = score_span(c, t, r, i, problem, out.unit, out.start, out.end)
+        out.score = score
+        out.success = exact if c.right_at >= 1.0 else score >= c.right_at
+
+
+@operation
+def _read(c, t, m, o, r, i, kind, k):
+    """NEXT, STORE or UPDATE: the desk's unit (or own words instead) goes aside or into slot k, and the next one comes."""
     state, slots, held = m.state[i], m.slots[i], m.held[i]
     problem = t.problems[state.row]
     if kind != NEXT:
         unit = t.units[problem.first_unit + state.cursor]
         needed = needed_by(t.support, problem, unit.same_as) if c.annotated else np.int32(0)
-        if kind == STORE:
+        if kind == STORE and state.words > 0:
+            _recover(c, t, m, r, i, k)
+            store_words(state, slots, held, k, state.words)
+        elif kind == STORE:
             store(state, slots, held, k, state.cursor, needed)
         else:
             update(state, slots, held, k, state.cursor, needed)
@@ -230,7 +300,21 @@ def _read(c, t, m, o, i, kind, k):
     if state.cursor == state.num_units:
         if c.question_at_end:
             write_tokens(o.question[i], 0, t.question_tokens, problem.question)
-        _open_answers(m, o, i)
+        _open_answers(c, m, o, i)
+
+
+@operation
+def _recover(c, t, m, r, i, k):
+    """Fills the places that own words take in slot k with the units recovered from them."""
+    state, held = m.state[i], m.held[i]
+    problem = t.problems[state.row]
+    for j in range(state.words):
+        unit = r.noted[i, j]
+        needed = np.int32(0)
+        if unit >= 0 and c.annotated:
+            needed = needed_by(t.support, problem, t.units[problem.first_unit + unit].same_as)
+        held[k, j].unit = unit
+        held[k, j].needed = needed
 
 
 @operation
@@ -353,6 +437,8 @@ def _observe_slot(c, m, o, i, k):
     row[4] = slot.store
     row[5] = slot.update
     row[6] = slot.recall
+    if state.span_start >= 0:
+        return
     mask[1 + k] = reading and slot.store
     mask[1 + num_slots + k] = reading and slot.update and (slot.held < width or slot.store)
     mask[1 + 2 * num_slots + k] = reasoning and slot.recall and slot.fresh and state.chain_length < links
@@ -363,9 +449,10 @@ def _observe_progress(m, o, i):
     """Progress, and legality of what concerns no occupied slot."""
     state, num_slots, progress = m.state[i], m.slots.shape[1], o.progress[i]
     reading = state.cursor < state.num_units
-    o.action_mask[i, 0] = reading
-    if state.occupied < num_slots:
-        o.action_mask[i, 1 + state.occupied] = reading
+    if state.span_start < 0:
+        o.action_mask[i, 0] = reading
+        if state.occupied < num_slots:
+            o.action_mask[i, 1 + state.occupied] = reading
     progress[0] = state.cursor / state.num_units if state.num_units > 0 else 1.0
     progress[1] = 1.0 - state.steps / state.max_steps
     progress[2] = reading
@@ -454,4 +541,22 @@ def order_rows(p, token, mask, lo, hi):
             state.next_problem = problem_at(state.seed, state.stream, state.episode, c[0].num_problems)
 
 
-ENTRY_POINTS = (reset_rows, step_rows, act_rows, observe_rows, feedback_rows, cut_rows, order_rows)
+def best_span_rows(p, token, row, units, found, lo, hi):
+    """Writes each unit's best span as an answer to the problem in `row` to found[j]: score, first and last token."""
+    c, t, m, o, r = arrays_of(p, token)
+    problem = t.problems[row]
+    for j in range(lo, hi):
+        found[j, 0] = -1.0
+        for first in range(t.texts[units[j]].length):
+            if begins_word_at(t, units[j], first):
+                for last in range(first, min(first + c[0].max_length + 1, t.texts[units[j]].length)):
+                    if begins_word_at(t, units[j], last):
+                        score, exact = score_span(c[0], t, r, 0, problem, units[j], first, last)
+                        shorter = last - first < found[j, 2] - found[j, 1]
+                        if score > found[j, 0] or (score == found[j, 0] and shorter):
+                            found[j, 0] = score
+                            found[j, 1] = first
+                            found[j, 2] = last
+
+
+ENTRY_POINTS = (reset_rows, step_rows, act_rows, observe_rows, feedback_rows, cut_rows, order_rows, best_span_rows)

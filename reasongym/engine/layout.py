@@ -1,6 +1,7 @@
 """Struct-of-arrays: what the kernels read and write.
 
 Axes: N environments, K slots, U units a slot, H links of the chain, Lu / Lq tokens of a unit / question, C choices, k criteria.
+Where answers are spans, C = 2L + 1 with L = U Lu: START 0 ... L - 1, END 0 ... L - 1, ABSTAIN.
 The observation is one *arena*: a block of bytes in which every key is a contiguous array over all environments, so a
 batch of observations is copied by one `memcpy`. No type below depends on K, H or the text, so one compilation serves every id.
 """
@@ -31,9 +32,12 @@ PROBLEM = np.dtype(
         ("num_support", "i2"),  # m; -1 unknown
         ("gold", "i2"),  # -1 hidden
         ("task", "i2"),
+        ("num_references", "i2"),  # answers of a span problem; -1 hidden
+        ("references", "i8"),  # first row of them
     ]
 )
 SUPPORT = np.dtype([("prerequisites", "i4"), ("same_as", "i4")])
+REFERENCE = np.dtype([("first", "i8"), ("number", "i8")])  # its tokens among `wanted`
 
 STATE = np.dtype(
     [
@@ -56,6 +60,10 @@ STATE = np.dtype(
         ("occupied", "i2"),  # slots in use: they fill in order
         ("chain_length", "i2"),
         ("touched", "i2"),  # slot touched by the last step, -1 none
+        ("span_start", "i2"),  # where in the last link an answer starts, -1 none
+        ("words", "i2"),  # places that own words take which the next STORE writes: 0 none, -1 more than a slot has
+        ("written", "f4"),  # score of the written answer that the next ANSWER commits to
+        ("written_right", "i1"),
         ("ended", "i1"),
     ],
     align=True,
@@ -67,6 +75,7 @@ SLOT = np.dtype(
         ("stored_at", "i2"),
         ("recalls", "i2"),
         ("used", "i2"),  # how many of the held units, oldest first, have been recalled since they were stored
+        ("noted", "i2"),  # how many of the places, oldest first, own words take
         ("fresh", "i1"),  # changed since its last recall
         ("store", "i1"),  # the gate's three masks
         ("update", "i1"),
@@ -74,7 +83,10 @@ SLOT = np.dtype(
     ],
     align=True,
 )
-HELD = np.dtype([("needed", "i4"), ("unit", "i4")])  # which supporting facts a held unit is, and its index (-1 none)
+HELD = np.dtype([("needed", "i4"), ("unit", "i4")])  # which supporting facts a held unit is, and its index
+NOTHING, WORDS = -1, -2
+"""Indices of no unit: an empty place; a place that own words take and from which no fact was recovered (in the chain: any
+place that they take)."""
 
 OUTCOME = np.dtype(
     [
@@ -86,9 +98,14 @@ OUTCOME = np.dtype(
         ("retrieval", "f4"),
         ("use", "f4"),
         ("evidence_recall", "f4"),
+        ("row", "i8"),  # of the problem table
+        ("score", "f4"),  # of the answer, in [0, 1]
+        ("unit", "i4"),  # row of the unit pointed at, -1 none
         ("slot", "i2"),
         ("answer", "i2"),  # choice committed to, -1 none
         ("gold", "i2"),
+        ("start", "i2"),  # first and last token of the span in its unit
+        ("end", "i2"),
         ("desk", "i2"),  # unit index on the desk before the step, -1 none
         ("kind", "i1"),
         ("invalid", "i1"),  # index into INVALID_REASONS, 0 legal
@@ -115,6 +132,10 @@ CONFIG = np.dtype(
         ("compiled_prm", "i8"),
         ("gate", "i8"),
         ("utility", "i8"),
+        ("span", "i8"),  # answers are spans
+        ("metric", "i8"),
+        ("max_length", "i8"),  # END - START
+        ("right_at", "f8"),
         ("salience_rate", "f8"),
         ("utility_weight", "f8"),
         ("beta", "f8", (5,)),  # logic, coherence, goal, outcome, validity of the compiled PRM
@@ -132,7 +153,15 @@ INVALID_REASONS = (
     "the slot is empty: there is nothing to recall",
     "the slot has not changed since its last recall",
     "the chain is full",
+    "an answer has been started: only the token at which it ends is asked for now",
+    "nothing has been recalled: there is nothing to point at (ABSTAIN is legal)",
+    "there is no token, or the inside of a word: answers start and end with whole words",
+    "no answer has been started: START comes before END",
+    "the end lies before the start, in another unit, or further on than max_answer_length",
+    "there is no command in the reply",
+    "the words are longer than a slot",
 )
+NO_COMMAND, TOO_LONG = 15, 16
 
 
 class Tables(NamedTuple):
@@ -145,6 +174,12 @@ class Tables(NamedTuple):
     question_tokens: np.ndarray  # (distinct questions, Lq)
     choice_kinds: np.ndarray  # (C,) uint32
     row_of: np.ndarray  # (num_problems,) int64: row of a problem, -1 not generated yet; endless: (0,)
+    texts: np.ndarray  # (distinct sentences,) TEXT; this and what follows: spans only, else empty
+    tokens: np.ndarray  # (tokens,) TOKEN
+    pieces: np.ndarray  # (pieces,) int32
+    words: np.ndarray  # (distinct words,) WORD
+    references: np.ndarray  # (references,) REFERENCE
+    wanted: np.ndarray  # (tokens of the references,) uint64 hashes
 
 
 class Memory(NamedTuple):
@@ -169,6 +204,7 @@ class Observation(NamedTuple):
     scores: np.ndarray
     scored: np.ndarray
     progress: np.ndarray
+    span_start: np.ndarray
     action_mask: np.ndarray
 
 
@@ -179,6 +215,9 @@ class Result(NamedTuple):
     scores: np.ndarray  # (N, k + 2) float32: the PRM's criteria, outcome, validity
     terms: np.ndarray  # (N, k + 3) float32: the weighted terms of equation (1), then memory
     reward: np.ndarray  # (N,) float64
+    found: np.ndarray  # (N, MOST_TOKENS) uint64: room for the tokens of a span; no choices: (0, MOST_TOKENS)
+    lengths: np.ndarray  # (N, MOST_TOKENS + 1) int16: room for one row of ROUGE-L's table
+    noted: np.ndarray  # (N, U) int32, handed in: the units whose facts were recovered from own words, then WORDS
 
 
 @dataclass(frozen=True)
@@ -193,10 +232,21 @@ class Shapes:
     choices: int
     observer_criteria: int = 4
     token_type: str = "i2"
+    span: bool = False
+
+    @property
+    def positions(self) -> int:
+        """L: places of a link of the chain that an answer can point at."""
+        return self.units_per_slot * self.unit_tokens
+
+    @property
+    def written(self) -> int:
+        """The choice that stands for a written answer, one past the last; one further on stands for a reply without command."""
+        return self.actions - 1 - 3 * self.slots
 
     @property
     def actions(self) -> int:
-        return 1 + 3 * self.slots + self.choices
+        return 1 + 3 * self.slots + (2 * self.positions + 1 if self.span else self.choices)
 
     def observation_fields(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """dtype and shape of every observation key, in the order of `Observation`."""
@@ -213,6 +263,7 @@ class Shapes:
             "scores": ("f4", (self.observer_criteria,)),
             "scored": ("i1", (self.observer_criteria,)),
             "progress": ("f4", (len(PROGRESS),)),
+            **({"span_start": ("f4", (2,))} if self.span else {}),
             "action_mask": ("i1", (self.actions,)),
         }
 
@@ -226,6 +277,7 @@ class Shapes:
         )
         memory.held["unit"] = -1
         memory.state["ended"] = 1
+        memory.state["span_start"] = -1
         return memory
 
 
@@ -249,7 +301,8 @@ class Arena:
 
     def observation(self) -> Observation:
         """The buffers, for the kernels."""
-        return Observation(**self.views)
+        unseen = {"span_start": np.zeros((len(self.views["progress"]), 2), np.float32)}
+        return Observation(**{**unseen, **self.views})
 
     def copy(self) -> dict[str, np.ndarray]:
         """The observations of all environments, copied out by one `memcpy`."""

@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from reasongym.engine.layout import Memory, Observation, Result, Tables
+from reasongym.engine.notes import Notes, StepTexts, own_rows, own_text_keys, written_rows
 from reasongym.engine.settings import Settings
 from reasongym.engine.table import ProblemTable
 from reasongym.errors import PRMError
 from reasongym.memory.gates import Gate
-from reasongym.prm.base import Annotation, ProcessRewardModel, StepBatch, carry_size, checked_scores
+from reasongym.prm.base import ANSWER, Annotation, ProcessRewardModel, StepBatch, carry_size, checked_scores
 from reasongym.types import MAX_SUPPORT, MemoryView
 
 CACHE_LIMIT = 200_000
@@ -29,6 +30,8 @@ class Before(NamedTuple):
     recalled: np.ndarray
     linked: np.ndarray
     cursor: np.ndarray
+    noted: np.ndarray
+    words: tuple[np.ndarray, np.ndarray] | None  # what own words say, and where they were written
 
 
 class Model:
@@ -54,6 +57,11 @@ class Model:
             return checked_scores(self.prm, self.prm.score(steps), len(steps))
         return self._cached(steps, self._cache)
 
+    def forget(self) -> None:
+        """Empties the cache: texts have other numbers now."""
+        if self._cache is not None:
+            self._cache.clear()
+
     def _cached(self, steps: StepBatch, cache: dict[bytes, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         if self.prm.version != self._version:
             self._version = self.prm.version
@@ -76,14 +84,20 @@ class Model:
 def content_keys(steps: StepBatch, *, with_problem: bool) -> list[bytes]:
     """For each step the bytes of all that a PRM is shown of it; the problem itself where it needs annotation."""
     n = len(steps)
-    columns = [steps.kind, steps.slot, steps.choice, steps.illegal, steps.question, steps.desk, steps.units_read]
-    columns += [steps.num_units, steps.memory_before, steps.memory_after, steps.positions_before, steps.positions_after]
-    columns += [steps.chain, steps.chain_positions, steps.chain_length, steps.terminated]
+    texts = [steps.desk, steps.memory_before, steps.memory_after, steps.chain]
+    texts += [] if steps.written is None else [steps.written]
+    columns = [np.concatenate([np.asarray(column, np.int32).reshape(n, -1) for column in texts], axis=1)]
+    said = [b""] * n
+    if steps.own_words:
+        columns[0], said = own_text_keys(steps, columns[0])
+    columns += [steps.kind, steps.slot, steps.choice, steps.illegal, steps.question, steps.units_read, steps.num_units]
+    columns += [steps.positions_before, steps.positions_after, steps.chain_positions, steps.chain_length, steps.terminated]
+    columns += [] if steps.span is None else [steps.span]
     block = np.concatenate([np.asarray(column, np.int32).reshape(n, -1) for column in columns], axis=1)
     if with_problem:
         block = np.concatenate([block, steps.problem.astype(np.int64).reshape(n, 1).view(np.int32)], axis=1)
     data, width = block.tobytes(), block.shape[1] * 4
-    return [data[i * width : (i + 1) * width] for i in range(n)]
+    return [data[i * width : (i + 1) * width] + said[i] for i in range(n)]
 
 
 class Scorer:
@@ -91,9 +105,11 @@ class Scorer:
 
     def __init__(self, settings: Settings, table: ProblemTable, n: int) -> None:
         self._settings, self._table = settings, table
+        self.notes: Notes | None = None
         self.models = [Model(settings.model, n)]
         if settings.observer_model is not None:
             self.models.append(Model(settings.observer_model, n))
+        self._generation = table.generation
         self._compiled_utility = not (settings.utility == "answerability" or hasattr(settings.utility, "value"))
         self._follows: dict[tuple[int, bytes], bool] = {}
         self._shows_annotation = settings.model.needs_annotation and not settings.compiled_prm
@@ -103,7 +119,13 @@ class Scorer:
         """Copies what the step will change."""
         s = m.state
         return Before(
-            m.held["unit"].copy(), m.held["needed"].copy(), s["recalled"].copy(), s["linked"].copy(), s["cursor"].copy()
+            m.held["unit"].copy(),
+            m.held["needed"].copy(),
+            s["recalled"].copy(),
+            s["linked"].copy(),
+            s["cursor"].copy(),
+            m.slots["noted"].copy(),
+            None if self.notes is None else (self.notes.slots.copy(), self.notes.slots_at.copy()),
         )
 
     def after(self, t: Tables, m: Memory, o: Observation, r: Result, before: Before) -> None:
@@ -111,6 +133,10 @@ class Scorer:
         rows = np.flatnonzero(r.outcome["is_reset"] == 0)
         if not len(rows):
             return
+        if self._table.generation != self._generation:
+            self._generation = self._table.generation
+            for model in self.models:
+                model.forget()
         steps = self._steps(t, m, r, before, rows)
         first = r.outcome["first"][rows].astype(bool)
         self._reward(t, m, r, steps, rows, first)
@@ -198,7 +224,7 @@ class Scorer:
 
     def _view(self, t: Tables, m: Memory, rows: np.ndarray, *, with_support: bool) -> MemoryView:
         state, slots = m.state[rows], m.slots[rows]
-        units = m.held["unit"][rows]
+        units = np.maximum(m.held["unit"][rows], -1)
         m_support = t.problems["num_support"][state["row"]]
         return MemoryView(
             units=units,
@@ -217,35 +243,55 @@ class Scorer:
         state, out = m.state[rows], r.outcome[rows]
         row, cursor = state["row"], before.cursor[rows]
         hidden = (self._settings.question_at == "end") & (cursor < state["num_units"])
-        old, new, chain = before.units[rows], m.held["unit"][rows], m.chain[rows].astype(np.int32)
+        units = [before.units[rows], m.held["unit"][rows], m.chain[rows].astype(np.int32)]
+        shown, places = [_sentences(t, row, held) for held in units], [held.astype(np.int16) for held in units]
+        said = StepTexts(self._table.sentences.texts, t.unit_tokens, self._table.source)
+        written = None if self.notes is None else self._own_words(said, self.notes, m, r, before, rows, shown, places)
+        sentences, tokens, own_words = said.tables()
         return StepBatch(
-            sentences=self._table.sentences.texts,
+            sentences=sentences,
+            sentence_tokens=tokens,
+            own_words=own_words,
+            memory_before=shown[0],
+            memory_after=shown[1],
+            chain=shown[2],
+            positions_before=places[0],
+            positions_after=places[1],
+            chain_positions=places[2],
+            written=written,
             questions=self._table.questions.texts,
             choices=self._table.source.choices,
-            sentence_tokens=t.unit_tokens,
             question_tokens=t.question_tokens,
             kind=out["kind"],
             slot=out["slot"],
             choice=out["answer"],
+            span=np.stack([np.where(out["unit"] < 0, -1, out[name]) for name in ("unit", "start", "end")], 1).astype(np.int32),
+            span_text=self._table.text_between,
             illegal=out["invalid"] > 0,
             question=np.where(hidden, -1, t.problems["question"][row]),
             desk=_sentences(t, row, out["desk"].astype(np.int32)),
             units_read=state["cursor"],
             num_units=state["num_units"],
-            memory_before=_sentences(t, row, old),
-            memory_after=_sentences(t, row, new),
-            positions_before=old.astype(np.int16),
-            positions_after=new.astype(np.int16),
-            chain=_sentences(t, row, chain),
-            chain_positions=chain.astype(np.int16),
             chain_length=state["chain_length"],
             terminated=out["terminated"].astype(bool),
             problem=state["problem"],
-            _annotation=self._annotation(t, m, before, rows) if self._shows_annotation else None,
+            _annotation=self._annotation(t, m, r, before, rows) if self._shows_annotation else None,
         )
 
-    def _annotation(self, t: Tables, m: Memory, before: Before, rows: np.ndarray) -> Annotation:
-        state = m.state[rows]
+    def _own_words(
+        self, said: StepTexts, notes: Notes, m: Memory, r: Result, before: Before, rows: np.ndarray,
+        shown: list[np.ndarray], places: list[np.ndarray],
+    ) -> np.ndarray:  # fmt: skip
+        """Puts own words into memory and chain; returns the rows of what replies say instead of an action or a choice."""
+        words, at = before.words or (notes.slots, notes.slots_at)
+        said.put(shown[0], places[0], before.noted[rows], words[rows], at[rows])
+        said.put(shown[1], places[1], m.slots["noted"][rows], notes.slots[rows], notes.slots_at[rows])
+        said.put(shown[2], places[2], own_rows(m.chain[rows]), notes.links[rows], notes.links_at[rows])
+        choices = len(self._table.source.choices) or 2 * m.held.shape[2] * self._table.sentences.tokens.shape[1] + 1
+        return written_rows(said, r.outcome[rows], choices, ANSWER, notes.reply[rows])
+
+    def _annotation(self, t: Tables, m: Memory, r: Result, before: Before, rows: np.ndarray) -> Annotation:
+        state, out = m.state[rows], r.outcome[rows]
         problems = t.problems[state["row"]]
         count = problems["num_support"]
         prerequisites = np.zeros((len(rows), MAX_SUPPORT), np.int32)
@@ -257,10 +303,12 @@ class Scorer:
         superseded_by = t.units["superseded_by"][where]
         return Annotation(
             gold=problems["gold"],
+            right=out["success"].astype(bool),
             answer_kinds=problems["answer_kinds"],
             choice_kinds=t.choice_kinds,
             num_support=count,
             prerequisites=prerequisites,
+            units_before=np.maximum(old, -1),
             needed_before=before.needed[rows],
             needed_after=m.held["needed"][rows],
             superseded=(old >= 0) & (superseded_by >= 0) & (superseded_by < before.cursor[rows][:, None, None]),

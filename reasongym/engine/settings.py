@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from reasongym.engine.layout import CONFIG
+from reasongym.engine.pieces import METRICS
 from reasongym.errors import unknown
 from reasongym.memory.gates import gate_code
 from reasongym.memory.utility import needs_annotation as utility_needs_annotation
@@ -17,6 +18,7 @@ from reasongym.prm.annotated import CRITERIA as ANNOTATED_CRITERIA
 from reasongym.prm.annotated import AnnotatedPRM
 from reasongym.prm.base import ENVIRONMENT_CRITERIA, ProcessRewardModel, check_prm, weights_of
 from reasongym.prm.lexical import LexicalPRM
+from reasongym.types import Spans
 
 PRMS: dict[str, Any] = {"annotated": AnnotatedPRM, "lexical": LexicalPRM}
 """PRMs that can be asked for by name."""
@@ -104,7 +106,7 @@ class Settings:
     def observer_criteria(self) -> int:
         return NO_OBSERVER_CRITERIA if self.observer_model is None else len(self.observer_model.criteria)
 
-    def config(self, num_problems: int | None) -> np.ndarray:
+    def config(self, num_problems: int | None, spans: Spans | None) -> np.ndarray:
         """The settings as the kernels read them: (1,) CONFIG."""
         config = np.zeros(1, CONFIG)
         values = {
@@ -121,6 +123,8 @@ class Settings:
             "salience_rate": self.salience_rate,
             "utility_weight": self.utility_weight,
         }
+        if spans is not None:
+            values |= {"span": 1, "metric": METRICS[spans.metric], "max_length": spans.max_length, "right_at": spans.right_at}
         for name, value in values.items():
             config[name] = value
         if self.compiled_prm:

@@ -12,43 +12,15 @@ from collections.abc import Iterable
 import numpy as np
 
 from reasongym.engine.layout import PROBLEM, SUPPORT, UNIT, Tables
-from reasongym.types import MAX_SUPPORT, Columns, Problem, ProblemSource
+from reasongym.engine.pieces import grown
+from reasongym.engine.texts import Strings, Texts
+from reasongym.types import MAX_SUPPORT, Columns, Problem, ProblemSource, SpanSource
 
 UNKNOWN_ROW = -1
+MOST_SENTENCES = 1 << 18
+"""Distinct sentences (or answers) from which on the table of a virtual data set starts over: some 150 MiB of natural text."""
 LONGEST_TEXT = 32_000
 """Most units of a text: they are counted in int16."""
-
-
-class Strings:
-    """Distinct texts and their token rows, 0-padded to `width`."""
-
-    def __init__(self, source: ProblemSource, width: int, argument: str, dtype: np.dtype) -> None:
-        self.texts: list[str] = []
-        self.tokens = np.zeros((64, width), dtype)
-        self._source, self._argument = source, argument
-        self._index: dict[str, int] = {}
-
-    def index(self, text: str) -> int:
-        """Row of a text, added when it is new.
-
-        Raises:
-            ValueError: it has more tokens than the shapes allow.
-        """
-        found = self._index.get(text)
-        if found is not None:
-            return found
-        ids, width = self._source.tokenize(text), self.tokens.shape[1]
-        if len(ids) > width:
-            raise ValueError(
-                f"{text!r} has {len(ids)} tokens, but {self._argument}={width}; pass {self._argument}={len(ids)} or more"
-            )
-        row = len(self.texts)
-        if row == len(self.tokens):
-            self.tokens = _grown(self.tokens, row + 1)
-        self.tokens[row, : len(ids)] = ids
-        self.texts.append(text)
-        self._index[text] = row
-        return row
 
 
 class ProblemTable:
@@ -60,6 +32,10 @@ class ProblemTable:
         recycled: rows of an endless source, one an environment.
         annotated: whether support may be read from the problems at all.
         reads_gold: whether gold answers may be.
+
+    Attributes:
+        texts: sentences, questions and references, as rows.
+        generation: how often the rows of texts were numbered anew.
     """
 
     def __init__(
@@ -69,8 +45,10 @@ class ProblemTable:
             raise ValueError(f"{source.name} has texts of {source.max_units} units, more than {LONGEST_TEXT}")
         self.source, self.annotated, self.reads_gold = source, annotated, reads_gold
         self.dtype = np.dtype(np.int16 if len(source.vocabulary) < 2**15 else np.int32)
-        self.sentences = Strings(source, unit_tokens, "unit_tokens", self.dtype)
-        self.questions = Strings(source, question_tokens, "question_tokens", self.dtype)
+        self.spans = source.spans if isinstance(source, SpanSource) else None
+        self._widths = unit_tokens, question_tokens
+        self.generation = -1
+        self._forget_texts()
         self.endless = source.num_problems is None
         self._choice_kinds = np.array(source.choice_kinds, np.uint32)
         self._kind_bits = {kind: 1 << b for b, kind in enumerate(source.kinds)}
@@ -81,6 +59,7 @@ class ProblemTable:
             self.complete = True
             return
         self.complete = False
+        self._placed: dict[int, int] = {}
         rows = recycled if self.endless else 64
         self._stride = max(source.max_units, 1)
         self._units = np.zeros(rows * self._stride if self.endless else 1024, UNIT)
@@ -105,19 +84,75 @@ class ProblemTable:
 
     def place(self, row: int, problem: int) -> None:
         """Writes an endless source's problem into environment `row`'s recycled row."""
-        made = self.source.problem(int(problem))
-        self._write(made, row, row * self._stride, row * MAX_SUPPORT)
+        self._placed[row] = int(problem)
+        rows = [row]
+        if self.crowded:
+            self._forget_texts()
+            rows = [*self._placed]
+        for row in rows:
+            self._write(self.source.problem(self._placed[row]), row, row * self._stride, row * MAX_SUPPORT)
         self._publish()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there are so many texts that the table of a virtual data set should start over."""
+        return max(len(self.texts.sentences.texts), len(self.texts.references.texts)) > MOST_SENTENCES
+
+    def start_over(self, problems: Iterable[int]) -> None:
+        """Forgets all problems of a pooled source but these; rows and texts are numbered anew."""
+        self._forget_texts()
+        self._rows = self._units_used = self._support_used = 0
+        self._row_of[:] = UNKNOWN_ROW
+        self.ensure(problems)
+
+    @property
+    def sentences(self) -> Strings:
+        """The distinct units."""
+        return self.texts.sentences
+
+    @property
+    def questions(self) -> Strings:
+        """The distinct questions."""
+        return self.texts.questions
+
+    def _forget_texts(self) -> None:
+        """No sentences, questions and references yet; what was known of their rows is out of date."""
+        self.generation += 1
+        self.texts = Texts(self.source, *self._widths, self.dtype)
 
     def nbytes(self) -> int:
         """Bytes of all arrays."""
         return sum(array.nbytes for array in self.tables)
 
+    def text_between(self, row: int, first: int, last: int) -> str:
+        """The words of unit `row` from token `first` to the end of the word that token `last` begins."""
+        start, end = self.texts.pieces.span(row, first, last)
+        return self.texts.sentences.texts[row][start:end]
+
+    def answers(self, row: int) -> list[str]:
+        """The references of the problem in a row of the table; [] where there are none, or they are hidden."""
+        problem = self.tables.problems[row]
+        first, number = int(problem["references"]), int(problem["num_references"])
+        return self.texts.references.texts[first : first + max(number, 0)]
+
+    def answer_text(self, out: np.void) -> str:
+        """What the answer of an OUTCOME says; "" where it abstains, and where there is none."""
+        if self.spans is not None:
+            return "" if out["unit"] < 0 else self.text_between(int(out["unit"]), int(out["start"]), int(out["end"]))
+        return self.source.choices[out["answer"]] if 0 <= out["answer"] < len(self.source.choices) else ""
+
+    def gold_text(self, out: np.void) -> str:
+        """The gold answer of an OUTCOME's problem, of several the first; "" where there is none, or it is hidden."""
+        if self.spans is None:
+            return self.source.choices[out["gold"]] if out["gold"] >= 0 else ""
+        problem = self.tables.problems[out["row"]]
+        return self.texts.references.texts[problem["references"]] if problem["num_references"] > 0 else ""
+
     def _append(self, problem: Problem) -> int:
         row = self._rows
-        self._problems = _grown(self._problems, row + 1)
-        self._units = _grown(self._units, self._units_used + problem.num_units)
-        self._support = _grown(self._support, self._support_used + MAX_SUPPORT)
+        self._problems = grown(self._problems, row + 1)
+        self._units = grown(self._units, self._units_used + problem.num_units)
+        self._support = grown(self._support, self._support_used + MAX_SUPPORT)
         self._write(problem, row, self._units_used, self._support_used)
         self._rows += 1
         self._units_used += problem.num_units
@@ -129,7 +164,7 @@ class ProblemTable:
         if n > self.source.max_units:
             raise ValueError(f"{problem.name} has {n} units, but its source says max_units={self.source.max_units}")
         units = self._units[first_unit : first_unit + n]
-        units["sentence"] = [self.sentences.index(text) for text in story.units[:n]]
+        units["sentence"] = [self.texts.sentences.index(text) for text in story.units[:n]]
         units["superseded_by"] = story.superseded_by[:n]
         units["entities"] = story.entities[:n]
         units["same_as"] = story.same_as[:n]
@@ -144,29 +179,30 @@ class ProblemTable:
             problem.question_entities,
             first_unit,
             first_support,
-            self.questions.index(problem.question),
+            self.texts.questions.index(problem.question),
             self._kind_bits[problem.answer_kind],
             n,
             -1 if support is None else len(support),
-            self.source.choice_of(problem.answers[0]) if self.reads_gold and problem.answers else -1,
+            self.source.choice_of(problem.answers[0]) if self.reads_gold and problem.answers and not self.spans else -1,
             problem.task,
+            *(self.texts.references.add(problem.answers) if self.spans and self.reads_gold else (-1, 0)),
         )
 
     def _adopt(self, columns: Columns) -> None:
-        sentence = np.array([self.sentences.index(text) for text in columns.sentences], np.int32)
-        question = np.array([self.questions.index(text) for text in columns.questions], np.int32)
+        references = self.texts.adopt(columns, reads_gold=self.reads_gold)
         self._units = np.zeros(len(columns.unit_sentence), UNIT)
-        self._units["sentence"] = sentence[columns.unit_sentence]
+        self._units["sentence"] = columns.unit_sentence
         for name in ("superseded_by", "entities", "same_as"):
             self._units[name] = getattr(columns, name)
         self._problems = np.zeros(len(columns.story), PROBLEM)
         first = columns.story_start[columns.story]
         self._problems["first_unit"] = first
-        self._problems["question"] = question[columns.question]
+        self._problems["question"] = columns.question
         self._problems["answer_kinds"] = np.left_shift(np.uint32(1), columns.answer_kind.astype(np.uint32))
         for name in ("question_entities", "num_units", "task"):
             self._problems[name] = getattr(columns, name)
         self._problems["gold"] = columns.gold if self.reads_gold else -1
+        self._problems["num_references"], self._problems["references"] = references.T
         self._problems["num_support"] = -1
         self._support = np.zeros(0, SUPPORT)
         if self.annotated:
@@ -190,20 +226,17 @@ class ProblemTable:
             self._units,
             self._problems,
             self._support,
-            self.sentences.tokens,
-            self.questions.tokens,
+            self.texts.sentences.tokens,
+            self.texts.questions.tokens,
             self._choice_kinds,
             self._row_of,
+            self.texts.pieces.texts,
+            self.texts.pieces.tokens,
+            self.texts.pieces.pieces,
+            self.texts.pieces.words,
+            self.texts.references.rows,
+            self.texts.references.wanted,
         )
         before = getattr(self, "tables", ())
         if len(before) != len(tables) or any(x is not y for x, y in zip(before, tables, strict=True)):
             self.tables = tables
-
-
-def _grown(array: np.ndarray, needed: int) -> np.ndarray:
-    """The array, or a copy with at least twice the rows when it has fewer than `needed`."""
-    if needed <= len(array):
-        return array
-    grown = np.zeros((max(needed, 2 * len(array)), *array.shape[1:]), array.dtype)
-    grown[: len(array)] = array
-    return grown

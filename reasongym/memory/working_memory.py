@@ -24,6 +24,7 @@ def clear(state, slots, held, chain):
         slot.stored_at = 0
         slot.recalls = 0
         slot.used = 0
+        slot.noted = 0
         slot.fresh = 0
         slot.store = 1
         slot.update = 1
@@ -53,22 +54,50 @@ def store(state, slots, held, k, unit, needed):
         held[k, j].needed = 0
     held[k, 0].unit = unit
     held[k, 0].needed = needed
-    slot.held = 1
-    slot.salience = INITIAL_SALIENCE
-    slot.recalls = 0
-    slot.used = 0
+    _start_afresh(slot, 1, 0)
     _written(state, slot, k, held, needed)
 
 
 @operation
-def update(state, slots, held, k, unit, needed):
-    """Slot k also holds `unit`, last; its oldest unit drops out when it was full."""
+def store_words(state, slots, held, k, places):
+    """Slot k holds own words that take the first `places` of it, already filled with what was recovered, and nothing else."""
     slot = slots[k]
-    if slot.held == held.shape[1]:
-        for j in range(1, held.shape[1]):
-            held[k, j - 1].unit = held[k, j].unit
-            held[k, j - 1].needed = held[k, j].needed
-        slot.used = max(slot.used - 1, 0)
+    if slot.held == 0:
+        state.occupied += 1
+    needed = np.int32(0)
+    for j in range(held.shape[1]):
+        if j >= places:
+            held[k, j].unit = -1
+            held[k, j].needed = 0
+        needed |= held[k, j].needed
+    _start_afresh(slot, places, places)
+    _written(state, slot, k, held, needed)
+
+
+@operation
+def _start_afresh(slot, places, noted):
+    slot.held = places
+    slot.noted = noted
+    slot.salience = INITIAL_SALIENCE
+    slot.recalls = 0
+    slot.used = 0
+
+
+@operation
+def update(state, slots, held, k, unit, needed):
+    """Slot k also holds `unit`, last; its oldest unit drops out when it was full, or all own words at once."""
+    slot, width = slots[k], held.shape[1]
+    if slot.held == width:
+        gone = max(slot.noted, 1)
+        for j in range(gone, width):
+            held[k, j - gone].unit = held[k, j].unit
+            held[k, j - gone].needed = held[k, j].needed
+        for j in range(width - gone, width):
+            held[k, j].unit = -1
+            held[k, j].needed = 0
+        slot.used = max(slot.used - gone, 0)
+        slot.held = width - gone + 1
+        slot.noted = 0
     else:
         slot.held += 1
     held[k, slot.held - 1].unit = unit
@@ -91,12 +120,12 @@ def _written(state, slot, k, held, needed):
 
 @operation
 def recall(state, slots, held, chain, k, rate):
-    """Slot k's content becomes the next link of the chain; being used raises its salience by rate (1 - s)."""
+    """Slot k's content becomes the next link of the chain (own words as -2); being used raises its salience by rate (1 - s)."""
+    slot = slots[k]
     for j in range(held.shape[1]):
-        chain[state.chain_length, j] = held[k, j].unit
+        chain[state.chain_length, j] = held[k, j].unit if j >= slot.noted else -2
         state.recalled |= held[k, j].needed
     state.chain_length += 1
-    slot = slots[k]
     slot.recalls += 1
     slot.used = slot.held
     slot.fresh = 0

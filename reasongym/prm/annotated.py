@@ -51,7 +51,7 @@ class AnnotatedPRM:
 def _recall_row(steps: StepBatch, i: int) -> tuple[float, float, float]:
     seen, k = steps.annotation, steps.slot[i]
     m = max(int(seen.num_support[i]), 1)
-    units = [j for j, unit in enumerate(steps.memory_before[i, k]) if unit >= 0]
+    units = [j for j, unit in enumerate(seen.units_before[i, k]) if unit >= 0]
     chain = int(seen.recalled_before[i])
     new = brought = early = 0
     for j in units:
@@ -62,7 +62,7 @@ def _recall_row(steps: StepBatch, i: int) -> tuple[float, float, float]:
                 early |= int(seen.prerequisites[i, b]) & ~chain
         new |= bits & ~chain
         chain |= bits
-    stale = not brought and all(seen.superseded[i, k, j] for j in units)
+    stale = bool(units) and not brought and all(seen.superseded[i, k, j] for j in units)
     linked = any(int(seen.entities[i, k, j]) & int(seen.linked_before[i]) for j in units)
     goal = 0.0 if seen.num_support[i] == 0 else (new.bit_count() / m if new else NOTHING_NEW / m)
     return (-1 / m if stale or early else 0.0, 0.0 if linked else -1 / m, goal)
@@ -71,8 +71,9 @@ def _recall_row(steps: StepBatch, i: int) -> tuple[float, float, float]:
 def _answer_row(steps: StepBatch, i: int) -> tuple[float, float, float]:
     seen, choice, m = steps.annotation, steps.choice[i], int(steps.annotation.num_support[i])
     proved = m > 0 and int(seen.recalled_before[i]) == (1 << m) - 1
-    logic = (1.0 if choice == seen.gold[i] else -1.0) if proved else 0.0
-    fits = int(seen.choice_kinds[choice]) & int(seen.answer_kinds[i])
+    logic = (1.0 if seen.right[i] else -1.0) if proved else 0.0
+    kinds = seen.choice_kinds
+    fits = not len(kinds) or (choice < len(kinds) and int(kinds[choice]) & int(seen.answer_kinds[i]))
     return (logic, 0.0 if fits else -1.0, 0.0)
 
 
@@ -101,10 +102,11 @@ def score_recall(scores, state, held, units, support, problem):
     """Scores the recall of one slot's content `held` (U,) before it enters the chain: logic, coherence, goal."""
     m = max(problem.num_support, 1)
     chain, new, brought, early = state.recalled, np.int32(0), np.int32(0), np.int32(0)
-    stale = True
+    some, stale = False, True
     for j in range(held.shape[0]):
-        if held[j].unit < 0:
-            break
+        if held[j].unit < 0:  # empty, or own words that state no fact
+            continue
+        some = True
         unit, bits = units[problem.first_unit + held[j].unit], held[j].needed
         if unit.superseded_by < 0 or unit.superseded_by >= state.cursor:
             stale = False
@@ -114,7 +116,7 @@ def score_recall(scores, state, held, units, support, problem):
                 early |= support[problem.support + b].prerequisites & ~chain
         new |= bits & ~chain
         chain |= bits
-    if early != 0 or (stale and brought == 0):
+    if early != 0 or (some and stale and brought == 0):
         scores[0] = -1 / m
     if entities_of(held, units, problem) & state.linked == 0:
         scores[1] = -1 / m
@@ -124,12 +126,12 @@ def score_recall(scores, state, held, units, support, problem):
 
 
 @operation
-def score_answer(scores, state, choice, choice_kinds, problem):
-    """Scores an answer: logic, coherence, goal."""
+def score_answer(scores, state, right, fits, problem):
+    """Scores an answer that is right or not, and of the kind asked for or not: logic, coherence, goal."""
     m = problem.num_support
     if m > 0 and state.recalled == (np.int64(1) << m) - 1:
-        scores[0] = 1.0 if choice == problem.gold else -1.0
-    if choice_kinds[choice] & problem.answer_kinds == 0:
+        scores[0] = 1.0 if right else -1.0
+    if not fits:
         scores[1] = -1.0
     _unscored(scores, problem)
 

@@ -7,7 +7,7 @@ still hidden, and shows gold and support only to a PRM that declares `needs_anno
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -15,8 +15,8 @@ import numpy as np
 
 from reasongym.errors import PRMError
 
-NEXT, STORE, UPDATE, RECALL, ANSWER = range(5)
-ACTION_NAMES = ("next", "store", "update", "recall", "answer")
+NEXT, STORE, UPDATE, RECALL, ANSWER, START = range(6)
+ACTION_NAMES = ("next", "store", "update", "recall", "answer", "start")
 ENVIRONMENT_CRITERIA = ("outcome", "validity")
 """Computed by the environment whatever the PRM is."""
 RESERVED_CRITERIA = (*ENVIRONMENT_CRITERIA, "memory")
@@ -35,11 +35,13 @@ class Annotation:
     """What only a PRM with `needs_annotation` sees. Sets of supporting facts are bits of an int32 over `support`.
 
     Attributes:
-        gold: (n,) int16, the gold choice.
+        gold: (n,) int16, the gold choice; -1 where answers are spans.
+        right: (n,) bool, whether the step is an answer, and right.
         answer_kinds: (n,) uint32, bit mask of the kind of answer asked for.
         choice_kinds: (C,) uint32, bit mask of kinds by choice.
         num_support: (n,) int16, m; -1 where support is unknown.
         prerequisites: (n, MAX_SUPPORT) int32, what must be in the chain before each supporting fact.
+        units_before: (n, K, U) int32, the index of each held unit, -1 none; of own words, the units recovered from them.
         needed_before, needed_after: (n, K, U) int32, which supporting facts each held unit is.
         superseded: (n, K, U) bool, whether an already read unit has made the held unit untrue (memory before).
         recalled_before, recalled_after: (n,) int32, supporting facts in the chain.
@@ -48,10 +50,12 @@ class Annotation:
     """
 
     gold: np.ndarray
+    right: np.ndarray
     answer_kinds: np.ndarray
     choice_kinds: np.ndarray
     num_support: np.ndarray
     prerequisites: np.ndarray
+    units_before: np.ndarray
     needed_before: np.ndarray
     needed_after: np.ndarray
     superseded: np.ndarray
@@ -68,9 +72,9 @@ class StepBatch:
     Attributes:
         sentences, questions, choices: the tables of distinct strings behind the indices.
         sentence_tokens, question_tokens: (S, Lu), (Q, Lq) integer token ids of the same rows; 0 is padding.
-        kind: (n,) int8, NEXT ... ANSWER.
+        kind: (n,) int8, NEXT ... START.
         slot: (n,) int16, the slot of STORE, UPDATE and RECALL, else -1.
-        choice: (n,) int16, the choice of ANSWER, else -1.
+        choice: (n,) int16, the choice of ANSWER or START, else -1; one past the last choice: a written answer.
         illegal: (n,) bool, the action was a no-op.
         question: (n,) int32, -1 while it is hidden.
         desk: (n,) int32, the unit on the desk before the step.
@@ -86,6 +90,12 @@ class StepBatch:
         carry: (n, c) float64 or None, what a PRM with `carry_size` c > 0 keeps from step to step of an episode. The
             engine owns the array (zeros at an episode's first step, saved and copied with the environment's state),
             the PRM writes it in place.
+        span: (n, 3) int32, the unit, first and last token that an ANSWER points at; -1 for all other steps.
+        span_text: the words of such a row.
+        written: (n,) int32 or None, what a reply in words said where it named no action or choice: a written answer, or a reply
+            without command; -1 for all other steps.
+        own_words: how many of `sentences`, its last ones, agents have written. Own words stand in the first of the places
+            that they take in a slot or link; their position is the unit that was on the desk when they were written.
     """
 
     sentences: Sequence[str]
@@ -112,6 +122,10 @@ class StepBatch:
     problem: np.ndarray
     _annotation: Annotation | None = None
     carry: np.ndarray | None = None
+    span: np.ndarray | None = None
+    span_text: Callable[[int, int, int], str] | None = None
+    written: np.ndarray | None = None
+    own_words: int = 0
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -156,9 +170,20 @@ class StepBatch:
         lines.append(f"desk: {desk or '(empty)'}")
         target = f" {slot + 1}" if slot >= 0 else ""
         if kind == ANSWER:
-            target = " " + (self._string(self.choices, self.choice[i]) or "")
-        lines.append(f"action: {ACTION_NAMES[kind]}{target}{' (illegal)' if self.illegal[i] else ''}")
+            target = " " + self.answer_text(i)
+        name = ACTION_NAMES[kind]
+        if kind == ANSWER and self.choice[i] < 0:
+            name = "reply without command:"
+        lines.append(f"action: {name}{target}{' (illegal)' if self.illegal[i] else ''}")
         return "\n".join(lines)
+
+    def answer_text(self, i: int) -> str:
+        """What the ANSWER of step i says; "" where it abstains."""
+        if self.span is not None and self.span_text is not None and self.span[i, 0] >= 0:
+            return self.span_text(*self.span[i].tolist())
+        if self.written is not None and self.written[i] >= 0:
+            return self.sentences[self.written[i]]
+        return self._string(self.choices, self.choice[i]) if len(self.choices) else ""
 
     def unit_text(self, units: np.ndarray) -> str:
         """The sentences of a slot or link, in order, joined by a space."""
@@ -169,7 +194,7 @@ class StepBatch:
         return table[index] if index >= 0 else ""
 
 
-_TABLES = ("sentences", "questions", "choices", "sentence_tokens", "question_tokens")
+_TABLES = ("sentences", "questions", "choices", "sentence_tokens", "question_tokens", "span_text", "own_words")
 
 
 @runtime_checkable
@@ -219,9 +244,7 @@ def check_prm(prm: object, role: str = "prm") -> ProcessRewardModel:
     criteria = prm.criteria  # type: ignore[attr-defined]
     bad = [c for c in criteria if not isinstance(c, str) or c in RESERVED_CRITERIA]
     if not criteria or bad or len(set(criteria)) != len(criteria):
-        raise ValueError(
-            f"{role}.criteria must be distinct names other than {', '.join(RESERVED_CRITERIA)}, got {criteria!r}"
-        )
+        raise ValueError(f"{role}.criteria must be distinct names other than {', '.join(RESERVED_CRITERIA)}, got {criteria!r}")
     return prm  # type: ignore[return-value]
 
 
@@ -235,9 +258,7 @@ def checked_scores(prm: ProcessRewardModel, result: object, n: int) -> tuple[np.
     name = type(prm).__name__
     values = np.asarray(values, dtype=np.float32)
     if values.shape != (n, len(prm.criteria)):
-        raise PRMError(
-            f"{name}.score returned shape {values.shape}, expected {(n, len(prm.criteria))}: steps x criteria"
-        )
+        raise PRMError(f"{name}.score returned shape {values.shape}, expected {(n, len(prm.criteria))}: steps x criteria")
     outside = ~((values >= -1) & (values <= 1)) & ~np.isnan(values)
     if outside.any():
         step, criterion = np.argwhere(outside)[0]
@@ -248,9 +269,7 @@ def checked_scores(prm: ProcessRewardModel, result: object, n: int) -> tuple[np.
     if weights is not None:
         weights = np.asarray(weights, dtype=np.float32)
         if weights.shape != values.shape or not np.isfinite(weights).all():
-            raise PRMError(
-                f"{name}.score returned weights of shape {weights.shape}; expected finite numbers, {values.shape}"
-            )
+            raise PRMError(f"{name}.score returned weights of shape {weights.shape}; expected finite numbers, {values.shape}")
     return values, weights
 
 
@@ -265,9 +284,7 @@ def weights_of(prm: ProcessRewardModel, beta: Mapping[str, float] | None) -> dic
         if criterion == "memory":
             raise ValueError("beta['memory'] is reserved: set the weight of the memory's utility with utility_weight=")
         if criterion not in out:
-            raise ValueError(
-                f"beta names the criterion {criterion!r}, which this PRM does not have; it has {', '.join(out)}"
-            )
+            raise ValueError(f"beta names the criterion {criterion!r}, which this PRM does not have; it has {', '.join(out)}")
         if isinstance(weight, bool) or not isinstance(weight, (int, float, np.number)) or not np.isfinite(weight):
             raise ValueError(f"beta[{criterion!r}] must be a finite number, got {weight!r}")
         out[criterion] = float(weight)

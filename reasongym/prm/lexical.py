@@ -62,6 +62,8 @@ POSSESSION = _words("got took grabbed picked dropped left discarded put gave han
 IRREGULAR = {"mice": "mouse", "wolves": "wolf", "men": "man", "women": "woman", "children": "child", "people": "person"}
 
 _WORD = re.compile(r"\w+")
+MOST_TEXTS = 500_000
+"""Readings that are kept."""
 _CHUNK = 1 << 23
 """Most cells of a (steps, words) table of marks at a time: bounds memory with the vocabulary of natural text."""
 
@@ -148,6 +150,10 @@ class Lexicon:
         self.negated = np.zeros(64, bool)
         self.past = np.zeros(64, bool)
 
+    def __len__(self) -> int:
+        """Texts read so far."""
+        return len(self._rows)
+
     @property
     def num_words(self) -> int:
         """Distinct words so far, nothing included."""
@@ -208,6 +214,8 @@ class LexicalPRM:
 
     def score(self, steps: StepBatch) -> np.ndarray:
         """(n, 3) float32 scores in [-1, 1]; NaN = unscored."""
+        if len(self._lexicon) > MOST_TEXTS:  # own words and natural text know no end; what is read anew scores the same
+            self._lexicon = Lexicon()
         values = np.full((len(steps), 3), np.nan, np.float32)
         stored = (steps.kind == STORE) | (steps.kind == UPDATE)
         for kind, score in ((steps.kind == RECALL, self._recalls), (stored & (self.relevance > 0), self._stores)):

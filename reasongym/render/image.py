@@ -14,6 +14,8 @@ WIDTH, HEIGHT = 960, 640
 """Pixels."""
 INK, PAPER, FAINT, BLUE = (30, 34, 42), (252, 252, 250), (150, 154, 162), (36, 99, 171)
 GREEN, RED, PURPLE, AMBER = (46, 139, 87), (196, 62, 62), (126, 60, 150), (170, 110, 10)
+LINK_LINES = 4
+"""Most lines of a unit in the chain."""
 CHAIN_LINES = 10
 """Most lines of the chain in an image, the latest."""
 MARGIN, LEFT_WIDTH, SLOTS_TOP, SLOTS_BOTTOM = 20, 560, 128, HEIGHT - 64
@@ -55,7 +57,10 @@ def _draw_slots(pen: _Pen, scene: Scene) -> None:
             continue
         letters = " ".join(name[0].upper() for name in slot.closed)
         pen.write(MARGIN + 94, top, letters, size, RED, 50)
-        for j, text in enumerate(slot.texts[-2:] if two_lines else (" / ".join(slot.texts),)):
+        shown = slot.texts[-2:] if two_lines else (" / ".join(slot.texts),)
+        if two_lines and len(shown) == 1:
+            shown = pen.wrapped(shown[0], size, LEFT_WIDTH - 150, 2)
+        for j, text in enumerate(shown):
             pen.write(MARGIN + 150, top + j * (size + 5), text, size, INK, LEFT_WIDTH - 150)
 
 
@@ -63,7 +68,8 @@ def _draw_chain(pen: _Pen, scene: Scene, left: int) -> None:
     pen.write(left, SLOTS_TOP - 14, f"chain {len(scene.chain)}/{scene.chain_length}", 13, FAINT, 200)
     top, lines = SLOTS_TOP + 8, []
     for h, link in enumerate(scene.chain, 1):
-        lines += [f"{h}. {text}" if j == 0 else f"     {text}" for j, text in enumerate(link)]
+        parts = [part for text in link for part in pen.wrapped(text, 14, WIDTH - MARGIN - left - 24, LINK_LINES)]
+        lines += [f"{h}. {part}" if j == 0 else f"     {part}" for j, part in enumerate(parts)]
     for row, line in enumerate(lines[-CHAIN_LINES:]):
         pen.write(left, top + row * 22, line, 14, PURPLE, WIDTH - MARGIN - left)
     if not lines:
@@ -104,6 +110,17 @@ class _Pen:
                 text = text[:-1]
             text += "..."
         self._draw.text((x, y), text, fill=colour, font=font)
+
+    def wrapped(self, text: str, size: int, width: int, most: int) -> tuple[str, ...]:
+        """The text in lines that fit, at most so many: the last one is as long as it is."""
+        font, lines = self._font(size), [""]
+        for word in _plain(text).split():
+            longer = f"{lines[-1]} {word}".strip()
+            if len(lines) < most and lines[-1] and self._draw.textlength(longer, font=font) > width:
+                lines.append(word)
+            else:
+                lines[-1] = longer
+        return tuple(lines)
 
     def bar(self, x: int, y: int, width: int, height: int, share: float, colour: tuple[int, int, int]) -> None:
         self._draw.rectangle((x, y, x + width, y + height), outline=FAINT)

@@ -13,7 +13,7 @@ import numpy as np
 
 from reasongym.engine.batch import Batch
 from reasongym.engine.layout import INVALID_REASONS
-from reasongym.prm.base import ACTION_NAMES, ANSWER
+from reasongym.prm.base import ACTION_NAMES, ANSWER, START
 
 
 @dataclass(frozen=True)
@@ -137,15 +137,34 @@ def scene_of(batch: Batch, row: int = 0) -> Scene:
     return situation if out["is_reset"] else replace(situation, **_last_step(batch, row))
 
 
+def _started(batch: Batch, row: int) -> str:
+    """The word at which the answer of environment `row` starts."""
+    state, width = batch.memory.state[row], batch.shapes.unit_tokens
+    unit, token = divmod(int(state["span_start"]), width)
+    held = batch.memory.chain[row, state["chain_length"] - 1, unit]
+    tables = batch.table.tables
+    sentence = int(tables.units[tables.problems[state["row"]]["first_unit"] + held]["sentence"])
+    return batch.table.text_between(sentence, token, token)
+
+
+def _unanswerable(batch: Batch, row: int) -> bool:
+    """Whether the problem of environment `row` is known to have no answer."""
+    problem = batch.table.tables.problems[batch.result.outcome[row]["row"]]
+    return batch.shapes.span and bool(problem["num_references"] == 0)
+
+
 def _last_step(batch: Batch, row: int) -> dict[str, Any]:
     """What the last step of environment `row` brought: the rest of its scene."""
     out, criteria = batch.result.outcome[row], batch.settings.criteria
     target = f" {out['slot'] + 1}" if out["slot"] >= 0 else ""
-    if out["kind"] == ANSWER:
-        target = f" {batch.source.choices[out['answer']]}"
+    if out["kind"] == ANSWER and not out["invalid"]:
+        target = f" {batch.table.answer_text(out) or '(none)'}"
+    if out["kind"] == START and not out["invalid"]:
+        target = f" {_started(batch, row)}"
     verdict = None
     if out["terminated"]:
-        gold = f", the answer is {batch.source.choices[out['gold']]}" if out["gold"] >= 0 else ""
+        wanted = batch.table.gold_text(out)
+        gold = f", the answer is {wanted}" if wanted else ", there is no answer" if _unanswerable(batch, row) else ""
         ending = "out of steps" if out["out_of_steps"] else "right" if out["success"] else "wrong" if gold else "answered"
         verdict = f"{ending}{'' if out['success'] else gold}; return {batch.memory.state[row]['episode_return']:+.3f}"
     return {

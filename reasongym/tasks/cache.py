@@ -14,12 +14,11 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
-from reasongym.tasks.columns import DTYPES
-from reasongym.tasks.parsing import ParsedFile
-from reasongym.types import Columns
+T = TypeVar("T")
 
 
 def folder() -> Path | None:
@@ -33,50 +32,34 @@ def folder() -> Path | None:
         return None
 
 
-def cached(key: str, make: Callable[[], ParsedFile]) -> ParsedFile:
-    """The entry `key`, or what `make` returns, which is then stored."""
+Entry = tuple[dict[str, Any], dict[str, np.ndarray]]
+"""What is stored: a JSON object, and arrays by name."""
+
+
+def cached(name: str, make: Callable[[], T], pack: Callable[[T], Entry], unpack: Callable[..., T]) -> T:
+    """The entry `name` ("babi-<key>"), or what `make` returns, which is then stored.
+
+    Args:
+        pack, unpack: `unpack(*pack(thing))` is the thing again.
+    """
     place = folder()
     if place is None:
         return make()
-    path = place / f"babi-{key}.npz"
+    path = place / f"{name}.npz"
     try:
-        return _read(path)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # absent, or broken
-        parsed = make()
+        with np.load(path, allow_pickle=False) as entry:
+            arrays = {key: entry[key] for key in entry.files}
+        return unpack(json.loads(arrays.pop("texts").tobytes().decode()), arrays)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):  # absent, or broken
+        made = make()
     with contextlib.suppress(OSError):
-        _write(path, parsed)
-    return parsed
+        _write(path, *pack(made))
+    return made
 
 
-def _read(path: Path) -> ParsedFile:
-    with np.load(path, allow_pickle=False) as entry:
-        texts = json.loads(entry["texts"].tobytes().decode())
-        columns = Columns(
-            sentences=tuple(texts["sentences"]),
-            questions=tuple(texts["questions"]),
-            **{name: entry[name] for name in DTYPES},
-        )
-        return ParsedFile(
-            columns, tuple(texts["answers"]), entry["answer"], entry["bucket"], texts["skipped"], texts["first_fault"]
-        )
-
-
-def _write(path: Path, parsed: ParsedFile) -> None:
-    texts = {
-        "sentences": parsed.columns.sentences,
-        "questions": parsed.columns.questions,
-        "answers": parsed.answers,
-        "skipped": parsed.skipped,
-        "first_fault": parsed.first_fault,
-    }
+def _write(path: Path, texts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     content = io.BytesIO()
-    np.savez(
-        content,
-        texts=np.frombuffer(json.dumps(texts).encode(), np.uint8),
-        answer=parsed.answer,
-        bucket=parsed.bucket,
-        **{name: getattr(parsed.columns, name) for name in DTYPES},
-    )
+    np.savez(content, texts=np.frombuffer(json.dumps(texts).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     try:

@@ -8,11 +8,11 @@ supporting_ids and answer. Rows are written out in the published format and read
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from reasongym.errors import DataError
 from reasongym.tasks.base import World
+from reasongym.tasks.parquet import read_rows
 from reasongym.tasks.published import TaskFile
 
 REMOTE = "hf://datasets/facebook/babi_qa@refs/convert/parquet"
@@ -31,27 +31,9 @@ def hub_files(worlds: Sequence[World], split: str, root: str = REMOTE) -> list[T
     files = []
     for world in worlds:
         where = f"{root}/{CONFIG}-qa{world.task}/{part}"
-        lines = [line for row in _rows(where, root) for line in _lines(row, where)]
+        lines = [line for row in read_rows(f"{where}/*.parquet", root != REMOTE, REMOTE) for line in _lines(row, where)]
         files.append(TaskFile(world, where, "".join(lines).encode(), divided=part == "train"))
     return files
-
-
-def _rows(where: str, root: str) -> Any:
-    try:
-        import datasets
-    except ImportError:
-        raise ImportError(
-            "source='hub' needs the package `datasets`: pip install 'reasongym[data]' (or use source='procedural')"
-        ) from None
-    if root != REMOTE and not any(Path(where).glob("*.parquet")):
-        raise DataError(f"no Parquet file in {where}: 'hub:FOLDER' needs a copy of {REMOTE}")
-    try:
-        return datasets.load_dataset("parquet", data_files={"rows": f"{where}/*.parquet"}, split="rows")
-    except Exception as error:  # whatever the hub's clients raise (several HTTP libraries), the remedy is the same
-        raise DataError(
-            f"cannot read {where} ({type(error).__name__}: {error}); without a connection use source='procedural', "
-            "or give the path to a copy of the published files"
-        ) from error
 
 
 def _lines(row: Mapping[str, Any], where: str) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,28 @@ class ParsedFile:
     bucket: np.ndarray
     skipped: int
     first_fault: str
+
+    def pack(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """As an entry of the cache; `unpack` is the way back."""
+        c = self.columns
+        arrays = {name: getattr(c, name) for name in DTYPES} | {"answer": self.answer, "bucket": self.bucket}
+        others = {name: getattr(self, name) for name in ("answers", "skipped", "first_fault")}
+        return {"sentences": c.sentences, "questions": c.questions, **others}, arrays
+
+    @staticmethod
+    def unpack(texts: dict[str, Any], arrays: dict[str, Any]) -> ParsedFile:
+        return ParsedFile(
+            Columns(
+                sentences=tuple(texts["sentences"]),
+                questions=tuple(texts["questions"]),
+                **{name: arrays[name] for name in DTYPES},
+            ),
+            tuple(texts["answers"]),
+            arrays["answer"],
+            arrays["bucket"],
+            texts["skipped"],
+            texts["first_fault"],
+        )
 
 
 class _FaultyLineError(Exception):
@@ -229,7 +252,7 @@ class _Reader:
         about = [self.world.about(query) for query in self.query_of]
         masks = np.array([mask for mask, _ in about], np.uint64)
         kinds = np.array([lexicon.KINDS.index(kind) for _, kind in about], np.int8)
-        arrays: dict[str, np.ndarray] = {name: np.array(self.columns[name], dtype) for name, dtype in DTYPES.items()}
+        arrays: dict[str, Any] = {name: np.array(self.columns[name], dtype) for name, dtype in DTYPES.items()}
         question = arrays["question"]
         arrays["question_entities"], arrays["answer_kind"] = masks[question], kinds[question]
         arrays["task"] = np.full(len(question), self.world.task, np.int8)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from reasongym.errors import DataError
 from reasongym.seeding import BUCKETS
 from reasongym.tasks.base import World
 from reasongym.tasks.cache import cached
+from reasongym.tasks.columns import DTYPES, head, hidden
 from reasongym.tasks.layout import Layout
 from reasongym.tasks.parsing import ParsedFile, parse_file
 from reasongym.tasks.source import BabiSource, code_hash
@@ -104,10 +106,10 @@ class PublishedSource(BabiSource):
             first = next(fault for skipped, fault in faults if skipped)
             warnings.warn(f"broken stories left out of {self.name}: {self.skipped}; the first: {first}", stacklevel=3)
         joined = _join(parts)
-        columns = _head(joined.columns, len(joined.answer) if num_problems is None else num_problems)
+        columns = head(joined.columns, len(joined.answer) if num_problems is None else num_problems)
         if not len(columns.story):
             raise DataError(f"{self.name} has no problem of at most {max_units} units (difficulty['max_units'])")
-        self._columns = _with_choices(columns, self.choices) if annotation else _hidden(columns)
+        self._columns = _with_choices(columns, self.choices) if annotation else hidden(columns)
         self._answers = joined.answers if annotation else ()
         self._answer = joined.answer if annotation else joined.answer[:0]
         self._first = {int(task): int(np.argmax(columns.task == task)) for task in np.unique(columns.task)}
@@ -172,7 +174,8 @@ def _parsed(file: TaskFile, content: str, strict: bool) -> ParsedFile:
         return parse_file(file.world, text, file.where, strict=strict)
 
     arguments = f"{file.world.task}/{strict}/{content}/{code_hash('*.py', 'worlds/*.py')}"
-    return cached(hashlib.blake2b(arguments.encode(), digest_size=16).hexdigest(), parse)
+    key = hashlib.blake2b(arguments.encode(), digest_size=16).hexdigest()
+    return cached(f"babi-{key}", parse, ParsedFile.pack, ParsedFile.unpack)
 
 
 def _stories(parsed: ParsedFile, file: TaskFile, split: str) -> np.ndarray:
@@ -228,7 +231,7 @@ def _join(parts: Sequence[ParsedFile]) -> ParsedFile:
     if len(parts) == 1:
         return parts[0]
     sentences, questions, answers = _Union(), _Union(), _Union()
-    arrays: dict[str, list[np.ndarray]] = {f.name: [] for f in fields(Columns)}
+    arrays: dict[str, list[np.ndarray]] = {name: [] for name in DTYPES}
     answer = []
     for part in parts:
         c = part.columns
@@ -241,8 +244,7 @@ def _join(parts: Sequence[ParsedFile]) -> ParsedFile:
     arrays["story"] = [(story + first).astype(np.int32) for story, first in zip(arrays["story"], stories, strict=False)]
     for name in ("story_start", "support_start"):
         arrays[name] = [_starts(np.concatenate([np.diff(start) for start in arrays[name]]))]
-    del arrays["sentences"], arrays["questions"]
-    joined = {name: np.concatenate(chunks) for name, chunks in arrays.items()}
+    joined: dict[str, Any] = {name: np.concatenate(chunks) for name, chunks in arrays.items()}
     return ParsedFile(
         columns=Columns(sentences=sentences.strings(), questions=questions.strings(), **joined),
         answers=answers.strings(),
@@ -267,36 +269,8 @@ class _Union:
         return tuple(self._index)
 
 
-def _head(c: Columns, num_problems: int) -> Columns:
-    """The first problems (and all stories)."""
-    if num_problems >= len(c.story):
-        return c
-    last = int(c.support_start[num_problems])
-    names = ("story", "num_units", "question", "question_entities", "answer_kind", "gold", "task", "support_known")
-    rows = {name: getattr(c, name)[:num_problems] for name in names}
-    return replace(
-        c,
-        support_start=c.support_start[: num_problems + 1],
-        support=c.support[:last],
-        prerequisites=c.prerequisites[:last],
-        **rows,
-    )
-
-
 def _with_choices(c: Columns, choices: Sequence[str]) -> Columns:
     """With `gold` in the source's choices instead of the joint ones."""
     position = {choice: i for i, choice in enumerate(choices)}
     own = np.array([position.get(choice, -1) for choice in lexicon.CHOICES], np.int16)
     return replace(c, gold=own[c.gold])
-
-
-def _hidden(c: Columns) -> Columns:
-    """Without gold answers and support."""
-    return replace(
-        c,
-        gold=np.full_like(c.gold, -1),
-        support_start=np.zeros_like(c.support_start),
-        support=c.support[:0],
-        prerequisites=c.prerequisites[:0],
-        support_known=np.zeros_like(c.support_known),
-    )

@@ -30,7 +30,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
 
-from reasongym.prm.base import ACTION_NAMES, ANSWER
+from reasongym.prm.base import ACTION_NAMES, ANSWER, START
 
 Columns = dict[str, np.ndarray]
 
@@ -118,6 +118,11 @@ class _Recorder:
 
     def __init__(self, env: Any, folder: str | os.PathLike, num_envs: int, rows_per_part: int) -> None:
         self._batch = env.unwrapped.batch
+        if self._batch.notes is not None:
+            raise TypeError(
+                "RecordTrajectories records actions by number, but this environment is played in words: keep info['thought'], "
+                "info['command'] and info['messages'] of each step instead"
+            )
         source, settings = self._batch.source, self._batch.settings
         metadata = {
             "source": source.name,
@@ -131,6 +136,14 @@ class _Recorder:
         self._choices = np.array([*source.choices, None], dtype=object)
         self._kinds = np.array(ACTION_NAMES, dtype=object)
 
+    def _answers(self, kind: np.ndarray, choice: np.ndarray, blocks: dict[str, Any], rows: np.ndarray) -> np.ndarray:
+        """What each ANSWER said ("" where it abstained); None for all other steps, and for a span that was illegal."""
+        if not self._batch.shapes.span:
+            return self._choices[np.where(kind == ANSWER, choice, -1)]
+        told = np.atleast_1d(np.asarray(blocks.get("answer", np.full(self._batch.n, None, object)), object))[rows]
+        told[kind != ANSWER] = None
+        return told
+
     def before(self) -> Columns:
         """What a step changes, as it is before the step."""
         state, held = self._batch.memory.state, self._batch.memory.held["unit"]
@@ -143,6 +156,8 @@ class _Recorder:
         rows, slots = np.flatnonzero(live), self._batch.shapes.slots
         action = actions[rows].astype(np.int32)
         kind = np.where(action == 0, 0, np.minimum((action - 1) // max(slots, 1) + 1, ANSWER) if slots else ANSWER)
+        if self._batch.shapes.span:
+            kind = np.where((kind == ANSWER) & (action - 1 - 3 * slots < self._batch.shapes.positions), START, kind)
         acts_on_slot = (kind > 0) & (kind < ANSWER)
         columns = {
             "problem": before["problem"][rows],
@@ -150,7 +165,7 @@ class _Recorder:
             "kind": self._kinds[kind],
             "slot": np.where(acts_on_slot, (action - 1) % max(slots, 1) + 1, 0).astype(np.int16),
             "unit": before["unit"][rows],
-            "answer": self._choices[np.where(kind == ANSWER, action - 1 - 3 * slots, -1)],
+            "answer": self._answers(kind, action - 1 - 3 * slots, blocks, rows),
             "slots": before["slots"][rows],
             **{name: np.asarray(column)[rows] for name, column in result.items()},
         }

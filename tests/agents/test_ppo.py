@@ -24,7 +24,7 @@ def test_the_first_minibatch_finds_the_rollouts_probabilities(core):
     model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)  # the second begins inside episodes
     model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
     assert model.rollout_buffer.starts[1:].any()
-    batch = next(model.rollout_buffer.minibatches(model.batch_size, model.policy.recurrent))
+    batch = next(model.rollout_buffer.minibatches(model.batch_size, model.policy.by_columns))
     log_probs, values, _ = model.policy.evaluate(batch.frames, batch.state, batch.reset)
     new = log_probs.gather(1, batch.actions[:, None]).squeeze(1)
     torch.testing.assert_close(new, batch.log_probs, atol=1e-5, rtol=0)

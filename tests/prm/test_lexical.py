@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from reasongym.prm import lexical
 from reasongym.prm.base import check_prm, checked_scores
 from reasongym.prm.lexical import LexicalPRM, read
 
@@ -184,3 +185,13 @@ def test_all_recalls_of_an_episode_earn_less_than_two(steps):
 def test_relevance_is_checked():
     with pytest.raises(ValueError, match=r"relevance must lie in \[0, 1\], got 2"):
         LexicalPRM(relevance=2)
+
+
+def test_readings_are_forgotten_when_there_are_too_many_and_scores_stay(steps, monkeypatch):
+    row = {"action": "recall 1", "question": MILK, "memory": [{1: TOOK}, {2: KITCHEN}]}
+    prm = LexicalPRM()
+    first = prm.score(steps(row))
+    read_so_far = len(prm._lexicon)
+    monkeypatch.setattr(lexical, "MOST_TEXTS", 1)
+    assert np.array_equal(prm.score(steps(row)), first, equal_nan=True)
+    assert len(prm._lexicon) == read_so_far > 1

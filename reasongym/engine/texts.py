@@ -1,0 +1,176 @@
+"""The distinct texts of a problem table: sentences, questions and references, as rows that kernels read.
+
+Where answers are spans, sentences are also cut into pieces (`engine.pieces`). For a published source all of it is done at once
+and kept on disk: tokenising SQuAD takes longer than reading it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reasongym.engine.layout import REFERENCE
+from reasongym.engine.pieces import METRICS, MOST_TOKENS, PIECES, Pieces, grown, hash_word, reference_tokens
+from reasongym.tasks.cache import cached
+from reasongym.types import Columns, Encoding, ProblemSource, SpanSource
+
+TEXTS_AT_ONCE = 8_192
+"""Texts that are tokenised together: many are faster, all at once take a gigabyte."""
+
+
+class Strings:
+    """Distinct texts and their token rows, 0-padded to `width`; with `pieces`, also as spans are scored."""
+
+    def __init__(self, source: ProblemSource, width: int, argument: str, dtype: np.dtype, pieces: Pieces | None = None) -> None:
+        self.texts: list[str] = []
+        self.tokens = np.zeros((64, width), dtype)
+        self.pieces = pieces
+        self._source, self._argument = source, argument
+        self._index: dict[str, int] = {}
+
+    def index(self, text: str) -> int:
+        """Row of a text, added when it is new.
+
+        Raises:
+            ValueError: it has more tokens than the shapes allow.
+        """
+        found = self._index.get(text)
+        return self.add([text])[0] if found is None else found
+
+    def add(self, texts: Sequence[str]) -> list[int]:
+        """Rows of texts that are new and distinct."""
+        encodings: Sequence[Encoding] = ()
+        ids: Sequence[Sequence[int]]
+        if isinstance(self._source, SpanSource):
+            encodings = encode_all(self._source, texts)
+            ids = [encoding.ids for encoding in encodings]
+        else:
+            ids = [self._source.tokenize(text) for text in texts]
+        first, width = len(self.texts), self.tokens.shape[1]
+        for text, tokens in zip(texts, ids, strict=True):
+            if len(tokens) > width:
+                raise ValueError(
+                    f"{text!r} has {len(tokens)} tokens, but {self._argument}={width}; "
+                    f"pass {self._argument}={len(tokens)} or more"
+                )
+        self.tokens = grown(self.tokens, first + len(texts))
+        for row, tokens in enumerate(ids, first):
+            self.tokens[row, : len(tokens)] = tokens
+        if self.pieces is not None:
+            self.pieces.add(texts, encodings)
+        self.texts += texts
+        self._index.update(zip(texts, range(first, first + len(texts)), strict=True))
+        return list(range(first, first + len(texts)))
+
+    def restore(self, texts: Sequence[str], tokens: np.ndarray) -> None:
+        """Becomes the table of these texts and token rows."""
+        self.texts, self.tokens = list(texts), tokens
+        self._index = {text: row for row, text in enumerate(texts)}
+
+
+def encode_all(source: Any, texts: Sequence[str]) -> Sequence[Encoding]:
+    """Texts in tokens, by the source's own `encode_all` where it has one (many at once are faster)."""
+    many = getattr(source, "encode_all", None)
+    return [source.encode(text) for text in texts] if many is None or len(texts) == 1 else many(list(texts))
+
+
+class References:
+    """The answers that spans are scored against, one after another, each as the hashes of its tokens."""
+
+    def __init__(self, metric: int) -> None:
+        self.metric = metric
+        self.texts: list[str] = []
+        self.rows, self.wanted = np.zeros(64, REFERENCE), np.zeros(256, np.uint64)
+        self._used = 0
+
+    def add(self, texts: Iterable[str]) -> tuple[int, int]:
+        """Adds a problem's references but those of which nothing is left to compare; returns (how many, the row of the first).
+
+        Raises:
+            ValueError: one has more tokens than are compared.
+        """
+        first = len(self.texts)
+        for text in texts:
+            tokens = reference_tokens(text, self.metric)
+            if len(tokens) > MOST_TOKENS:
+                raise ValueError(f"an answer has {len(tokens)} tokens, at most {MOST_TOKENS} are compared: {text!r:.200}")
+            if not tokens:
+                continue
+            self.rows, self.wanted = grown(self.rows, len(self.texts) + 1), grown(self.wanted, self._used + len(tokens))
+            self.rows[len(self.texts)] = (self._used, len(tokens))
+            self.wanted[self._used : self._used + len(tokens)] = [hash_word(token)[0] for token in tokens]
+            self._used += len(tokens)
+            self.texts.append(text)
+        return len(self.texts) - first, first
+
+    def restore(self, texts: list[str], rows: np.ndarray, wanted: np.ndarray) -> None:
+        """Becomes these references."""
+        self.texts, self.rows, self.wanted, self._used = texts, rows, wanted, len(wanted)
+
+
+class Texts:
+    """All texts of a table.
+
+    Args:
+        source: says how texts become tokens, and whether answers are spans.
+        unit_tokens, question_tokens: Lu, Lq.
+        dtype: of the token rows.
+    """
+
+    def __init__(self, source: ProblemSource, unit_tokens: int, question_tokens: int, dtype: np.dtype) -> None:
+        self._source = source
+        spans = source.spans if isinstance(source, SpanSource) else None
+        metric = 0 if spans is None else METRICS[spans.metric]
+        self.pieces = Pieces(metric)
+        self.sentences = Strings(source, unit_tokens, "unit_tokens", dtype, None if spans is None else self.pieces)
+        self.questions = Strings(source, question_tokens, "question_tokens", dtype)
+        self.references = References(metric)
+
+    def adopt(self, columns: Columns, *, reads_gold: bool) -> np.ndarray:
+        """Takes over all texts of a source; sentence, question i is then in row i.
+
+        Returns:
+            (P, 2) int64: how many references each problem has, and the row of the first; (-1, 0) where they are not read.
+        """
+        if not isinstance(self._source, SpanSource):
+            self.sentences.add(columns.sentences)
+            self.questions.add(columns.questions)
+            return np.tile(np.array([-1, 0]), (len(columns.story), 1))
+        sizes = [len(columns.sentences), len(columns.questions), len(columns.story), reads_gold, self.pieces.metric]
+        widths = [self.sentences.tokens.shape[1], self.questions.tokens.shape[1], self.sentences.tokens.dtype.str]
+        code = b"".join((Path(__file__).parent / name).read_bytes() for name in ("texts.py", "pieces.py"))
+        what = f"{self._source.fingerprint}/{sizes}/{widths}".encode()
+        key = hashlib.blake2b(what + code, digest_size=16).hexdigest()
+        entry = cached(f"texts-{key}", lambda: self._build(columns, reads_gold), lambda made: ({}, made), lambda _, made: made)
+        self.sentences.restore(columns.sentences, entry["sentence_tokens"])
+        self.questions.restore(columns.questions, entry["question_tokens"])
+        self.pieces.restore(entry)
+        self.references.restore([columns.references[i] for i in entry["kept"].tolist()], entry["rows"], entry["wanted"])
+        return entry["references_of"]
+
+    def _build(self, columns: Columns, reads_gold: bool) -> dict[str, np.ndarray]:
+        """The arrays of an adopted source."""
+        for table, texts in ((self.sentences, columns.sentences), (self.questions, columns.questions)):
+            for lo in range(0, len(texts), TEXTS_AT_ONCE):
+                table.add(texts[lo : lo + TEXTS_AT_ONCE])
+        which, of = columns.reference.tolist(), np.tile(np.array([-1, 0]), (len(columns.story), 1))
+        kept: list[int] = []
+        if reads_gold:
+            for p, (lo, hi) in enumerate(pairwise(columns.reference_start.tolist())):
+                mine = [i for i in which[lo:hi] if reference_tokens(columns.references[i], self.pieces.metric)]
+                of[p] = self.references.add(columns.references[i] for i in mine)
+                kept += mine
+        return {
+            "sentence_tokens": self.sentences.tokens[: len(columns.sentences)],
+            "question_tokens": self.questions.tokens[: len(columns.questions)],
+            "rows": self.references.rows,
+            "wanted": self.references.wanted,
+            "kept": np.array(kept, np.int32),
+            "references_of": of,
+            **{f"piece_{name}": getattr(self.pieces, name) for name in PIECES},
+        }
