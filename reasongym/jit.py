@@ -21,6 +21,11 @@ def operation(function: F) -> F:
     return nb.njit(inline="always", **OPTIONS)(function)
 
 
+def rare_operation(function: F) -> F:
+    """A part of a kernel that few steps reach: called instead of inlined, so that it is compiled once, not in every kernel."""
+    return nb.njit(**OPTIONS)(function)
+
+
 def entry_point(function: F) -> F:
     """A kernel that Python calls: it releases the GIL and runs over a range of rows."""
     return nb.njit(nogil=True, **OPTIONS)(function)

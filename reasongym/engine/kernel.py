@@ -16,7 +16,7 @@ from reasongym.engine.addresses import arrays_of
 from reasongym.engine.layout import NO_COMMAND, TOO_LONG
 from reasongym.engine.order import problem_at
 from reasongym.engine.spans import begins_word_at, end_illegal, score_span, show_ends, show_starts, start_illegal, unit_in_link
-from reasongym.jit import operation, popcount
+from reasongym.jit import operation, popcount, rare_operation
 from reasongym.memory.gates import salience_gate
 from reasongym.memory.utility import OUTSIDE, compiled_value
 from reasongym.memory.working_memory import clear, decay, recall, reinforce, store, store_words, update
@@ -94,7 +94,7 @@ def reason_illegal(c, state, slots, width, links, kind, k):
     return 0
 
 
-@operation
+@rare_operation
 def reset_one(c, t, m, o, r, i):
     """Begins the episode of environment i: the problem `next_problem`, an empty memory, a cleared observation."""
     state = m.state[i]
@@ -250,7 +250,7 @@ def act(c, t, m, o, r, i, action):
     decay(state, slots, c.salience_rate)
 
 
-@operation
+@rare_operation
 def _span_illegal(c, t, m, i, choice, positions, width):
     """Why START, END or ABSTAIN is illegal."""
     if choice < positions:
@@ -260,7 +260,7 @@ def _span_illegal(c, t, m, i, choice, positions, width):
     return 10 if m.state[i].span_start >= 0 else 0
 
 
-@operation
+@rare_operation
 def _pointed(c, t, m, r, i, p, width):
     """Scores an answer that ends at position p of the last link; p past the last one is ABSTAIN, right where there is none."""
     state, out = m.state[i], r.outcome[i]
@@ -370,7 +370,7 @@ def conclude(c, t, m, r, i):
         end_episode(c, t, m, r, i)
 
 
-@operation
+@rare_operation
 def end_episode(c, t, m, r, i):
     """Books the end of an episode: the memory's rates, and the next problem."""
     state, out = m.state[i], r.outcome[i]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from reasongym.engine.pieces import ARTICLE_HASHES, F1, FLAGS, GLUED, MOST_TOKENS, SYMBOL
-from reasongym.jit import operation
+from reasongym.jit import operation, rare_operation
 
 A, AN, THE = (np.uint64(value) for value in ARTICLE_HASHES)
 
@@ -21,7 +21,7 @@ def begins_word_at(t, row, a):
     return a < t.texts[row].length and t.tokens[t.texts[row].token + a].begins != 0
 
 
-@operation
+@rare_operation
 def span_tokens(t, row, first, last, metric, out, i):
     """Writes the hashes of a span's tokens after normalisation to out[i]; returns how many (at most MOST_TOKENS).
 
@@ -64,7 +64,7 @@ def span_tokens(t, row, first, last, metric, out, i):
     return count
 
 
-@operation
+@rare_operation
 def token_f1(found, i, count, wanted, first, number):
     """F1 of `count` tokens found[i] against `number` tokens of a reference, as multisets; 1 where both are empty."""
     if count == 0 or number == 0:
@@ -80,7 +80,7 @@ def token_f1(found, i, count, wanted, first, number):
     return 2.0 * same / (count + number)
 
 
-@operation
+@rare_operation
 def rouge_l(found, i, count, wanted, first, number, row):
     """F measure of the longest common subsequence of `count` tokens found[i] and a reference; 0 where one is empty."""
     if count == 0 or number == 0:
@@ -99,7 +99,7 @@ def rouge_l(found, i, count, wanted, first, number, row):
     return 2.0 * row[i, number] / (count + number)
 
 
-@operation
+@rare_operation
 def same_tokens(found, i, count, wanted, first, number):
     """Whether the tokens are those of the reference, in order."""
     if count != number:
@@ -110,7 +110,7 @@ def same_tokens(found, i, count, wanted, first, number):
     return same
 
 
-@operation
+@rare_operation
 def score_span(c, t, r, i, problem, row, first, last):
     """(score, exact) of a span of unit `row` against the problem's references: the best of them; () reads as an empty one."""
     count = span_tokens(t, row, first, last, c.metric, r.found, i)
@@ -139,7 +139,7 @@ def unit_in_link(t, m, i, p, width):
     return t.units[t.problems[state.row].first_unit + unit].sentence if unit >= 0 else -1
 
 
-@operation
+@rare_operation
 def start_illegal(t, m, i, p, width):
     """Why an answer may not start at position p, as an index into INVALID_REASONS; 0 = it may."""
     if m.state[i].chain_length == 0:
@@ -148,7 +148,7 @@ def start_illegal(t, m, i, p, width):
     return 0 if row >= 0 and begins_word_at(t, row, p % width) else 12
 
 
-@operation
+@rare_operation
 def end_illegal(c, t, m, i, p, width):
     """Why an answer may not end with the word at position p."""
     start = m.state[i].span_start
@@ -160,7 +160,7 @@ def end_illegal(c, t, m, i, p, width):
     return 0 if row >= 0 and begins_word_at(t, row, p % width) else 12
 
 
-@operation
+@rare_operation
 def show_starts(t, m, o, i):
     """Opens the tokens of the last link at which an answer may start; closes all others."""
     width, first = o.unit.shape[1], 1 + 3 * m.slots.shape[1]
@@ -170,7 +170,7 @@ def show_starts(t, m, o, i):
         o.action_mask[i, first + p] = row >= 0 and begins_word_at(t, row, p % width)
 
 
-@operation
+@rare_operation
 def show_ends(c, t, m, o, i):
     """After START only the ENDs are open: of the same unit, not before it, within the greatest length."""
     width, first = o.unit.shape[1], 1 + 3 * m.slots.shape[1]
