@@ -4,8 +4,8 @@
 
 For every unit of a problem: what the lexical PRM gives for recalling it first (goal, coherence, and their sum with the default
 weights), and for storing it while it is read, the ten units before it held. Beside them the cosine of TF-IDF vectors (rarity
-counted on training text, which the PRM never saw) and chance. AUC is how often a unit of the support scores above another unit,
-as the mean over problems and over all pairs of all problems. Problems without answer, or with nothing but support, are left out.
+counted on training text, which the PRM never saw) and chance. AUC is how often a unit of the support scores above another,
+as the mean over problems and over all pairs of all problems. Problems without answer or with nothing but support are left out.
 The rules were chosen on training text alone, which `--split train` plays.
 """
 
