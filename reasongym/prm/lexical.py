@@ -122,7 +122,7 @@ class LexicalPRM:
         else:
             stored, linked_to, _ = self._marks(steps, rows, desk, chain)
             share = (stored & linked_to).sum(1) / np.maximum(stored.sum(1), 1)
-            judged = stored.any(1) & linked_to.any(1)
+            judged = np.logical_and(stored.any(1), linked_to.any(1))
         words = (lexicon.mentions[texts].reshape(len(rows), -1) for texts in (lexicon.rows(steps.sentences, desk), memory))
         stored, held = lexicon.marks(*words)
         otherwise = np.where((stored & held).any(1), 0, -1)
@@ -133,8 +133,8 @@ class LexicalPRM:
 
     def _kinship(self, steps: StepBatch, rows: np.ndarray, units: np.ndarray, chain: np.ndarray) -> tuple[np.ndarray, ...]:
         lexicon = self._natural
-        texts = [self._rows_of(steps, part, lexicon) for part in (units, chain)]
-        return natural.kinship(lexicon, *texts, lexicon.rows(steps.questions, steps.question[rows]))
+        recalled, said = (self._rows_of(steps, part, lexicon) for part in (units, chain))
+        return natural.kinship(lexicon, recalled, said, lexicon.rows(steps.questions, steps.question[rows]))
 
     def _marks(
         self, steps: StepBatch, rows: np.ndarray, units: np.ndarray, chain: np.ndarray
