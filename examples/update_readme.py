@@ -149,6 +149,16 @@ def readers_table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def agreement_table(results: dict[str, Any]) -> str:
+    """AUC of scores without annotation against the annotated support, by problem and, in brackets, pooled."""
+    names = list(next(iter(results.values()))["auc"])
+    lines = ["| set | problems | " + " | ".join(names) + " |", "| --- | ---: |" + " ---: |" * len(names)]
+    for name, row in results.items():
+        cells = " | ".join(f"{row['auc'][key]['problems']:.3f} ({row['auc'][key]['pooled']:.3f})" for key in names)
+        lines.append(f"| {name} | {row['problems']} | {cells} |")
+    return "\n".join(lines)
+
+
 TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "ids": ("audit.json", ids_table),
     "coverage": ("audit.json", lambda report: audit_table(report, "coverage")),
@@ -158,6 +168,7 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "transfer": ("transfer.json", transfer_table),
     "speed": ("bench_engine.json", speed_table),
     "ppo": ("bench_ppo.json", ppo_table),
+    "agreement": ("agreement.json", agreement_table),
     "readers": ("text_readers.json", readers_table),
 }
 """By name: the result file (or folder) that it is made from, and its maker."""

@@ -3,7 +3,8 @@
 Kocisky, Schwarz, Blunsom, Dyer, Hermann, Melis, Grefenstette, "The NarrativeQA Reading Comprehension Challenge",
 arXiv 1712.07040 (2017).
 
-The published data says nothing about where an answer is found, so the support of every question is unknown.
+The published data says nothing about where an answer is found, so the support of every question is unknown; with
+difficulty={"support": "weak"} it is guessed from the answers (`weak_support`), which is noisy.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from reasongym.tasks.files import File
 from reasongym.tasks.parquet import hub_rows, is_hub
 from reasongym.tasks.passages import Asked, Faults, Passage, Support, Units
 from reasongym.tasks.text_source import Recipe, TextSource, bound_of, knobs_of, shape_of
+from reasongym.tasks.weak_support import WeakSupport
 from reasongym.types import Spans
 
 UNIT_TOKENS = 64
@@ -31,7 +33,7 @@ PARTS = {"train": "train", "validation": "valid", "test": "test"}
 QUESTION_COLUMNS = ("document_id", "set", "question", "answer1", "answer2")
 SUMMARY_COLUMNS = ("document_id", "set", "summary")
 DOCUMENT_COLUMNS = ("document_id", "set", "kind", "wiki_title", "story_start", "story_end")
-KNOBS = {"text": ("summary", "story"), "max_units": None}
+KNOBS = {"text": ("summary", "story"), "support": ("none", "weak"), "max_units": None}
 
 
 def load(
@@ -48,7 +50,7 @@ def load(
     question_tokens: int | None = None,
     max_answer_length: int | None = None,
 ) -> TextSource:
-    """A source of NarrativeQA's published questions; their support is unknown (None).
+    """A source of NarrativeQA's published questions; their support is unknown (None) unless a weak one is asked for.
 
     Args:
         source: a folder with `qaps.csv`, `third_party/wikipedia/summaries.csv` and `documents.csv` (each may be a
@@ -57,8 +59,9 @@ def load(
             of `deepmind/narrativeqa`, "hub:FOLDER" a copy.
         split: "train", "validation" (the rows of the set `valid`) or "test".
         num_problems: upper bound; "auto" and None are all there are.
-        difficulty: "published", or a mapping: "text" ("summary", the default; "story": the whole book or script), "max_units"
-            (shorter texts only).
+        difficulty: "published", or a mapping: "text" ("summary", the default; "story": the whole book or script), "support"
+            ("none", the default: unknown; "weak": the units nearest to an answer, see `weak_support`; it reads the answers),
+            "max_units" (shorter texts only).
         strict: False skips broken records (a question; a text that is missing or cannot be read), counts them in `skipped` and
             warns.
         allow_partial: nothing is marked as partial in this set.
@@ -87,7 +90,9 @@ def load(
         knobs=knobs,
         shape=shape,
         read=lambda faults: _read(layout, PARTS[split], faults),
-        find_support=_unknown_support,
+        find_support=WeakSupport(shape.tokenizer, shape.spans.max_length)
+        if knobs.get("support") == "weak"
+        else _unknown_support,
         strict=strict,
     )
     return TextSource(recipe, num_problems=count, annotation=annotation)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from math import isnan
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reasongym.metrics import chain_order, entities, entity_share, wilson
+from reasongym.metrics import auc, chain_order, entities, entity_share, wilson
 
 
 @pytest.mark.parametrize(
@@ -95,3 +96,13 @@ def test_wilson_by_hand():
     # with z = 2: share 1/2, n = 4: centre 1/2 + 4/8 = 1, half 2 sqrt(1/16 + 4/64) = 2 sqrt(1/8), both over 1 + 4/4 = 2
     assert wilson(2, 4, z=2) == pytest.approx((0.5 - 0.125**0.5, 0.5 + 0.125**0.5))
     assert wilson(0, 0) == (0, 1)
+
+
+def test_auc_by_hand():
+    # positives 0.9, 0.5, negatives 0.5, 0.1: 0.9 beats both, 0.5 ties with one and beats the other: 3.5 of 4 pairs
+    assert auc([0.5, 0.9, 0.1, 0.5], [True, True, False, False]) == 3.5 / 4
+    assert auc([1, 2, 3], [True, False, False]) == 0
+    assert auc([0, 0, 0], [True, False, True]) == 0.5
+    assert math.isnan(auc([1, 2], [True, True]))
+    with pytest.raises(ValueError, match="a score is NaN"):
+        auc([float("nan"), 1], [True, False])

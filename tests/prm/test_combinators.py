@@ -177,7 +177,7 @@ def test_around_the_lexical_prm(steps):
     )
     np.testing.assert_allclose(paid(Clipped(LexicalPRM()), batch), [-0.25, 0], atol=1e-6)
     copy = pickle.loads(pickle.dumps(SoftMinimum(LexicalPRM())))
-    assert copy.version == "softmin(temperature=0.1)[lexical-1(relevance=0.25); logic=0.2, coherence=0.1, goal=0.3]"
+    assert copy.version == "softmin(temperature=0.1)[lexical-2(relevance=0.25); logic=0.2, coherence=0.1, goal=0.3]"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 
 from reasongym.prm import lexical
 from reasongym.prm.base import check_prm, checked_scores
-from reasongym.prm.lexical import LexicalPRM, read
+from reasongym.prm.lexical import LexicalPRM
+from reasongym.prm.reading import read
 
 MILK = "Where is the milk?"
 TOOK, KITCHEN, GARDEN = "John took the milk.", "John went to the kitchen.", "John went to the garden."

@@ -14,6 +14,7 @@ import pickle
 import shutil
 import tarfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,9 @@ from reasongym.errors import DataError, UnknownNameError
 from reasongym.seeding import BUCKETS, story_bucket
 from reasongym.tasks import fairytaleqa, narrativeqa, squad2
 from reasongym.tasks.columns import DTYPES, SPAN_DTYPES, columns_of
+from reasongym.tasks.passages import Asked, Passage, Units
+from reasongym.tasks.tokens import load_tokenizer
+from reasongym.tasks.weak_support import WeakSupport
 from reasongym.types import SpanSource
 
 LOADERS = {"squad2": squad2.load, "fairytaleqa": fairytaleqa.load, "narrativeqa": narrativeqa.load}
@@ -536,6 +540,37 @@ def test_narrative_questions_as_published(small):
     assert where.answers == ("In the well.",)
     assert dict(who.meta) == {"document": "cc", "title": "Tale cc", "kind": "gutenberg"}
     assert not source.columns().support_known.any()
+
+
+def test_weak_support_of_narratives_is_asked_for_by_name_and_marked(small):
+    path = small("narrativeqa")
+    source = narrativeqa.load(source=path, split="test", difficulty={"support": "weak"})
+    who, where = (source.problem(i) for i in range(2))
+    assert (where.support, where.meta["support"]) == ((1,), "weak")
+    assert who.support == (0,), "the first sentence says 'Anna', the second proves it: weak"
+    sealed = narrativeqa.load(source=path, split="test", difficulty={"support": "weak"}, annotation=False).problem(1)
+    assert (sealed.support, sealed.answers, "support" in sealed.meta) == (None, (), False)
+    none = narrativeqa.load(source=path, split="test", difficulty={"support": "none"}).problem(1)
+    assert (none.support, "support" in none.meta) == (None, False)
+    with pytest.raises(UnknownNameError, match="weak"):
+        narrativeqa.load(source=path, difficulty={"support": "week"})
+
+
+def test_weak_support_by_hand():
+    texts = ("Anna lost a red ring.", "The dog slept.", "A red ring lay in the well.", "The red ring was found.")
+    asked = [Asked("", question, references, {}, {}) for question, references in (
+        ("Who slept?", ("the dog",)), ("What lay in the well?", ("a red ring",)), ("Why?", ("out of love",)),
+        ("What was lost?", ("her ring of gold",)),
+    )]  # fmt: skip
+    units = Units(texts, (0,) * 4, (0,) * 4, links=(0b001, 0b010, 0b100, 0b001))
+    links = [0b010, 0b100, 0, 0b001]
+    weak = WeakSupport(load_tokenizer(None), 30)
+    # "a red ring" is in units 0 and 2: 2 shares more link words with the question; "ring" has 2 * 1 / (1 + 4) = 0.4
+    assert weak(Passage("", (" ".join(texts),), asked), units, links) == [(1,), (2,), None, None]
+    assert [one.gold_meta for one in asked] == [{"support": "weak"}, {"support": "weak"}, {}, {}]
+    # now also "the" of units 2 and 3, with 2 * 1 / (1 + 2), and the ring of unit 3, which shares a link word
+    two = replace(weak, most=2, least_score=0.4)
+    assert two(Passage("", (" ".join(texts),), asked), units, links) == [(1, 2), (0, 2), None, (0, 3)]
 
 
 def test_narrative_stories_whole(small):
