@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from reasongym.metrics.generated import words
+from reasongym.metrics.squad import normalize
 from reasongym.tasks.tokens import begins_word
 from reasongym.types import Encoding
 
@@ -42,10 +44,7 @@ PIECES = ("texts", "tokens", "pieces", "words")
 """The arrays of `Pieces`."""
 
 _ATOM = re.compile(r"[^\W_]+|\S")
-_ROUGE = re.compile(r"[a-z0-9]+")
 _DELETED = frozenset(string.punctuation)
-_DELETE = str.maketrans("", "", string.punctuation)
-_ARTICLE = re.compile(r"\b(a|an|the)\b")
 
 
 def hash_word(word: str) -> tuple[int, int]:
@@ -62,9 +61,7 @@ ARTICLE_HASHES = tuple(hash_word(word)[0] for word in ARTICLES)
 
 def reference_tokens(text: str, metric: int) -> list[str]:
     """A reference as the metric compares it."""
-    if metric == ROUGE_L:
-        return _ROUGE.findall(text.lower())
-    return _ARTICLE.sub(" ", text.lower().translate(_DELETE)).split()
+    return words(text) if metric == ROUGE_L else normalize(text).split()
 
 
 def pieces_of(text: str, metric: int) -> list[tuple[int, str, int]]:
@@ -73,7 +70,7 @@ def pieces_of(text: str, metric: int) -> list[tuple[int, str, int]]:
     for match in _ATOM.finditer(text):
         start, atom = match.start(), match[0]
         if metric == ROUGE_L:
-            out += [(start, word, 0) for word in _ROUGE.findall(atom.lower())]
+            out += [(start, word, 0) for word in words(atom)]
             continue
         fresh = fresh or start != previous
         previous = match.end()

@@ -21,9 +21,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from reasongym.errors import DataError
+from reasongym.metrics.generated import words
 from reasongym.tasks.files import File
 from reasongym.tasks.passages import BETWEEN_SECTIONS, Asked, Faults, FaultyRecordError, Passage, Support, Units
-from reasongym.tasks.rouge import Words, best_span, words
+from reasongym.tasks.rouge import Words, best_span
 from reasongym.tasks.text_source import Recipe, TextSource, bound_of, knobs_of, shape_of
 from reasongym.tasks.tokens import Tokenizer
 from reasongym.types import Spans

@@ -6,18 +6,12 @@ are runs of a-z and 0-9 of the lower-cased text.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reasongym.metrics.generated import WORD
 from reasongym.types import Encoding
-
-_WORD = re.compile(r"[a-z0-9]+")
-
-
-def words(text: str) -> tuple[str, ...]:
-    return tuple(_WORD.findall(text.lower()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +25,14 @@ class Words:
     @staticmethod
     def of(text: str, encoding: Encoding) -> Words:
         lowered = "".join(c if len(c) == 1 else "_" for c in map(str.lower, text))  # keeps offsets: "İ" grows when lowered
-        found = [match for match in _WORD.finditer(lowered) if len(encoding)]
+        found = [match for match in WORD.finditer(lowered) if len(encoding)]
         starts = encoding.starts
         first = tuple(max(0, bisect_right(starts, match.start()) - 1) for match in found)
         last = tuple(max(0, bisect_right(starts, match.end() - 1) - 1) for match in found)
         return Words(tuple(match.group() for match in found), first, last)
 
 
-def best_span(unit: Words, references: Sequence[tuple[str, ...]], max_length: int) -> tuple[float, int, int]:
+def best_span(unit: Words, references: Sequence[Sequence[str]], max_length: int) -> tuple[float, int, int]:
     """The best span's score against any of the references, and its first and last token; (0, 0, 0) where none scores.
 
     Args:
@@ -53,7 +47,7 @@ def best_span(unit: Words, references: Sequence[tuple[str, ...]], max_length: in
     return best
 
 
-def _best_span(unit: Words, reference: tuple[str, ...], max_length: int) -> tuple[float, int, int]:
+def _best_span(unit: Words, reference: Sequence[str], max_length: int) -> tuple[float, int, int]:
     """A best span begins and ends with a word of the reference: one that does not gains by losing that word.
 
     The common subsequence grows by a word at a time, in the bits of one number (Hyyrö, 2004: a cleared bit i, it grew at

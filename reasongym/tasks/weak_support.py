@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reasongym.metrics.generated import words
 from reasongym.tasks.passages import Passage, Support, Units
-from reasongym.tasks.rouge import Words, best_span, words
+from reasongym.tasks.rouge import Words, best_span
 from reasongym.tasks.tokens import Tokenizer
 
 MOST = 1
