@@ -47,7 +47,7 @@ class MemoryPPO(OnPolicyAlgorithm):
             of dense rewards are small beside a loss of normalised advantages.
         normalize_advantage: per minibatch.
         target_kl: an update ends when the approximate KL divergence exceeds 1.5 times this.
-        answer_loss_coef: weight of the cross-entropy on the gold choice wherever ANSWER is legal; 0 reads no gold.
+        answer_loss_coef: weight of the cross-entropy on the gold choice in the steps that answer; 0 reads no gold.
         policy_kwargs: for the policy, e.g. `dict(core="lstm", core_size=256)`.
         device: where rollouts and network live.
     """
@@ -223,12 +223,15 @@ class MemoryPPO(OnPolicyAlgorithm):
         return loss, record
 
     def _answer_loss(self, log_probs: Tensor, batch: Minibatch) -> Tensor:
-        """Mean cross-entropy (nats) of the gold choice among the choices, over the frames where ANSWER is legal."""
+        """Mean cross-entropy (nats) of the gold choice among the choices, over the frames in which the policy answered.
+
+        Not wherever it might have answered: asked before the evidence is recalled, it would learn the training stories by heart.
+        """
         num_choices = int(self.policy.actor.num_choices)  # type: ignore[arg-type]
         answers = log_probs[:, -num_choices:].log_softmax(1)
-        legal = batch.frames.columns["action_mask"][:, -num_choices:].any(1) & (batch.gold >= 0)
+        answered = (batch.actions >= log_probs.shape[1] - num_choices) & (batch.gold >= 0)
         gold = answers.gather(1, batch.gold.clamp(min=0)[:, None]).squeeze(1)
-        return -(gold * legal).sum() / legal.sum().clamp(min=1)
+        return -(gold * answered).sum() / answered.sum().clamp(min=1)
 
     # ---- around it -------------------------------------------------------------------------------------------------
 
