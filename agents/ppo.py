@@ -225,7 +225,7 @@ class MemoryPPO(OnPolicyAlgorithm):
     def _answer_loss(self, log_probs: Tensor, batch: Minibatch) -> Tensor:
         """Mean cross-entropy (nats) of the gold choice among the choices, over the frames in which the policy answered.
 
-        Not wherever it might have answered: asked before the evidence is recalled, it would learn the training stories by heart.
+        Not wherever it might have: asked before the evidence is recalled, it would learn the training stories by heart.
         """
         num_choices = int(self.policy.actor.num_choices)  # type: ignore[arg-type]
         answers = log_probs[:, -num_choices:].log_softmax(1)
