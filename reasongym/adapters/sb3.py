@@ -50,7 +50,10 @@ class ReasonGymVecEnv(VecEnv):
 
         Raises:
             PermissionError: the environment is not of the training split, or reads no gold answers.
+            ValueError: answers are spans, of which none is the gold choice before something has been recalled.
         """
+        if self.batch.shapes.span:
+            raise ValueError(f"{self.batch.source.name} has span answers, which are no choices: there is no gold one to tell")
         split = getattr(self.batch.source, "split", "train")
         if split != "train" or not self.batch.settings.reads_gold:
             raise PermissionError(f"gold choices are told on the training split only (this is {split!r}), where gold is read")

@@ -1,6 +1,7 @@
 """MemoryPPO as a Stable-Baselines3 algorithm, and that it learns what needs a memory."""
 
 import warnings
+from types import SimpleNamespace
 
 import gymnasium as gym
 import numpy as np
@@ -112,3 +113,15 @@ def test_cartpole_improves():
     model.learn(12_000)
     after, _ = evaluate_policy(model, gym.make("CartPole-v1"), n_eval_episodes=10, warn=False)
     assert after > max(100, before)
+
+
+def test_the_answer_loss_counts_the_steps_that_answer():
+    """Three frames of two actions and two choices: only the middle one answers, and gives the gold choice probability 1/4."""
+    model = small_model(reader_env(), "none", answer_loss_coef=1.0)
+    C = model.policy.actor.num_choices
+    n = model.action_space.n
+    log_probs = torch.full((3, n), -np.log(n))
+    log_probs[1, -C:] = -np.log(4.0)
+    log_probs[1, -C] = float(np.log((C - 1) / 4 / 3))  # a third of the other choices together: a quarter of all
+    batch = SimpleNamespace(actions=torch.tensor([0, n - C, 1]), gold=torch.tensor([0, 0, 0]))
+    assert model._answer_loss(log_probs, batch).item() == pytest.approx(np.log(4.0), abs=1e-5)

@@ -1,0 +1,94 @@
+"""The span head, and what natural text changes in a rollout: only the sentences that are used are encoded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from agents import encoders
+from agents.encoders import as_tensors
+from agents.policy import MemoryPolicy
+from agents.ppo import MemoryPPO
+from agents.spans import SpanHead
+from reasongym.adapters.sb3 import make_vec_env
+
+CPU = torch.device("cpu")
+
+
+def passages(n=8):
+    return make_vec_env("ReasonGym-SQuAD2-v0", n, seed=0, num_problems=40, memory_slots=3)
+
+
+def policy_of(env):
+    torch.manual_seed(0)
+    return MemoryPolicy(env.observation_space, env.action_space, lambda _: 1e-3, core="none")
+
+
+def played(env, steps):
+    """Observations of uniformly random legal play, one after another."""
+    draw, observation, seen = np.random.default_rng(0), env.reset(), []
+    for _ in range(steps):
+        seen.append({key: value.copy() for key, value in observation.items()})
+        mask = observation["action_mask"]
+        observation, *_ = env.step((draw.random(mask.shape) * mask).argmax(1))
+    return {key: np.concatenate([one[key] for one in seen]) for key in seen[0]}
+
+
+@pytest.fixture(scope="module")
+def seen():
+    env = passages()
+    return env, played(env, 60)
+
+
+def log_probs(policy, frames):
+    n = len(frames.columns["action_mask"])
+    with torch.no_grad():
+        return policy.evaluate(frames, policy.initial_state(n), torch.zeros(1, n, dtype=torch.bool))[0]
+
+
+def test_only_what_may_be_pointed_at_has_probability(seen):
+    env, observation = seen
+    assert (observation["span_start"][:, 0] > 0).any()
+    policy = policy_of(env)
+    found = log_probs(policy, policy.prepare(as_tensors(observation, CPU))).exp()
+    assert found.sum(1).numpy() == pytest.approx(np.ones(len(found)), abs=1e-4)
+    assert found[torch.as_tensor(observation["action_mask"]) == 0].max() < 1e-6
+
+
+def test_where_an_answer_ends_depends_on_where_it_starts():
+    torch.manual_seed(0)
+    head, words = SpanHead(size=6, item_size=8, unit_tokens=5, units_per_slot=2), torch.nn.Embedding(20, 8)
+    h, asked, question = torch.randn(1, 6).expand(2, -1), torch.randn(1, 8).expand(2, -1), torch.tensor([[3, 4]]).expand(2, -1)
+    tokens = torch.arange(1, 11)[None].expand(2, -1)
+    begun = torch.tensor([[1.0, 2 / 10], [1.0, 7 / 10]])  # at the second token, and at the seventh
+    starts, ends = head._point(h, tokens, question, asked, begun, words)
+    assert torch.allclose(starts[0], starts[1])
+    assert not torch.allclose(ends[0], ends[1])
+
+
+def test_cutting_the_table_of_sentences_changes_nothing(seen, monkeypatch):
+    env, observation = seen
+    policy = policy_of(env)
+    frames = policy.prepare(as_tensors(observation, CPU))
+    index = torch.randperm(len(observation["unit"]))[:50]
+    whole = frames.take(index)
+    monkeypatch.setattr(encoders, "FEW_SENTENCES", 0)
+    cut = frames.take(index)
+    assert len(cut.table) < len(whole.table)
+    assert torch.allclose(log_probs(policy, whole), log_probs(policy, cut), atol=1e-5)
+
+
+def test_training_moves_the_span_head():
+    model = MemoryPPO("MemoryPolicy", passages(), n_steps=32, batch_size=64, n_epochs=1, policy_kwargs={"core": "none"}, seed=0)
+    before = [parameter.clone() for parameter in model.policy.actor.choices.parameters()]
+    model.learn(512)
+    after = list(model.policy.actor.choices.parameters())
+    assert all(torch.isfinite(parameter).all() for parameter in after)
+    assert all(not torch.equal(x, y) for x, y in zip(before, after, strict=True))
+
+
+def test_the_answer_loss_is_refused_where_answers_are_spans():
+    model = MemoryPPO("MemoryPolicy", passages(), n_steps=8, answer_loss_coef=0.5, policy_kwargs={"core": "none"}, seed=0)
+    with pytest.raises(ValueError, match="span answers, which are no choices"):
+        model.learn(64)
