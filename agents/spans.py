@@ -88,7 +88,7 @@ class SpanHead(nn.Module):
     def _point(
         self, h: Tensor, held: Held, question: Tensor, asked: Tensor, begun: Tensor, words: nn.Embedding
     ) -> tuple[Tensor, Tensor]:
-        """START and END logits (R, T) of the units held. h (S, size), question (S, Lq) token ids, asked (S, D), begun (S, 2)."""
+        """START and END logits (R, T) of the units held. h (S, size), question (S, Lq) tokens, asked (S, D), begun (S, 2)."""
         tokens, entry = held.tokens, held.entry
         shared = ((tokens[:, :, None] == question[entry][:, None, :]) & (tokens > 0)[:, :, None]).any(2)
         x = words(tokens) + shared[:, :, None] * self.shared + self.question(asked)[entry][:, None]
