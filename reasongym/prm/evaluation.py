@@ -247,7 +247,9 @@ def fitted_threshold(labels: Arrays, scores: Arrays, unscored: str = "miss", mos
 def _flat(labels: Arrays, scores: Arrays) -> tuple[np.ndarray, np.ndarray]:
     for i, (label, score) in enumerate(zip(labels, scores, strict=True)):
         if label.shape != score.shape or label.ndim != 1:
-            raise ValueError(f"record {i} has labels of shape {label.shape} and scores of shape {score.shape}; expected (T,) twice")
+            raise ValueError(
+                f"record {i} has labels of shape {label.shape} and scores of shape {score.shape}; expected (T,) twice"
+            )
     empty = [np.zeros(0, np.float32)]
     return np.concatenate([*empty, *labels]), np.concatenate([*empty, *scores])
 

@@ -73,7 +73,9 @@ class StepRecord:
             object.__setattr__(self, name, value)
 
     @classmethod
-    def of(cls, prompt: str, steps: Sequence[str], labels: Sequence[float], criterion: str = CORRECTNESS, **rest: Any) -> StepRecord:
+    def of(
+        cls, prompt: str, steps: Sequence[str], labels: Sequence[float], criterion: str = CORRECTNESS, **rest: Any
+    ) -> StepRecord:
         """A record with one criterion: one float a step, None or NaN = unscored."""
         column = [float("nan") if label is None else label for label in labels]
         wrong = next((label for label in column if not isinstance(label, (float, np.floating))), None)

@@ -1,8 +1,8 @@
 """Files of process data become `StepRecord`s, and back.
 
-`read_records(path)` sees from the content how a file is packed (JSON, JSON lines, gzip, Parquet, a saved `datasets.Dataset`) and
-which layout its rows have; `from_dataset` does the same for a `datasets.Dataset`. A layout is one file here and one entry in
-`LAYOUTS`. Every fault is named with its file and record; `strict=False` skips what is broken and counts it.
+`read_records(path)` sees from the content how a file is packed (JSON, JSON lines, gzip, Parquet, a saved `datasets.Dataset`)
+and which layout its rows have; `from_dataset` does the same for a `datasets.Dataset`. A layout is one file here and one entry
+in `LAYOUTS`. Every fault is named with its file and record; `strict=False` skips what is broken and counts it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from reasongym.errors import DataError, UnknownNameError, unknown
 from reasongym.prm.formats import own, prm800k, prmbench, processbench, stepwise
-from reasongym.prm.formats.base import Layout, LeftOut
+from reasongym.prm.formats.base import Layout, LeftOutError
 from reasongym.prm.formats.files import Row, read_rows, write_text
 from reasongym.prm.records import StepRecord
 
@@ -153,7 +153,7 @@ def _records(
     for row in rows:
         try:
             found = _read_row(layout, row, options)
-        except LeftOut as reason:
+        except LeftOutError as reason:
             left_out[str(reason)] += 1
         except DataError as error:
             if strict:

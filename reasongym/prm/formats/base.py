@@ -10,7 +10,7 @@ from reasongym.errors import DataError
 from reasongym.prm.records import StepRecord
 
 
-class LeftOut(Exception):
+class LeftOutError(Exception):
     """A row that the layout's protocol leaves out, broken or not; counted by its reason."""
 
 

@@ -23,13 +23,16 @@ SCHEMA = "step-records-1"
 def read(row: Mapping[str, Any]) -> list[StepRecord]:
     """The record of a row, of JSON or of a table."""
     steps, criteria = texts(row, "steps"), texts(row, "criteria")
-    labels, reasons, outcome, meta = (row.get(key) for key in ("labels", "reasons", "outcome", "meta"))
+    labels: Any = row.get("labels")
+    reasons, outcome, meta = (row.get(key) for key in ("reasons", "outcome", "meta"))
     if not isinstance(labels, list) or any(not isinstance(line, list) or len(line) != len(criteria) for line in labels):
         raise DataError(f"'labels' must hold a list of {len(criteria)} numbers or nulls for each step, got {labels!r:.80}")
     wrong = [x for line in labels for x in line if isinstance(x, bool) or not isinstance(x, (int, float, type(None)))]
     if wrong:
         raise DataError(f"a label must be a number in [-1, 1] or null for unscored, got {wrong[0]!r}: never a bool")
-    values = np.array([[np.nan if x is None else x for x in line] for line in labels], float).reshape(len(labels), len(criteria))
+    values = np.array([[np.nan if x is None else x for x in line] for line in labels], float).reshape(
+        len(labels), len(criteria)
+    )
     if isinstance(meta, str):
         try:
             meta = json.loads(meta)
@@ -44,7 +47,8 @@ def write(records: Sequence[StepRecord]) -> list[dict[str, Any]]:
     rows = []
     for record in records:
         labels = [[None if np.isnan(x) else float(x) for x in line] for line in record.labels]
-        row = {"prompt": record.prompt, "steps": list(record.steps), "criteria": list(record.criteria), "labels": labels}
+        row: dict[str, Any] = {"prompt": record.prompt, "steps": list(record.steps), "criteria": list(record.criteria)}
+        row["labels"] = labels
         row["reasons"] = None if record.reasons is None else [list(line) for line in record.reasons]
         row["outcome"] = None if np.isnan(record.outcome) else record.outcome
         rows.append({**row, "meta": dict(record.meta)})

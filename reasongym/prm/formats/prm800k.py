@@ -3,8 +3,8 @@
 Each step offers `completions` [{text, rating, flagged}], with rating -1, 0, +1 or null; the solution goes on with the chosen
 one, or with `human_completion` (right: people wrote it where all completions were wrong). A solution labelled up to its first
 error chooses none at the last step: that step is the one of `pre_generated_steps`, or the first that is rated -1. Ratings are
-the labels: 0 is neutral, null unscored. `finish_reason` "solution" is outcome 1 (it reached the right answer); a first error found
-says nothing of the answer, so the outcome is unknown.
+the labels: 0 is neutral, null unscored. `finish_reason` "solution" is outcome 1 (it reached the right answer); a first error
+found says nothing of the answer, so the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from reasongym.errors import DataError
-from reasongym.prm.formats.base import Layout, LeftOut, single, text
+from reasongym.prm.formats.base import Layout, LeftOutError, single, text
 from reasongym.prm.records import StepRecord
 
 ENDED_WITHOUT = ("bad_problem", "give_up")
@@ -52,7 +52,7 @@ def read(row: Mapping[str, Any], alternatives: bool = False) -> list[StepRecord]
         ratings.append(taken[1])
     if not path:
         if reason in ENDED_WITHOUT:
-            raise LeftOut(f"no labelled step ({reason})")
+            raise LeftOutError(f"no labelled step ({reason})")
         raise DataError("'label.steps' holds no step of a solution")
     outcome = 1.0 if reason == "solution" else float("nan")
     return [StepRecord.of(prompt, path, ratings, outcome=outcome, meta=meta), *others]  # type: ignore[arg-type]
@@ -116,7 +116,7 @@ def _row(i: int, record: StepRecord) -> dict[str, Any]:
         steps.append({"completions": [{"text": words, "rating": rating, "flagged": None}], "human_completion": None,
                       "chosen_completion": None if stops else 0})  # fmt: skip
     reason = "found_error" if found_error else "solution" if record.outcome == 1 else "give_up"
-    question = {key: meta.pop(key) for key in ("ground_truth_answer", "pre_generated_answer") if key in meta}
+    question: dict[str, Any] = {key: meta.pop(key) for key in ("ground_truth_answer", "pre_generated_answer") if key in meta}
     question |= {"problem": record.prompt, "pre_generated_steps": meta.pop("pre_generated_steps", [])}
     meta.pop("finish_reason", None)
     return {**meta, "question": question, "label": {"steps": steps, "finish_reason": reason}}

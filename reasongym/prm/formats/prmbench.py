@@ -1,4 +1,4 @@
-"""PRMBench (Song et al., 2025, arXiv 2501.03124): a solution, the same with a planted error, and `error_steps`, which count from 1.
+"""PRMBench (Song et al., 2025, arXiv 2501.03124): a solution, the same with a planted error, and `error_steps`, from 1.
 
 Some published rows name error steps past the end of the solution. The published scorer passes over such numbers, and so does
 `past_the_end="keep"`, which notes them in `meta["past_the_end"]`; "drop" leaves such rows out, and they are counted.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from reasongym.errors import DataError, unknown
-from reasongym.prm.formats.base import Layout, LeftOut, single, text, texts
+from reasongym.prm.formats.base import Layout, LeftOutError, single, text, texts
 from reasongym.prm.records import StepRecord
 
 POLICIES = ("keep", "drop")
@@ -50,7 +50,7 @@ def _modified(row: Mapping[str, Any], past_the_end: str) -> StepRecord:
         raise DataError(f"'error_steps' is {errors!r}: steps count from 1")
     beyond = [e for e in errors if e > len(steps)]
     if beyond and past_the_end == "drop":
-        raise LeftOut("error steps past the end of the solution")
+        raise LeftOutError("error steps past the end of the solution")
     labels = np.ones(len(steps))
     labels[[e - 1 for e in errors if e <= len(steps)]] = -1
     meta = {key: value for key, value in row.items() if key not in ("modified_question", "modified_process", "error_steps")}

@@ -11,7 +11,7 @@ A bool list is the published layout: True right, False wrong. Anything else is t
 | null, NaN | unscored |
 | the number `unscored=` (say -100) | unscored; refused unless it is named |
 
-A list that mixes bools with other numbers is refused: somebody's cast has eaten a sentinel (TRL #2127). Where the cast has eaten
+A list that mixes bools with other numbers is refused: a cast has eaten a sentinel (TRL #2127). Where the cast has eaten
 *all* of it, nobody can tell: the bench says so when a file has no wrong step at all.
 """
 
@@ -77,7 +77,7 @@ def _label(label: Any, scale: str, unscored: float | None) -> float:
 
 
 def write(records: Sequence[StepRecord]) -> list[dict[str, Any]]:
-    """Rows: bools where every label of all records is 1 or -1, else probabilities with null for unscored, for all of them alike.
+    """Rows: bools where all labels of all records are 1 or -1, else probabilities with null for unscored, for all alike.
 
     Raises:
         ValueError: several criteria.
