@@ -15,7 +15,7 @@ import numpy as np
 
 from reasongym.errors import PRMError
 
-CORRECTNESS = "correctness"
+CORRECT = "correct"
 """The criterion of layouts that know only one."""
 VISIBLE = ("step_kinds",)
 """Keys of `meta` that a scorer may read; all others may tell what is to be found out."""
@@ -74,7 +74,7 @@ class StepRecord:
 
     @classmethod
     def of(
-        cls, prompt: str, steps: Sequence[str], labels: Sequence[float], criterion: str = CORRECTNESS, **rest: Any
+        cls, prompt: str, steps: Sequence[str], labels: Sequence[float], criterion: str = CORRECT, **rest: Any
     ) -> StepRecord:
         """A record with one criterion: one float a step, None or NaN = unscored."""
         column = [float("nan") if label is None else label for label in labels]

@@ -1,6 +1,6 @@
 """The PRMs that any other is to be held against: they know the labels, or nothing, or what kinds of steps usually are.
 
-`oracle`, `always-yes`, `always-no`, `random`, `step-type prior`. All have one criterion, `correctness`.
+`oracle`, `always-yes`, `always-no`, `random`, `step-type prior`. All have one criterion, `correct`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from reasongym.prm.base import ACTION_NAMES
-from reasongym.prm.records import CORRECTNESS, StepRecord
+from reasongym.prm.records import CORRECT, StepRecord
 from reasongym.seeding import hash64, rng
 
-_COMMAND = re.compile(rf"\s*(?:action:\s*)?({'|'.join(ACTION_NAMES)})(?=\s*$|:|\s+\S)")
-"""A command of the text interface; it is written small, so the "Next, ..." of prose is none."""
+_COMMAND = re.compile(
+    r"\s*(?:question: .*? )?(?:action: )?"
+    rf"(?:({'|'.join(ACTION_NAMES)})(?=$|:|\s+\S)|(pass over|note|add)(?= nothing| \d+:)|(begin an answer|reply without command))"
+)
+"""How a step of an episode begins; it is written small, so the "Next, ..." of prose is none."""
+_NO_EFFECT = ("(no effect)", "(illegal)")
 _CONCLUSION = re.compile(
     r"\s*(?:so|therefore|thus|hence|finally|in conclusion|this means|that means|the answer)\b", re.IGNORECASE
 )
@@ -30,7 +34,7 @@ def worst(values: np.ndarray) -> np.ndarray:
 class Oracle:
     """Says of every step what its label says: 1, or -1 where the label is below 0."""
 
-    criteria: tuple[str, ...] = (CORRECTNESS,)
+    criteria: tuple[str, ...] = (CORRECT,)
     version, needs_annotation = "oracle-1", True
 
     def score_records(self, records: Sequence[StepRecord]) -> list[np.ndarray]:
@@ -45,7 +49,7 @@ class Always:
         score: in [-1, 1].
     """
 
-    criteria: tuple[str, ...] = (CORRECTNESS,)
+    criteria: tuple[str, ...] = (CORRECT,)
 
     def __init__(self, score: float) -> None:
         self.score, self.version = float(score), f"always({score:g})"
@@ -62,7 +66,7 @@ class Random:
         seed: of the draws.
     """
 
-    criteria: tuple[str, ...] = (CORRECTNESS,)
+    criteria: tuple[str, ...] = (CORRECT,)
 
     def __init__(self, seed: int = 0) -> None:
         self.seed, self.version = seed, f"random-1(seed={seed})"
@@ -90,7 +94,7 @@ def step_kind(record: StepRecord, t: int) -> str:
     text = record.steps[t]
     command = _COMMAND.match(text)
     if command:
-        return command.group(1).lower()
+        return command.group(command.lastindex or 0) + (", no effect" if text.rstrip().endswith(_NO_EFFECT) else "")
     if _CONCLUSION.match(text):
         return "conclusion"
     return "equation" if "=" in text else "statement"
@@ -124,7 +128,7 @@ class FittedPrior:
         other: p of a kind that was never seen.
     """
 
-    criteria: tuple[str, ...] = (CORRECTNESS,)
+    criteria: tuple[str, ...] = (CORRECT,)
 
     def __init__(self, shares: Mapping[str, float], other: float) -> None:
         self.shares, self.other = dict(shares), other
