@@ -211,7 +211,9 @@ def test_published_layouts_in_tables(tmp_path):
 words = st.text(max_size=12)
 steps = st.text(min_size=1, max_size=12).filter(lambda text: bool(text.strip()))
 scores = st.one_of(st.just(NAN), st.floats(-1, 1, width=32))
-values = st.one_of(st.none(), st.booleans(), st.integers(-(2**40), 2**40), st.floats(allow_nan=False, allow_infinity=False), words)
+values = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**40), 2**40), st.floats(allow_nan=False, allow_infinity=False), words
+)
 
 
 @st.composite
@@ -302,7 +304,7 @@ def test_a_broken_record_is_named_or_counted(tmp_path, row, message):
         ({**PRMBENCH, "error_steps": [True]}, "list of whole numbers from 1"),
         ({**PRMBENCH, "error_steps": 2}, "list of whole numbers from 1, got 2"),
         ({**PRM800K, "question": "q?"}, "'question' must be an object"),
-        ({"question": {"problem": "q"}, "label": {"steps": [{"completions": [{"text": "a", "rating": 2}], "chosen_completion": 0}]}},
+        ({"question": {"problem": "q"}, "label": {"steps": [{"completions": [{"text": "a", "rating": 2}]}]}},
          "step 1: 'rating' must be -1, 0, 1 or null, got 2"),
         ({"question": {"problem": "q"}, "label": {"steps": [{"completions": [{"text": "a"}], "chosen_completion": 1}]}},
          "'chosen_completion' is 1, expected one of 1"),
@@ -343,7 +345,7 @@ def test_files_that_cannot_be_read(tmp_path):
         with pytest.raises(DataError, match=message):
             read_records(tmp_path / name)
     broken = lines(tmp_path / "broken", {**PROCESSBENCH, "label": 9})
-    with pytest.raises(DataError, match="none of 1 rows gives a record; the first fault: .*line 1: 'label' is 9"):
+    with pytest.raises(DataError, match=r"none of 1 rows gives a record; the first fault: .*line 1: 'label' is 9"):
         read_records(broken, strict=False)
 
 

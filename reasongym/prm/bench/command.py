@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-ALL = "references"
+ALL, PRIOR = "references", "step-type prior"
 
 
 def command(
@@ -50,11 +50,14 @@ def command(
     records = read_records(data, format, strict=strict, **options)
     fit_on = read_records(train, format, strict=strict, **options) if train else ()
     names = [known for name in prm or [ALL] for known in (REFERENCES if name == ALL else [name])]
+    if not train and len({record.prompt for record in records}) == 1 and ALL in (prm or [ALL]):
+        names.remove(PRIOR)
+        console.print(f"without the {PRIOR}, which needs other problems to be fitted on: give more problems, or --train FILE")
     report = bench({name: load_scorer(name) for name in names}, records, settings, train=fit_on)
     report["data"] = {"file": data.name, **report["data"]}
     for line in about(report["data"]):
         console.print(Text(line))
-    for part in (*tables(report), groups(report), agreement(report)):
+    for part in (*tables(report), certainty(report), groups(report), agreement(report)):
         if part is not None:
             console.print(part)
     if json_path is not None:
@@ -126,6 +129,13 @@ def _table(title: str, names: list[str], columns: dict[str, list[str]]) -> Table
     return out
 
 
+def certainty(report: dict[str, Any]) -> Table:
+    """95% intervals over problems."""
+    columns = {"PRMScore": "prm_score", "first error F1": "earliest_error_f1"}
+    spans = {head: [_span(row["intervals"][key]) for row in report["prms"].values()] for head, key in columns.items()}
+    return _table("95% intervals, over problems", list(report["prms"]), spans)
+
+
 def groups(report: dict[str, Any]) -> Table | None:
     """PRMScore by group, a column a PRM; where there are right solutions, the earliest-error F1. None without groups."""
     rows = report["prms"]
@@ -167,6 +177,10 @@ def _percent(value: float | None) -> str:
 
 def _plain(value: float | None) -> str:
     return "-" if value is None else f"{round(value, 3) + 0.0:.3f}"
+
+
+def _span(interval: list[float | None]) -> str:
+    return "-" if None in interval else " to ".join(map(_percent, interval))
 
 
 def _best(row: dict[str, Any] | None) -> str:

@@ -17,7 +17,8 @@ from reasongym.seeding import hash64, rng
 
 _COMMAND = re.compile(
     r"\s*(?:question: .*? )?(?:action: )?"
-    rf"(?:({'|'.join(ACTION_NAMES)})(?=$|:|\s+\S)|(pass over|note|add)(?= nothing| \d+:)|(begin an answer|reply without command))"
+    rf"(?:({'|'.join(ACTION_NAMES)})(?=$|:|\s+\S)|(pass over|note|add)(?= nothing| \d+:)"
+    r"|(begin an answer|reply without command))"
 )
 """How a step of an episode begins; it is written small, so the "Next, ..." of prose is none."""
 _NO_EFFECT = ("(no effect)", "(illegal)")

@@ -1,4 +1,7 @@
-"""The report of the bench: every number of every PRM on one set of records, as a dict that JSON can hold (undefined = None)."""
+"""The report of the bench: every number of every PRM on one set of records, as a dict that JSON can hold (undefined = None).
+
+`intervals` of a PRM, and `difference` of a pair in `agreement` (the first less the second), are 95% intervals over problems.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import numpy as np
 
 from reasongym.errors import DataError
 from reasongym.prm import evaluation
+from reasongym.prm.bench import intervals
 from reasongym.prm.bench.loading import Unfitted, as_scorer
 from reasongym.prm.bench.scoring import BenchSettings, Scored, labels_of, score
 from reasongym.prm.formats import RecordSet
@@ -62,12 +66,20 @@ def bench(
         "data": _about(records, labels),
         "prms": {},
     }
-    scored = {}
+    scored, resampled = {}, {}
+    problems = np.unique([record.prompt for record in records], return_inverse=True)[1]
+    weights = intervals.draws(problems.max() + 1)
     for name, prm in prms.items():
         scored[name] = score(as_scorer(prm, name), records, settings, train)
-        report["prms"][name] = _row(records, labels, scored[name], settings)
-        progress(name, report["prms"][name])
-    report["agreement"] = {f"{a} / {b}": _agreement(scored[a], scored[b]) for a, b in combinations(scored, 2)}
+        row = _row(records, labels, scored[name], settings)
+        resampled[name] = intervals.resampled(_tally(records, problems, labels, scored[name], settings.unscored), weights)
+        row["intervals"] = _intervals(resampled[name])
+        report["prms"][name] = row
+        progress(name, row)
+    report["agreement"] = {
+        f"{a} / {b}": {**_agreement(scored[a], scored[b]), "difference": _intervals(resampled[a] - resampled[b])}
+        for a, b in combinations(scored, 2)
+    }
     return _without_nan(report)
 
 
@@ -111,6 +123,21 @@ def _row(records: Sequence[StepRecord], labels: list[np.ndarray], scored: Scored
     out["best_of_n"] = _best_of_n(records, scored)
     out["latency"] = _latency(scored, settings)
     return out
+
+
+def _tally(
+    records: Sequence[StepRecord], problems: np.ndarray, labels: list[np.ndarray], scored: Scored, unscored: str
+) -> np.ndarray:
+    """As `intervals.tally`, of the records that are pooled or count as right solutions."""
+    pooled = np.array([_classification(record) not in APART for record in records])
+    counts = [i for i, record in enumerate(records) if pooled[i] or _classification(record) == RIGHT_SOLUTIONS]
+    judged = [scored.steps[i].astype(np.float64) - scored.thresholds[i] for i in counts]
+    found = intervals.tally(problems[counts], [labels[i] for i in counts], judged, pooled[counts], unscored)
+    return np.pad(found, ((0, problems.max() + 1 - len(found)), (0, 0)))
+
+
+def _intervals(values: np.ndarray) -> dict[str, list[float]]:
+    return {name: intervals.interval(values[:, c]) for c, name in enumerate(intervals.MEASURES)}
 
 
 def _numbers(

@@ -1,6 +1,6 @@
 """Records scored by a PRM under test, timed; what must be fitted first is fitted on other problems.
 
-Problems are dealt to folds by a hash of their prompt, so all candidates of one problem share a fold.
+Problems are dealt to folds in the order of a hash of their prompt, so all candidates of one problem share a fold.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 from reasongym.errors import DataError, unknown
 from reasongym.prm.bench.loading import Unfitted
@@ -88,6 +89,13 @@ def labels_of(records: Sequence[StepRecord], criterion: str = "") -> list[np.nda
     return [_column(record.labels, record.criteria, criterion, absent=np.nan) for record in records]
 
 
+def folds_of(records: Sequence[StepRecord], folds: int) -> np.ndarray:
+    """(n,) the fold of each record; two problems or more fill at least two."""
+    prompts = sorted({record.prompt for record in records}, key=lambda prompt: (hash64(prompt), prompt))
+    place = {prompt: i % folds for i, prompt in enumerate(prompts)}
+    return np.array([place[record.prompt] for record in records])
+
+
 def score(
     prm: RecordScorer | Unfitted, records: Sequence[StepRecord], settings: BenchSettings, train: Sequence[StepRecord] = ()
 ) -> Scored:
@@ -99,7 +107,7 @@ def score(
         settings: see there.
         train: what is fitted is fitted on these instead of on the other folds.
     """
-    fold = np.array([hash64(record.prompt) % settings.folds for record in records])
+    fold = folds_of(records, settings.folds)
     seconds: list[float] = []
     sizes: list[int] = []
     scores: list[np.ndarray] = [np.empty(0)] * len(records)
@@ -109,7 +117,8 @@ def score(
         fitted = prm.fit(_others(records, held_out, train)) if fits else prm  # type: ignore[union-attr]
         scorer = scorer or fitted  # type: ignore[assignment]
         here = np.flatnonzero(held_out)
-        for start in range(0, len(here), settings.batch_size):
+        starts = range(0, len(here), settings.batch_size)
+        for start in tqdm(starts, type(fitted).__name__, leave=False, disable=None):  # None: silent where nobody looks
             rows = here[start : start + settings.batch_size]
             batch = [records[i] for i in rows]
             began = time.perf_counter()
@@ -153,7 +162,7 @@ def _others(records: Sequence[StepRecord], held_out: np.ndarray, train: Sequence
     others = train or [record for record, out in zip(records, held_out, strict=True) if not out]
     if not others:
         raise DataError(
-            f"{len(records)} records of one fold leave nothing to fit on: give a file to fit on (--train), or more problems"
+            f"{len(records)} records of one problem leave nothing to fit on: give a file to fit on (--train), or more problems"
         )
     return others
 
