@@ -245,6 +245,8 @@ def test_bad_input():
         bench({"oracle": Oracle()}, [StepRecord.of("p", ["a"], [None])])
     with pytest.raises(DataError, match="no record has 'subset' in its meta; there are group"):
         bench({"oracle": Oracle()}, MADE, BenchSettings(group_by="subset"))
+    with pytest.raises(TypeError, match=r"oracle is the class Oracle; give an object: Oracle\(...\)"):
+        bench({"oracle": Oracle}, MADE)
     with pytest.raises(PRMError, match="inf at step 1"):
         bench({"inf": Numbers(np.inf, *[0] * 7)}, MADE)
     for wrong, message in (
@@ -285,23 +287,28 @@ def test_solutions_of_one_problem_are_drawn_together():
 
 def test_loading_by_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "beside.py").write_text("")
+    monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "my_prms.py").write_text(
         "from reasongym.prm.bench.references import Always\n"
         "ready = Always(0.5)\n"
         "class Mine(Always):\n    def __init__(self):\n        super().__init__(0.25)\n"
         "def made():\n    return Always(0.75)\n"
+        "import dataclasses, beside\n"
+        "@dataclasses.dataclass\nclass Data:\n    size: 'dataclasses.InitVar[int]' = 1\n"
         "def needing(path):\n    return path\n"
         "nothing = 3\n"
     )
     for name, score in (("my_prms.py:ready", 0.5), ("my_prms.py:Mine", 0.25), ("my_prms:made", 0.75)):
         assert load_scorer(name).score == score
-    monkeypatch.delitem(sys.modules, "my_prms")
+    for module in ("my_prms", "_prm_of_my_prms", "beside"):
+        monkeypatch.delitem(sys.modules, module)
     for name, error, message in (
         ("orcale", UnknownNameError, "unknown PRM 'orcale': did you mean 'oracle'"),
         (str(tmp_path), PRMError, "reasongym_prm.json is missing"),
         ("my_prms.py:Mien", UnknownNameError, "did you mean 'Mine'"),
         ("my_prms.py:needing", PRMError, "cannot be made without path"),
-        ("my_prms.py:nothing", TypeError, "is 3, no PRM: it needs criteria, version and score_records"),
+        ("my_prms.py:nothing", PRMError, "is 3, no PRM: it needs criteria, version and score_records"),
         ("missing.py:X", PRMError, "there is no file missing.py"),
         ("no_such_module:X", PRMError, "there is no module 'no_such_module'"),
     ):

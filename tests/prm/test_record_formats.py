@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import gzip
 import json
 
@@ -208,6 +209,11 @@ def test_published_layouts_in_tables(tmp_path):
     assert list(read_records(tmp_path / "saved")) == list(from_dataset(table))
 
 
+def test_other_columns_of_a_table_are_kept_as_json_holds_them():
+    row = {**STEPWISE, "when": datetime.date(2024, 5, 1), "score": NAN, "deep": {"list": [(1, 2.5)]}}
+    assert from_dataset([row])[0].meta == {"when": "2024-05-01", "score": None, "deep": {"list": [[1, 2.5]]}}
+
+
 words = st.text(max_size=12)
 steps = st.text(min_size=1, max_size=12).filter(lambda text: bool(text.strip()))
 scores = st.one_of(st.just(NAN), st.floats(-1, 1, width=32))
@@ -353,7 +359,7 @@ def test_wrong_arguments(tmp_path):
     path = lines(tmp_path / "x.jsonl", PROCESSBENCH)
     with pytest.raises(UnknownNameError, match="unknown format 'procesbench': did you mean 'processbench'"):
         read_records(path, "procesbench")
-    with pytest.raises(TypeError, match="layout 'processbench' has no option 'scale'; it takes no options"):
+    with pytest.raises(UnknownNameError, match="unknown option of the layout 'processbench' 'scale': known: none"):
         read_records(path, scale="signed")
     with pytest.raises(DataError, match="line 1: a prmbench row needs modified_question"):
         read_records(path, "prmbench")

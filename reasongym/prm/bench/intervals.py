@@ -14,6 +14,8 @@ from reasongym.prm.evaluation import earliest_error, step_counts
 from reasongym.seeding import rng
 
 RESAMPLES = 1000
+_AT_ONCE = 50
+"""Draws held in memory: one is as long as there are problems."""
 MEASURES = ("prm_score", "earliest_error_f1")
 
 
@@ -46,14 +48,12 @@ def tally(
     return out
 
 
-def draws(problems: int) -> np.ndarray:
-    """(RESAMPLES, problems): how often each problem was drawn."""
-    return rng(0, problems).multinomial(problems, np.full(problems, 1 / problems), RESAMPLES)
-
-
-def resampled(tallies: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(r, 2) the `MEASURES` of each draw; NaN where one is undefined in it."""
-    tp, fp, tn, fn, wrong, named, right, none = (weights @ tallies).T
+def resampled(tallies: np.ndarray) -> np.ndarray:
+    """(RESAMPLES, 2) the `MEASURES` of each draw; NaN where one is undefined in it. As many problems, the same draws."""
+    problems = len(tallies)
+    random, even = rng(0, problems), np.full(problems, 1 / problems)
+    drawn = [random.multinomial(problems, even, _AT_ONCE) @ tallies for _ in range(RESAMPLES // _AT_ONCE)]
+    tp, fp, tn, fn, wrong, named, right, none = np.concatenate(drawn).T
     with np.errstate(invalid="ignore", divide="ignore"):
         score = tp / (2 * tp + fp + fn) + tn / (2 * tn + fp + fn)
         on_wrong, on_right = named / wrong, none / right

@@ -50,8 +50,7 @@ def load_scorer(name: str) -> RecordScorer | Unfitted:
 
     Raises:
         UnknownNameError: it stands for nothing.
-        PRMError: a folder without a learned PRM, a module or file that has no such object.
-        TypeError: the object is no PRM.
+        PRMError: a folder without a learned PRM, a module or file that is not there, an object that is no PRM.
     """
     if name in REFERENCES:
         return REFERENCES[name]()
@@ -64,7 +63,10 @@ def load_scorer(name: str) -> RecordScorer | Unfitted:
     module, colon, attribute = name.rpartition(":")
     if not colon or not module or not attribute:
         raise unknown("PRM", name, (*REFERENCES, "FOLDER", "package.module:Object", "file.py:Object"))
-    return as_scorer(_made(name, _object(_module(module), module, attribute)), name)
+    try:
+        return as_scorer(_made(name, _object(_module(module), module, attribute)), name)
+    except TypeError as error:
+        raise PRMError(str(error)) from error
 
 
 def as_scorer(prm: object, name: str = "prm") -> RecordScorer | Unfitted:
@@ -73,6 +75,8 @@ def as_scorer(prm: object, name: str = "prm") -> RecordScorer | Unfitted:
     Raises:
         TypeError: it is neither.
     """
+    if inspect.isclass(prm):
+        raise TypeError(f"{name} is the class {prm.__name__}; give an object: {prm.__name__}(...)")
     if callable(getattr(prm, "score_records", None)):
         for attribute, kind in (("criteria", tuple), ("version", str)):
             if not isinstance(getattr(prm, attribute, None), kind):
@@ -83,7 +87,7 @@ def as_scorer(prm: object, name: str = "prm") -> RecordScorer | Unfitted:
         return prm  # type: ignore[return-value]
     if isinstance(prm, ProcessRewardModel):
         return StepBatchScorer(prm)
-    if isinstance(prm, Unfitted) and not inspect.isclass(prm):
+    if isinstance(prm, Unfitted):
         return prm
     raise TypeError(
         f"{name} is {prm!r}, no PRM: it needs criteria, version and score_records(records) -> one (T, k) array a record "
@@ -96,21 +100,26 @@ def _module(name: str) -> Any:
         path = Path(name)
         if not path.is_file():
             raise PRMError(f"there is no file {name}; give file.py:Object with a path from here ({Path.cwd()})")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
+        spec = importlib.util.spec_from_file_location(f"_prm_of_{path.stem}", path)  # a file json.py hides no other json
         assert spec is not None
         assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        _search(path.parent)
         spec.loader.exec_module(module)
         return module
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
+    _search(Path.cwd())
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as missing:
         if missing.name is not None and not (name + ".").startswith(missing.name + "."):
             raise  # the module is there, and something that it imports is not
         raise PRMError(f"there is no module {name!r} ({missing}); run from its folder, or give file.py:Object") from None
+
+
+def _search(folder: Path) -> None:
+    """Modules of the folder can be imported, after all others."""
+    if str(folder.resolve()) not in sys.path:
+        sys.path.append(str(folder.resolve()))
 
 
 def _object(module: Any, name: str, attribute: str) -> Any:

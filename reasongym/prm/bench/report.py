@@ -68,11 +68,10 @@ def bench(
     }
     scored, resampled = {}, {}
     problems = np.unique([record.prompt for record in records], return_inverse=True)[1]
-    weights = intervals.draws(problems.max() + 1)
     for name, prm in prms.items():
         scored[name] = score(as_scorer(prm, name), records, settings, train)
         row = _row(records, labels, scored[name], settings)
-        resampled[name] = intervals.resampled(_tally(records, problems, labels, scored[name], settings.unscored), weights)
+        resampled[name] = intervals.resampled(_tally(records, problems, labels, scored[name], settings.unscored))
         row["intervals"] = _intervals(resampled[name])
         report["prms"][name] = row
         progress(name, row)

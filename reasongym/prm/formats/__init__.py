@@ -71,8 +71,7 @@ def read_records(path: str | PathLike, format: str = AUTO, *, strict: bool = Tru
 
     Raises:
         DataError: the file cannot be read, has no known layout, a broken record, or no record at all.
-        UnknownNameError: no such format.
-        TypeError: no such option of the layout.
+        UnknownNameError: no such format, or no such option of the layout.
     """
     digest, rows = read_rows(Path(path))
     return _records(str(path), digest, rows, format, strict, options)
@@ -144,8 +143,7 @@ def _records(
     layout = LAYOUTS[format] if format != AUTO else _first_layout(source, rows)
     for name in options:
         if name not in layout.options:
-            takes = ", ".join(layout.options) or "no options"
-            raise TypeError(f"the layout {layout.name!r} has no option {name!r}; it takes {takes}")
+            raise unknown(f"option of the layout {layout.name!r}", name, layout.options or ("none",))
     out: list[StepRecord] = []
     faults: list[str] = []
     left_out: Counter[str] = Counter()

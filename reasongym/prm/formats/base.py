@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,21 @@ def single(record: StepRecord, layout: str) -> list[float]:
             "write format='records', which loses nothing, or keep one criterion"
         )
     return [float(label) for label in record.labels[:, 0]]
+
+
+def rest(row: Mapping[str, Any], used: Sequence[str]) -> dict[str, Any]:
+    """All other fields of a row, for `meta`: NaN becomes None, and what JSON cannot hold (a date of a table) its text."""
+    return {str(key): _plain(value) for key, value in row.items() if key not in used}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return rest(value, ())
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (str, bool, int)) else str(value)
 
 
 def _short(value: object) -> str:

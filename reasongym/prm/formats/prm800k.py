@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from reasongym.errors import DataError
-from reasongym.prm.formats.base import Layout, LeftOutError, single, text
+from reasongym.prm.formats.base import Layout, LeftOutError, rest, single, text
 from reasongym.prm.records import StepRecord
 
 ENDED_WITHOUT = ("bad_problem", "give_up")
@@ -33,7 +33,7 @@ def read(row: Mapping[str, Any], alternatives: bool = False) -> list[StepRecord]
     if not isinstance(steps, list):
         raise DataError(f"'label.steps' must be a list, got {type(steps).__name__}")
     planned = question.get("pre_generated_steps") or []
-    meta = {key: value for key, value in row.items() if key not in ("question", "label")}
+    meta = rest(row, ("question", "label"))
     meta |= {key: question[key] for key in ("ground_truth_answer", "pre_generated_answer") if key in question}
     meta |= {"finish_reason": reason, "pre_generated_steps": list(planned)}
     path: list[str] = []

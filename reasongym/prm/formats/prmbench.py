@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from reasongym.errors import DataError, unknown
-from reasongym.prm.formats.base import Layout, LeftOutError, single, text, texts
+from reasongym.prm.formats.base import Layout, LeftOutError, rest, single, text, texts
 from reasongym.prm.records import StepRecord
 
+KEYS = ("modified_question", "modified_process", "error_steps")
 POLICIES = ("keep", "drop")
 PROCESSES = ("modified", "original", "both")
 
@@ -53,7 +54,7 @@ def _modified(row: Mapping[str, Any], past_the_end: str) -> StepRecord:
         raise LeftOutError("error steps past the end of the solution")
     labels = np.ones(len(steps))
     labels[[e - 1 for e in errors if e <= len(steps)]] = -1
-    meta = {key: value for key, value in row.items() if key not in ("modified_question", "modified_process", "error_steps")}
+    meta = rest(row, KEYS)
     if beyond:
         meta["past_the_end"] = beyond
     return StepRecord.of(text(row, "modified_question"), steps, list(labels), meta=meta)
@@ -77,5 +78,4 @@ def write(records: Sequence[StepRecord]) -> list[dict[str, Any]]:
     return rows
 
 
-KEYS = ("modified_question", "modified_process", "error_steps")
 LAYOUT = Layout("prmbench", KEYS, "PRMBench: error_steps, 1-based", read, write, ("past_the_end", "process"))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from reasongym.errors import DataError
-from reasongym.prm.formats.base import Layout, single, text, texts, whole
+from reasongym.prm.formats.base import Layout, rest, single, text, texts, whole
 from reasongym.prm.records import StepRecord
 
 
@@ -28,7 +28,7 @@ def read(row: Mapping[str, Any]) -> list[StepRecord]:
     labels[: earliest if earliest >= 0 else None] = 1
     if earliest >= 0:
         labels[earliest] = -1
-    meta = {key: row[key] for key in row if key not in ("problem", "steps", "label", "final_answer_correct")}
+    meta = rest(row, ("problem", "steps", "label", "final_answer_correct"))
     identity = meta.get("id")
     if isinstance(identity, str) and "-" in identity:
         meta.setdefault("subset", identity.rsplit("-", 1)[0])

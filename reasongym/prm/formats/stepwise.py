@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 
 from reasongym.errors import DataError, unknown
-from reasongym.prm.formats.base import Layout, single, text, texts
+from reasongym.prm.formats.base import Layout, rest, single, text, texts
 from reasongym.prm.records import StepRecord
 
+KEYS = ("prompt", "completions", "labels")
 SCALES = ("probability", "signed")
 
 
@@ -52,7 +53,7 @@ def read(row: Mapping[str, Any], scale: str = "probability", unscored: float | N
             "give bools and null, or numbers"
         )
     values = [_label(label, scale, unscored) for label in labels]
-    meta = {key: value for key, value in row.items() if key not in ("prompt", "completions", "labels")}
+    meta = rest(row, KEYS)
     return [StepRecord.of(text(row, "prompt"), steps, values, meta=meta)]
 
 
@@ -94,5 +95,4 @@ def write(records: Sequence[StepRecord]) -> list[dict[str, Any]]:
     return rows
 
 
-KEYS = ("prompt", "completions", "labels")
 LAYOUT = Layout("stepwise", KEYS, "stepwise table: prompt, completions, labels", read, write, ("scale", "unscored"))
