@@ -99,6 +99,9 @@ def test_a_threshold_is_fitted_on_other_problems():
     assert fitted["calibration_error"] > 0.2, "a threshold does not calibrate"
     with pytest.raises(DataError, match="leave nothing to fit on"):
         bench({"high": Numbers(*high)}, records[:1], BenchSettings(threshold=None))
+    two = [StepRecord.of(p, ["a", "b"], [1.0, -1.0]) for p in ("high", "low")]  # each is told apart by its own threshold alone
+    counts = bench({"two": Numbers(0.9, 0.8, 0.2, 0.1)}, two, BenchSettings(threshold=None))["prms"]["two"]["counts"]
+    assert counts == {"tp": 1, "fp": 1, "tn": 1, "fn": 1}
 
 
 def test_the_step_type_prior_never_sees_the_problem_it_scores():
@@ -271,6 +274,11 @@ def test_intervals_over_problems():
     assert (low, high) == (pytest.approx(expected[0], abs=0.025), pytest.approx(expected[1], abs=0.025))
     assert report["prms"]["oracle"]["intervals"] == {"prm_score": [1, 1], "earliest_error_f1": [1, 1]}
     assert report["agreement"]["some / same"]["difference"]["prm_score"] == [0, 0], "paired: the same draws for both"
+    nearly = bench({"some": Numbers(*some), "nearly": Numbers(-1.0, *some[1:])}, records)
+    low, high = nearly["agreement"]["some / nearly"]["difference"]["prm_score"]
+    assert 0 <= low < high < 0.015, "one problem in 400 makes the difference, however wide the two intervals are"
+    low, high = nearly["prms"]["some"]["intervals"]["prm_score"]
+    assert high - low > 0.05
     low, high = report["agreement"]["some / oracle"]["difference"]["prm_score"]
     assert low < report["prms"]["some"]["prm_score"] - 1 < high < 0
 

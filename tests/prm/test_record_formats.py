@@ -60,7 +60,7 @@ PRM800K = {
                 "chosen_completion": None,
             },
             {
-                "completions": [{"text": "other", "rating": 1}, {"text": "s2", "rating": -1}],
+                "completions": [{"text": "other", "rating": -1}, {"text": "s2", "rating": -1}],
                 "human_completion": None,
                 "chosen_completion": None,
             },
@@ -111,7 +111,7 @@ def test_prm800k_follows_the_chosen_path(tmp_path):
     others = read_records(tmp_path / "x", alternatives=True)
     assert [(one.steps, labels(one)) for one in others[1:]] == [
         (("s0", "w1"), [None, -1]),
-        (("s0", "by hand", "other"), [None, None, 1]),
+        (("s0", "by hand", "other"), [None, None, -1]),
     ]
     assert others[1].meta["alternative"] == [1, 0]
 
