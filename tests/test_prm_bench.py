@@ -519,6 +519,8 @@ def test_numbers_of_the_documentation_are_the_committed_ones():
         shares = [row["prm_score"], row["f1"], row["negative_f1"], row["without_past_the_end"]["prm_score"]]
         expected = [f"{100 * share:.1f}" for share in shares] + [f"{row['auc']:.3f}", f"{row['calibration_error']:.3f}"]
         assert table[name].split(" | ") == expected, name
+    yes, lexical = (f"{100 * committed[name]['prm_score']:.1f}" for name in ("always-yes", "lexical"))
+    assert f"always-yes has {yes} and `lexical` {lexical}" in section()
 
 
 def test_the_adapter_batches_have_the_shapes_of_the_contract():
