@@ -22,9 +22,11 @@ FLOOR = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 SEPARATE = {"tasks", "memory", "prm"}
 """Siblings that never import one another."""
 HEAVY = {
-    "torch": {"reasongym.prm.learned"},
-    "transformers": {"reasongym.prm.learned", "reasongym.prm.judge", "reasongym.prm.clients"},
-    "openai": {"reasongym.prm.judge", "reasongym.prm.clients"},
+    "torch": {"reasongym.prm.learned", "reasongym.prm.judging.local"},
+    "transformers": {"reasongym.prm.learned", "reasongym.prm.judging.local"},
+    "openai": {"reasongym.prm.clients"},
+    "anyio": {"reasongym.prm.clients"},
+    "diskcache": {"reasongym.prm.judging.store"},
     "stable_baselines3": {f"reasongym.adapters.{name}" for name in ("sb3", "sb3_observations", "feedback")},
     "sb3_contrib": set(),
     "agents": set(),
@@ -132,6 +134,7 @@ def test_a_fault_is_seen(source, module, why):
         ("from reasongym.types import Story", "reasongym.tasks.babi"),
         ("from stable_baselines3.common.vec_env import VecEnv", "reasongym.adapters.sb3"),
         ("import torch", "reasongym.prm.learned"),
+        ("import openai", "reasongym.prm.clients"),
     ],
 )
 def test_what_is_allowed(source, module):
