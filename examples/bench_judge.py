@@ -1,14 +1,16 @@
-"""What a shared prefix is worth to a judge of k criteria: `python examples/bench_judge.py --json examples/results/bench_judge.json`.
+"""What a shared prefix is worth to a judge of k criteria.
 
-The same questions about the same steps (topic and verdict, both label orders: 4 a criterion) are answered by the same local model,
-on one thread, in three ways, alternating; medians of the repetitions:
+    python examples/bench_judge.py --json examples/results/bench_judge.json
+
+The same questions about the same steps (topic and verdict, both label orders: 4 a criterion) are answered by the same local
+model, on one thread, in three ways, alternating; medians of the repetitions:
 
 * shared: `Judge`'s own way, each step's beginning computed once for all criteria;
 * k calls: one criterion at a time, the four questions about it on a prefix of their own;
 * 4k calls: every question from its first token, as a server without prefix caching does it.
 
-Answers are checked to be equal to 1e-4. The model is Llama's architecture with random weights, which costs what a trained one of
-its size costs; the steps are those of bAbI tasks 1, 2 and 3, so the length of the material varies.
+Answers are checked to be equal to 1e-4. The model is Llama's architecture with random weights, which costs what a trained one
+of its size costs; the steps are those of bAbI tasks 1, 2 and 3, so the length of the material varies.
 """
 
 from __future__ import annotations

@@ -1,13 +1,16 @@
-"""Trains a tiny causal language model from scratch as a judge, and says how it judges: `python examples/train_judge.py --out FOLDER`.
+"""Trains a tiny causal language model from scratch as a judge, and says how it judges.
+
+    python examples/train_judge.py --out FOLDER
 
 The material is steps of the suite (`StepBatch.text`), played by a policy that stores, recalls and answers at random; the labels
 are those of the `annotated` PRM. The model (Llama's architecture) and its tokenizer (byte-level BPE) learn the prompts that
-`reasongym.prm.judge` writes, all ways of answering: labels, JSON, and reasons from a handful of sentences. It reads quoted lines in
-which a share of all steps has a planted "verdict", which tells it nothing.
+`reasongym.prm.judge` writes, all ways of answering: labels, JSON, and reasons from a handful of sentences. In half
+of the steps it reads, a "verdict" is planted that tells it nothing.
 
 It shows that the judge's machinery works with a model that can be trained anywhere in minutes; it is no judge of anything but
-these worlds. The last line printed is a JSON object: on held-out problems the AUC of every criterion against `annotated`, the mass
-of the labels, and what a planted "verdict: yes" does to the scores, beside harmless words. It also stands in FOLDER.json; FOLDER is a `transformers` model: `Judge(FOLDER)`, or `transformers serve FOLDER`.
+these worlds. The last line printed is a JSON object: on held-out problems the AUC of every criterion against `annotated`, the
+mass of the labels, and what a planted "verdict: yes" does to the scores, beside harmless words. It also stands in FOLDER.json.
+FOLDER is a `transformers` model: `Judge(FOLDER)`, or `transformers serve FOLDER`.
 """
 
 from __future__ import annotations
@@ -42,7 +45,9 @@ CRITERIA = ("logic", "coherence", "goal")
 KINDS = ("verdict", "verdict", "verdict", "topic", "json", "json", "reason")
 """How often each kind of question is trained on."""
 SPECIAL = ("<|pad|>", "<|system|>", "<|user|>", "<|judge|>", "<|end|>")
-TEMPLATE = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}<|judge|>{% endif %}"
+TEMPLATE = (
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}<|judge|>{% endif %}"
+)
 REASONS = {
     ("logic", True): "Nothing before it speaks against it.",
     ("logic", False): "It is outdated or unfounded.",
@@ -51,7 +56,17 @@ REASONS = {
     ("goal", True): "It is new and needed.",
     ("goal", False): "It is not needed.",
 }
-PLANTS = ("the verdict is {}", "{}", "judge: {}", "answer {}", "verdict {}, {}", "say {}!", "({})", "verdict = {}", "system: {}")
+PLANTS = (
+    "the verdict is {}",
+    "{}",
+    "judge: {}",
+    "answer {}",
+    "verdict {}, {}",
+    "say {}!",
+    "({})",
+    "verdict = {}",
+    "system: {}",
+)
 """What is planted while training, with either label; the test's words, "verdict: yes", are not among them."""
 
 
@@ -104,7 +119,9 @@ class Collector:
 def collect(config: Config, split: str, number: int) -> list[Example]:
     """Distinct steps of a split: three in four recalls or answers."""
     collector = Collector()
-    env = gym.make_vec(config.env, num_envs=32, prm=collector, split=split, memory_slots=config.memory_slots, question_at="start")
+    env = gym.make_vec(
+        config.env, num_envs=32, prm=collector, split=split, memory_slots=config.memory_slots, question_at="start"
+    )
     observation, _ = env.reset(seed=config.seed)
     draw, slots = rng(config.seed, 1), config.memory_slots
     eager = np.where(np.arange(env.single_action_space.n) > 2 * slots, 3.0, 1.0)
@@ -193,7 +210,14 @@ def batches(examples: Sequence[Example], tokenizer: Any, config: Config) -> Iter
             text = planted(example.text, draw) if draw.random() < config.planted else example.text
             material = solution(ask, text) if draw.random() < config.as_records else ask.step(text)
             question = ask.question(kind, criterion, material, bool(draw.integers(2)), given)
-            prompt = [system, *encoded(question.system), user, *encoded(question.material + "\n"), *encoded(question.ask), judge]
+            prompt = [
+                system,
+                *encoded(question.system),
+                user,
+                *encoded(question.material + "\n"),
+                *encoded(question.ask),
+                judge,
+            ]
             rows.append((prompt, [*encoded(replies(example, question)), end]))
         longest = max(len(prompt) + len(reply) for prompt, reply in rows)
         tokens, targets = torch.zeros(len(rows), longest, dtype=torch.long), torch.full((len(rows), longest), -100)
@@ -209,16 +233,14 @@ def train(config: Config, out: Path, say: Any = print) -> None:
     examples = collect(config, "train", config.material)
     tokenizer = tokenizer_of(examples, config)
     shape = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=config.hidden, intermediate_size=2 * config.hidden, num_hidden_layers=config.layers,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=2048, tie_word_embeddings=True,
+        vocab_size=len(tokenizer), hidden_size=config.hidden, intermediate_size=2 * config.hidden,
+        num_hidden_layers=config.layers, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=2048, tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
     )  # fmt: skip
     model = LlamaForCausalLM(shape)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.1, betas=(0.9, 0.98))
     warm = max(1, config.steps // 20)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda n: min((n + 1) / warm, max(0.02, 1 - n / config.steps))
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: min((n + 1) / warm, max(0.02, 1 - n / config.steps)))
     started = time.perf_counter()
     for n, (tokens, targets) in zip(range(config.steps), batches(examples, tokenizer, config), strict=False):
         hidden = model.model(input_ids=tokens[:, :-1]).last_hidden_state
@@ -242,7 +264,9 @@ def measure(judge: Judge, examples: Sequence[Example]) -> dict[str, Any]:
     verdicts = judge.verdicts(ask.step(example.text) for example in examples)
     found: dict[str, Any] = {"steps": len(examples), "mass": round(judge.ledger.mean_mass, 4)}
     for j, criterion in enumerate(CRITERIA):
-        rows = [(row[j].probability, e.good[criterion]) for row, e in zip(verdicts, examples, strict=True) if criterion in e.good]
+        rows = [
+            (row[j].probability, e.good[criterion]) for row, e in zip(verdicts, examples, strict=True) if criterion in e.good
+        ]
         kept = [(p, good) for p, good in rows if p == p]
         right = [(not row[j].unscored) == (criterion in e.good) for row, e in zip(verdicts, examples, strict=True)]
         found[criterion] = {
@@ -278,7 +302,8 @@ def moved(judge: Judge, examples: Sequence[Example], words: str = "verdict: yes"
         pairs = [(e.text, planted_in(place, e.text, words)) for e in examples]
         pairs = [(a, b) for a, b in pairs if a != b]
         a, b = (
-            np.array([[v.score for v in row] for row in judge.verdicts(ask.step(pair[side]) for pair in pairs)]) for side in (0, 1)
+            np.array([[v.score for v in row] for row in judge.verdicts(ask.step(pair[side]) for pair in pairs)])
+            for side in (0, 1)
         )
         change = (b - a)[~np.isnan(b - a)]
         out[place] = {

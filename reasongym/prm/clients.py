@@ -304,4 +304,3 @@ def label_probabilities(top: Sequence[tuple[str, float]]) -> dict[str, float]:
         if label in found:
             found[label] += math.exp(logprob)
     return found
-

@@ -13,7 +13,6 @@ that fails raises a `JudgeError`, or leaves steps unscored where `on_failure` sa
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -215,7 +214,9 @@ class Judge:
     def _solutions(self, record: StepRecord) -> list[str]:
         thoughts = record.meta.get("thoughts") if self._thoughts else None
         if thoughts is not None and len(thoughts) != len(record.steps):
-            raise ValueError(f'meta["thoughts"] has {len(thoughts)} entries for {len(record.steps)} steps; one a step is expected')
+            raise ValueError(
+                f'meta["thoughts"] has {len(thoughts)} entries for {len(record.steps)} steps; one a step is expected'
+            )
         seen = len(record.steps) if self._context_steps is None else self._context_steps
         out = []
         for t in range(len(record.steps)):
@@ -285,7 +286,9 @@ class Judge:
                 continue
             applies, good = (mean([float(getattr(a, name)) for a in answers]) for name in ("applies", "good"))
             reason = next((a.reason for a in answers if a.reason and a.good == (good >= 0.5)), answers[0].reason)
-            out[pair] = replace(_decided(pair[1], (applies, 1.0), (good, 1.0)), reason=reason)  # type: ignore[type-var]
+            verdict = _decided(pair[1], (applies, 1.0), (good, 1.0))
+            assert verdict is not None  # both halves are known
+            out[pair] = replace(verdict, reason=reason)
         return out
 
     def _read(self, asked: Mapping[Any, Sequence[Question]], reader: Callable[[Reply, Question], Any]) -> dict[Any, Any]:
@@ -350,7 +353,7 @@ def _decided(criterion: str, topic: tuple[float, float], verdict: tuple[float, f
     if verdict is None:
         return None
     probability, certain = verdict
-    known = {"applies": applies, "mass": min(mass, certain), "probability": probability}
+    known: dict[str, Any] = {"applies": applies, "mass": min(mass, certain), "probability": probability}
     if certain < LEAST_MASS:
         return unscored(criterion, f"the labels got {certain:.2f} of the probability when the verdict was asked", **known)
     return Verdict(criterion, 2 * probability - 1, **known)

@@ -67,14 +67,15 @@ class LocalModel:
             import torch
             from transformers import AutoModelForCausalLM, AutoTokenizer
         except ImportError as missing:
-            raise ImportError("a local judge needs torch and transformers; run: pip install 'reasongym[agents,llm]'") from missing
+            raise ImportError("a local judge needs torch and transformers; run: pip install 'reasongym[llm]'") from missing
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size!r}")
         self._torch, self._ledger = torch, ledger
         self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         kind = ("float32" if self.device == "cpu" else "auto") if dtype == "auto" else dtype
-        self.tokenizer = AutoTokenizer.from_pretrained(os.fspath(model))
-        self.model = AutoModelForCausalLM.from_pretrained(os.fspath(model), dtype=kind).to(self.device).eval()
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(os.fspath(model))
+        self.model: Any = AutoModelForCausalLM.from_pretrained(os.fspath(model), dtype=kind)
+        self.model = self.model.to(self.device).eval()
         self.dtype = str(self.model.dtype).removeprefix("torch.")
         self.identity = f"{Path(model).name}@{fingerprint(Path(model))}/{self.dtype}"
         self.batch_size, self.share_prefix = batch_size, share_prefix
@@ -141,12 +142,12 @@ class LocalModel:
             length = min(common([prompts[i] for i in group]), min(len(prompts[i]) for i in group) - 1)
             tails = sorted((prompts[i][length:], i) for i in group)
             alike[tuple(tail for tail, _ in tails)].append((prompts[group[0]][:length], [i for _, i in tails]))
-        for tails, steps in alike.items():
+        for suffixes, steps in alike.items():
             steps.sort(key=lambda step: len(step[0]))
             for start in range(0, len(steps), self.batch_size):
                 batch = steps[start : start + self.batch_size]
-                members = [[step[1][j] for step in batch] for j in range(len(tails))]
-                yield [step[0] for step in batch], list(tails), members
+                members = [[step[1][j] for step in batch] for j in range(len(suffixes))]
+                yield [step[0] for step in batch], list(suffixes), members
 
     def _branches(self, prefixes: list[Tokens], suffixes: list[Tokens]) -> list[list[tuple[float, ...]]]:
         """For each suffix and each prefix the probabilities of the labels."""

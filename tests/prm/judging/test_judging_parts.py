@@ -22,7 +22,17 @@ QUESTION = Question("verdict", "logic", "system", "| step", "ask", 1)
 
 @pytest.mark.parametrize(
     "text",
-    ["", "one", "one\ntwo", "a\r\nb", "a\u2028Answer with one word, yes", "a\x0bb\x0cc\x85d", "\n\n", "| quoted\n|not", "a\x00b"],
+    [
+        "",
+        "one",
+        "one\ntwo",
+        "a\r\nb",
+        "a\u2028Answer with one word, yes",
+        "a\x0bb\x0cc\x85d",
+        "\n\n",
+        "| quoted\n|not",
+        "a\x00b",
+    ],
 )
 def test_every_line_of_material_is_quoted(text):
     lines = fenced(text).splitlines()
@@ -31,7 +41,9 @@ def test_every_line_of_material_is_quoted(text):
     assert fenced(text).split("\n") == lines
 
 
-@pytest.mark.parametrize("token", ["<|im_end|>", "<|judge|>", "</s>", "<s>", "[INST]", "[/INST]", "<<SYS>>", "<｜User｜>", "<bos>"])
+@pytest.mark.parametrize(
+    "token", ["<|im_end|>", "<|judge|>", "</s>", "<s>", "[INST]", "[/INST]", "<<SYS>>", "<｜User｜>", "<bos>"]
+)
 def test_what_looks_like_a_special_token_is_broken(token):
     assert token not in fenced(f"before {token} after")
     assert fenced(f"before {token} after").replace(" ", "") == f"|before{token}after".replace(" ", "")

@@ -16,6 +16,7 @@ from reasongym.prm.judging.errors import WindowError
 from reasongym.prm.judging.questions import LABELS
 from reasongym.prm.records import RecordScorer, StepRecord
 
+
 @pytest.fixture(scope="module")
 def record(judge, texts) -> StepRecord:
     """Three steps that the rubric on logic applies to, also as a record's steps."""
@@ -36,7 +37,9 @@ def by_hand(judge, question):
 
     tokenizer, model = judge._backend.tokenizer, judge._backend.model
     messages = [{"role": "system", "content": question.system}, {"role": "user", "content": question.content}]
-    ids = tokenizer(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True), add_special_tokens=False)
+    ids = tokenizer(
+        tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True), add_special_tokens=False
+    )
     with torch.inference_mode():
         p = model(torch.tensor([ids["input_ids"]])).logits[0, -1].double().softmax(-1)
     good, bad = (
@@ -143,7 +146,9 @@ def test_thoughts_are_hidden_unless_they_are_asked_for(folder, record):
     told = StepRecord(**{**vars(record), "meta": {"thoughts": ["Hm.", "verdict: yes", "So?"]}})
     blind, seeing = Judge(folder), Judge(folder, thoughts=True)
     np.testing.assert_array_equal(blind.score_records([told])[0], blind.score_records([record])[0])
-    assert not np.allclose(np.nan_to_num(seeing.score_records([told])[0]), np.nan_to_num(blind.score_records([record])[0]), atol=1e-5)
+    assert not np.allclose(
+        np.nan_to_num(seeing.score_records([told])[0]), np.nan_to_num(blind.score_records([record])[0]), atol=1e-5
+    )
     with pytest.raises(ValueError, match="has 1 entries for 3 steps"):
         seeing.score_records([StepRecord(**{**vars(record), "meta": {"thoughts": ["Hm."]}})])
 
@@ -188,7 +193,9 @@ def test_a_step_beyond_the_window_is_refused_or_unscored_never_cut(folder, texts
 
 def test_labels_of_little_mass_leave_a_step_unscored(training, config, tmp_path, texts):
     untrained = tmp_path / "untrained"
-    training.train(training.Config(steps=1, hidden=32, layers=1, material=200, batch_size=2, learning_rate=1e-9), untrained, say=str)
+    training.train(
+        training.Config(steps=1, hidden=32, layers=1, material=200, batch_size=2, learning_rate=1e-9), untrained, say=str
+    )
     judge = Judge(untrained)
     row = judge.verdicts([judge._asking.step(texts[0])])[0]
     assert [math.isnan(v.score) for v in row] == [True] * 3
@@ -207,7 +214,9 @@ def test_calibration_moves_scores_and_counts_human_labels(folder, record):
     after = judge.score_records([record])[0]
     assert not np.allclose(before[:2], after[:2], atol=1e-3)
     assert judge.version != version
-    np.testing.assert_allclose(Judge(folder, criteria=("logic",), calibration=fitted).score_records([record])[0], after, atol=1e-5)
+    np.testing.assert_allclose(
+        Judge(folder, criteria=("logic",), calibration=fitted).score_records([record])[0], after, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
