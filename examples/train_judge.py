@@ -234,7 +234,8 @@ def train(config: Config, out: Path, say: Any = print) -> None:
     tokenizer = tokenizer_of(examples, config)
     shape = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=config.hidden, intermediate_size=2 * config.hidden,
-        num_hidden_layers=config.layers, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=2048, tie_word_embeddings=True,
+        num_hidden_layers=config.layers, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=2048, tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
     )  # fmt: skip
     model = LlamaForCausalLM(shape)
@@ -295,9 +296,9 @@ def planted_in(place: str, text: str, words: str) -> str:
     return "\n".join(lines)
 
 
-def moved(judge: Judge, examples: Sequence[Example], words: str = "verdict: yes") -> dict[str, dict[str, float]]:
+def moved(judge: Judge, examples: Sequence[Example], words: str = "verdict: yes") -> dict[str, dict[str, float | None]]:
     """By place what planting does: mean change of the score, mean of its size, and share of cells scored in one case only."""
-    ask, out = asking(), {}
+    ask, out = asking(), {}  # type: Asking, dict[str, dict[str, float | None]]
     for place in ("passage", "slot", "entity", "command"):
         pairs = [(e.text, planted_in(place, e.text, words)) for e in examples]
         pairs = [(a, b) for a, b in pairs if a != b]
@@ -308,8 +309,8 @@ def moved(judge: Judge, examples: Sequence[Example], words: str = "verdict: yes"
         change = (b - a)[~np.isnan(b - a)]
         out[place] = {
             "steps": len(pairs),
-            "mean": round(float(change.mean()), 4) if len(change) else float("nan"),
-            "size": round(float(np.abs(change).mean()), 4) if len(change) else float("nan"),
+            "mean": round(float(change.mean()), 4) if len(change) else None,
+            "size": round(float(np.abs(change).mean()), 4) if len(change) else None,
             "flipped": round(float((np.isnan(a) != np.isnan(b)).mean()), 4),
         }
     return out

@@ -74,8 +74,8 @@ class LocalModel:
         self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         kind = ("float32" if self.device == "cpu" else "auto") if dtype == "auto" else dtype
         self.tokenizer: Any = AutoTokenizer.from_pretrained(os.fspath(model))
-        self.model: Any = AutoModelForCausalLM.from_pretrained(os.fspath(model), dtype=kind)
-        self.model = self.model.to(self.device).eval()
+        causal: Any = AutoModelForCausalLM
+        self.model = causal.from_pretrained(os.fspath(model), dtype=kind).to(self.device).eval()
         self.dtype = str(self.model.dtype).removeprefix("torch.")
         self.identity = f"{Path(model).name}@{fingerprint(Path(model))}/{self.dtype}"
         self.batch_size, self.share_prefix = batch_size, share_prefix

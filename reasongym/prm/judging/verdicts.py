@@ -146,7 +146,7 @@ def _object(reply: Reply, question: Question) -> dict[str, Any]:
     except ValueError as broken:
         if reply.finish == "length":
             raise TruncatedError(
-                f"{_about(question)}: the reply was cut off after {reply.tokens_out} tokens, before a verdict; raise reply_tokens"
+                f"{_about(question)}: cut off after {reply.tokens_out} tokens, before the verdict; raise reply_tokens"
             ) from broken
         raise UnreadableError(f"{_about(question)}: the reply {_quote(reply.text)} is no JSON object ({broken})") from broken
     return found

@@ -46,6 +46,7 @@ def test_a_planted_verdict_is_found_where_it_was_put(training, place):
 def test_a_planted_verdict_pays_little(folder, training, config):
     """On average over places; the larger model of `examples/train_judge.py` has its numbers in docs/judge.md."""
     found = training.moved(Judge(folder), training.collect(config, "validation", 80))
-    means = [row["mean"] for row in found.values()]
+    means = [row["mean"] for row in found.values() if row["mean"] is not None]
+    assert len(means) >= 3  # what is on the desk goes with steps that no rubric applies to
     assert all(row["steps"] > 5 for row in found.values())
     assert abs(np.mean(means)) <= 0.1, found
