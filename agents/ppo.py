@@ -24,10 +24,11 @@ from stable_baselines3.common.utils import FloatSchedule, explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
-from agents.encoders import as_tensors
+from agents.encoders import ReaderEncoder, as_tensors
 from agents.memory import State
 from agents.policy import MemoryPolicy, entropy, sample
 from agents.rollout import Minibatch, Rollout
+from reasongym.audit.readers import Rarity
 
 
 class MemoryPPO(OnPolicyAlgorithm):
@@ -109,6 +110,12 @@ class MemoryPPO(OnPolicyAlgorithm):
         if "choice_tokens" not in self.policy_kwargs and (tokens := choice_tokens(self.env)) is not None:
             self.policy_kwargs = {**self.policy_kwargs, "choice_tokens": tokens}
         made: Any = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
+        if (
+            isinstance(made.encoder, ReaderEncoder)
+            and made.encoder.sentences.pools
+            and (rarity := word_rarity(self.env)) is not None
+        ):
+            made.encoder.weigh_words(rarity)
         self.policy = made.to(self.device)
         if self.answer_loss_coef and not self.policy.reads:
             raise ValueError("answer_loss_coef needs ReasonGym's observation: this one has no answers among its actions")
@@ -265,6 +272,13 @@ def gold_choices(env: VecEnv) -> np.ndarray:
             f"answer_loss_coef needs environments that tell gold choices (see adapters.sb3), got {type(inner).__name__}"
         )
     return inner.gold_choice.astype(np.int64)
+
+
+def word_rarity(env: VecEnv | None) -> np.ndarray | None:
+    """(V + 1,) inverse document frequency of each token in a sample of the environment's texts; None where it has none."""
+    if env is None or not env.has_attr("source"):
+        return None
+    return Rarity(env.get_attr("source", 0)[0]).idf
 
 
 def choice_tokens(env: VecEnv | None) -> list[list[int]] | None:

@@ -44,7 +44,7 @@ class Config:
     """The arguments of a run, as they stand in `config.json`."""
 
     env: str = "ReasonGym-bAbI-qa2-v0"
-    source: str = "procedural"
+    source: str = "procedural"  # or a path, "hub", or JSON: paths by split
     split: str = "train"
     difficulty: str = ""  # a named setting, or JSON; "" is the default of the script
     timesteps: int = 2_400_000
@@ -93,7 +93,8 @@ class Config:
         if short:
             easier = json.loads(self.warmup_difficulty) if self.warmup_difficulty else {"max_units": self.warmup_units}
             difficulty = {**(difficulty if isinstance(difficulty, dict) else {}), **easier}
-        chosen: dict[str, Any] = {"source": self.source, "difficulty": difficulty}
+        source = json.loads(self.source) if self.source.startswith("{") else self.source
+        chosen: dict[str, Any] = {"source": source, "difficulty": difficulty}
         if self.allow_partial:
             chosen["allow_partial"] = True
         return chosen
