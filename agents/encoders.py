@@ -153,8 +153,8 @@ class ReaderEncoder(nn.Module):
     chain share with a slot are what a reader looks for first, and finding out that sharing words matters costs an
     untrained network most of its frames.
 
-    Natural text has words that say nothing and sentences of all lengths: there the similarity is the cosine of wider bags. Their
-    words can be begun as heavy as they are rare (`weigh_words`), which is TF-IDF to begin with, and learned on.
+    Natural text has words that say nothing, and sentences of all lengths: there it is the cosine of wider bags. Their words
+    can be begun as heavy as they are rare (`weigh_words`), which is TF-IDF to begin with, and learned on.
 
     Args:
         space: the observation space.

@@ -1,8 +1,8 @@
 """Plays the training runs of a settings file: `python examples/published_runs.py --data FOLDER [--suite text] [--only TEXT]`.
 
-Each run of `settings/SUITE.json` is `train_ppo.py` with those arguments, stops at its threshold or after its minutes of CPU, and
-leaves its result in `examples/results/SUITE/NAME.json`. Runs that have one are skipped, runs that were cut off go on from their
-checkpoint, so the suite may be spread over any number of calls. FOLDER stands for `{data}` in the settings: it holds
+Each run of `settings/SUITE.json` is `train_ppo.py` with those arguments, stops at its threshold or after its minutes of CPU,
+and leaves its result in `examples/results/SUITE/NAME.json`. Runs that have one are skipped, runs that were cut off go on from
+their checkpoint, so the suite may be spread over any number of calls. FOLDER stands for `{data}` in the settings: it holds
 `babi/en-10k.tar.gz`, and for the suite `text` also `squad` and `fairytaleqa`.
 """
 
