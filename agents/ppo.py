@@ -29,6 +29,9 @@ from agents.memory import State
 from agents.policy import MemoryPolicy, entropy, sample
 from agents.rollout import Minibatch, Rollout
 from reasongym.audit.readers import Rarity
+from reasongym.errors import unknown
+
+ANSWER_LOSS_WHEN = ("answered", "legal")
 
 
 class MemoryPPO(OnPolicyAlgorithm):
@@ -48,7 +51,9 @@ class MemoryPPO(OnPolicyAlgorithm):
             of dense rewards are small beside a loss of normalised advantages.
         normalize_advantage: per minibatch.
         target_kl: an update ends when the approximate KL divergence exceeds 1.5 times this.
-        answer_loss_coef: weight of the cross-entropy on the gold choice in the steps that answer; 0 reads no gold.
+        answer_loss_coef: weight of the cross-entropy on the gold choice; 0 reads no gold.
+        answer_loss_when: taken in the steps that "answered", or wherever ANSWER was "legal". The latter teaches more, and
+            sooner to answer before the evidence is recalled.
         policy_kwargs: for the policy, e.g. `dict(core="lstm", core_size=256)`.
         device: where rollouts and network live.
     """
@@ -75,6 +80,7 @@ class MemoryPPO(OnPolicyAlgorithm):
         max_grad_norm: float = 0.5,
         target_kl: float | None = None,
         answer_loss_coef: float = 0.0,
+        answer_loss_when: str = "answered",
         stats_window_size: int = 1000,
         tensorboard_log: str | None = None,
         policy_kwargs: dict[str, Any] | None = None,
@@ -94,10 +100,12 @@ class MemoryPPO(OnPolicyAlgorithm):
                 raise ValueError(f"{name} must be at least 1, got {value!r}")
         if answer_loss_coef < 0:
             raise ValueError(f"answer_loss_coef must not be negative, got {answer_loss_coef!r}")
+        if answer_loss_when not in ANSWER_LOSS_WHEN:
+            raise unknown("answer_loss_when", answer_loss_when, ANSWER_LOSS_WHEN)
         self.batch_size, self.n_epochs = batch_size, n_epochs
         self.clip_range, self.clip_range_vf, self.ent_coef = clip_range, clip_range_vf, ent_coef  # type: ignore[assignment]
         self.normalize_advantage, self.target_kl = normalize_advantage, target_kl
-        self.answer_loss_coef = answer_loss_coef
+        self.answer_loss_coef, self.answer_loss_when = answer_loss_coef, answer_loss_when
         self._last_state: State = ()
         if _init_setup_model:
             self._setup_model()
@@ -230,15 +238,16 @@ class MemoryPPO(OnPolicyAlgorithm):
         return loss, record
 
     def _answer_loss(self, log_probs: Tensor, batch: Minibatch) -> Tensor:
-        """Mean cross-entropy (nats) of the gold choice among the choices, over the frames in which the policy answered.
-
-        Not wherever it might have: asked before the evidence is recalled, it would learn the training stories by heart.
-        """
+        """Mean cross-entropy (nats) of the gold choice among the choices, over the frames that `answer_loss_when` names."""
         num_choices = int(self.policy.actor.num_choices)  # type: ignore[arg-type]
         answers = log_probs[:, -num_choices:].log_softmax(1)
-        answered = (batch.actions >= log_probs.shape[1] - num_choices) & (batch.gold >= 0)
+        if self.answer_loss_when == "answered":
+            taken = batch.actions >= log_probs.shape[1] - num_choices
+        else:
+            taken = batch.frames.columns["action_mask"][:, -num_choices:].any(1)
+        taken = taken & (batch.gold >= 0)
         gold = answers.gather(1, batch.gold.clamp(min=0)[:, None]).squeeze(1)
-        return -(gold * answered).sum() / answered.sum().clamp(min=1)
+        return -(gold * taken).sum() / taken.sum().clamp(min=1)
 
     # ---- around it -------------------------------------------------------------------------------------------------
 

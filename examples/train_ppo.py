@@ -60,6 +60,7 @@ class Config:
     utility_weight: float = 0.3
     gamma: float = 0.99  # the discount
     answer_loss: float = 0.0
+    answer_loss_when: str = "answered"  # or "legal"
     memory_slots: int = 10
     memory_view: str = "full"
     question_at: str = "start"
@@ -195,6 +196,7 @@ def make_model(config: Config, env: ReasonGymVecEnv) -> MemoryPPO:
         gae_lambda=config.gae_lambda,
         vf_coef=config.vf_coef,
         answer_loss_coef=config.answer_loss,
+        answer_loss_when=config.answer_loss_when,
         policy_kwargs={
             "core": config.core,
             "core_size": config.core_size,
