@@ -238,16 +238,24 @@ class MemoryPPO(OnPolicyAlgorithm):
         return loss, record
 
     def _answer_loss(self, log_probs: Tensor, batch: Minibatch) -> Tensor:
-        """Mean cross-entropy (nats) of the gold choice among the choices, over the frames that `answer_loss_when` names."""
+        """Mean cross-entropy (nats) of the gold choice among the choices, over the frames that `answer_loss_when` names.
+
+        Where answers are spans, plus that of whether to abstain, over the frames in which that is legal: which span to give
+        shows only once the evidence is recalled, and what is not worth recalling would never be learned.
+        """
         num_choices = int(self.policy.actor.num_choices)  # type: ignore[arg-type]
+        mask = batch.frames.columns["action_mask"][:, -num_choices:]
         answers = log_probs[:, -num_choices:].log_softmax(1)
-        if self.answer_loss_when == "answered":
-            taken = batch.actions >= log_probs.shape[1] - num_choices
-        else:
-            taken = batch.frames.columns["action_mask"][:, -num_choices:].any(1)
-        taken = taken & (batch.gold >= 0)
+        answered = batch.actions >= log_probs.shape[1] - num_choices
+        taken = (answered if self.answer_loss_when == "answered" else mask.any(1)) & (batch.gold >= 0)
         gold = answers.gather(1, batch.gold.clamp(min=0)[:, None]).squeeze(1)
-        return -(gold * taken).sum() / taken.sum().clamp(min=1)
+        loss = -(gold * taken).sum() / taken.sum().clamp(min=1)
+        if not self.policy.points:
+            return loss
+        decided = mask[:, -1] & (batch.gold != -1)
+        abstain = log_probs[:, -1].clamp(max=-1e-6)
+        whether = torch.where(batch.gold == num_choices - 1, abstain, torch.log1p(-abstain.exp()))
+        return loss - torch.where(decided, whether, 0.0).sum() / decided.sum().clamp(min=1)
 
     # ---- around it -------------------------------------------------------------------------------------------------
 
