@@ -52,8 +52,7 @@ class MemoryPPO(OnPolicyAlgorithm):
         normalize_advantage: per minibatch.
         target_kl: an update ends when the approximate KL divergence exceeds 1.5 times this.
         answer_loss_coef: weight of the cross-entropy on the gold choice; 0 reads no gold.
-        answer_loss_when: taken in the steps that "answered", or wherever ANSWER was "legal". The latter teaches more, and
-            sooner to answer before the evidence is recalled.
+        answer_loss_when: taken wherever ANSWER was "legal", or in the steps that "answered".
         policy_kwargs: for the policy, e.g. `dict(core="lstm", core_size=256)`.
         device: where rollouts and network live.
     """
@@ -80,7 +79,7 @@ class MemoryPPO(OnPolicyAlgorithm):
         max_grad_norm: float = 0.5,
         target_kl: float | None = None,
         answer_loss_coef: float = 0.0,
-        answer_loss_when: str = "answered",
+        answer_loss_when: str = "legal",
         stats_window_size: int = 1000,
         tensorboard_log: str | None = None,
         policy_kwargs: dict[str, Any] | None = None,

@@ -60,7 +60,7 @@ class Config:
     utility_weight: float = 0.3
     gamma: float = 0.99  # the discount
     answer_loss: float = 0.0
-    answer_loss_when: str = "answered"  # or "legal"
+    answer_loss_when: str = "legal"  # or "answered"
     memory_slots: int = 10
     memory_view: str = "full"
     question_at: str = "start"
