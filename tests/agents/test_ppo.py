@@ -14,6 +14,8 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from agents.evaluation import evaluate, wilson
 from agents.memory import CORES
 from agents.ppo import MemoryPPO
+from reasongym.adapters.sb3 import make_vec_env
+from reasongym.engine.gold import ELSEWHERE
 from tests.agents.conftest import RepeatFirst, reader_env, small_model, vector
 
 
@@ -115,9 +117,9 @@ def test_cartpole_improves():
     assert after > max(100, before)
 
 
-@pytest.mark.parametrize("when, expected", [("answered", np.log(4.0)), ("legal", (np.log(4.0) + np.log(6.0)) / 2)])
+@pytest.mark.parametrize(("when", "expected"), [("answered", np.log(4.0)), ("legal", (np.log(4.0) + np.log(6.0)) / 2)])
 def test_the_answer_loss_by_hand(when, expected):
-    """Six choices, legal in the first two of three frames, uniform in the first; the second answers, and gives gold a quarter."""
+    """Six choices, legal in two of three frames, uniform in the first; the second answers, and gives gold a quarter."""
     model = small_model(reader_env(), "none", answer_loss_coef=1.0, answer_loss_when=when)
     C, n = model.policy.actor.num_choices, model.action_space.n
     assert C == 6
