@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,39 +80,78 @@ def targets_of(records: Sequence[StepRecord], T: int, k: int) -> np.ndarray:
     return out
 
 
-def fit(
-    network: StepTransformer, records: Sequence[StepRecord], reader: WordReader, settings: FitSettings,
-    *, device: object = "cpu", bf16: bool = False,
-) -> Iterator[tuple[int, float]]:  # fmt: skip
-    """Trains in place; yields (updates so far, loss) after each.
+class Fitting:
+    """A training that can be saved between two updates and resumed to the same weights.
+
+    Args:
+        network: trained in place.
+        records: with the same criteria.
+        reader: of their words.
+        settings: see there.
+        device, bf16: where, and whether activations are bfloat16.
 
     Raises:
         ValueError: no records, or records of different criteria.
     """
-    if not records or len({record.criteria for record in records}) != 1:
-        raise ValueError(f"fit needs records with the same criteria, got {sorted({r.criteria for r in records})}")
-    k, draw = len(records[0].criteria), np.random.default_rng(settings.seed)
-    lot = torch.Generator().manual_seed(settings.seed)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, settings.updates + 1, pct_start=0.05, div_factor=20, final_div_factor=5
-    )
-    network.train()
-    for update, chosen in enumerate(batches(records, settings.batch_steps, draw), 1):
-        some = [records[i] for i in chosen]
-        rows, lengths, texts = padded(some, reader, "cpu")
-        rows = forget_words(rows, lot, settings.forget_names, settings.forget_words)
-        rows = WordRows(*(part.to(device) for part in rows))  # type: ignore[call-overload]
-        labels = torch.from_numpy(targets_of(some, rows.number.shape[1], k)).to(device)  # type: ignore[call-overload]
-        with torch.autocast("cuda" if "cuda" in str(device) else "cpu", torch.bfloat16, enabled=bf16):
-            logits = network(rows, lengths.to(device), texts)  # type: ignore[call-overload]
+
+    def __init__(
+        self, network: StepTransformer, records: Sequence[StepRecord], reader: WordReader, settings: FitSettings,
+        *, device: str = "cpu", bf16: bool = False,
+    ) -> None:  # fmt: skip
+        if not records or len({record.criteria for record in records}) != 1:
+            raise ValueError(f"fit needs records with the same criteria, got {sorted({r.criteria for r in records})}")
+        self.network, self.records, self.reader, self.settings = network, records, reader, settings
+        self.device, self.bf16, self.updates = device, bf16, 0
+        self._lot = torch.Generator().manual_seed(settings.seed)
+        self._batches = batches(records, settings.batch_steps, np.random.default_rng(settings.seed))
+        self._optimizer = torch.optim.AdamW(
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimizer, settings.learning_rate, settings.updates + 1, pct_start=0.05, div_factor=20, final_div_factor=5
+        )
+
+    def update(self) -> float:
+        """One batch; its loss, in nats a label."""
+        some = [self.records[i] for i in next(self._batches)]
+        rows, lengths, texts = padded(some, self.reader, "cpu")
+        rows = forget_words(rows, self._lot, self.settings.forget_names, self.settings.forget_words)
+        rows = WordRows(*(part.to(self.device) for part in rows))
+        labels = torch.from_numpy(targets_of(some, rows.number.shape[1], len(some[0].criteria))).to(self.device)
+        self.network.train()
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bf16):
+            logits = self.network(rows, lengths.to(self.device), texts)
         known = ~labels.isnan()
         loss = nn.functional.binary_cross_entropy_with_logits(logits.float()[known], (labels[known] + 1) / 2)
-        optimizer.zero_grad()
+        self._optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
-        optimizer.step()
-        schedule.step()
-        yield update, float(loss.detach())
-        if update >= settings.updates:
-            return
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        self._optimizer.step()
+        self._schedule.step()
+        self.updates += 1
+        return float(loss.detach())
+
+    def state(self) -> dict[str, Any]:
+        """Everything that changes."""
+        parts = {"network": self.network, "optimizer": self._optimizer, "schedule": self._schedule}
+        found: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
+        return {**found, "lot": self._lot.get_state(), "updates": self.updates}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Goes on from `state()` of a training with the same arguments."""
+        for name, part in (("network", self.network), ("optimizer", self._optimizer), ("schedule", self._schedule)):
+            part.load_state_dict(state[name])  # type: ignore[attr-defined]
+        self._lot.set_state(state["lot"])
+        while self.updates < state["updates"]:
+            next(self._batches)
+            self.updates += 1
+
+
+def fit(
+    network: StepTransformer, records: Sequence[StepRecord], reader: WordReader, settings: FitSettings, **more: Any
+) -> Iterator[tuple[int, float]]:
+    """Trains in place for `settings.updates`; yields (updates so far, loss) after each. Arguments as of `Fitting`."""
+    fitting = Fitting(network, records, reader, settings, **more)
+    while fitting.updates < settings.updates:
+        loss = fitting.update()
+        yield fitting.updates, loss
