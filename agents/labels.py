@@ -1,17 +1,18 @@
 """Step labels from completions: how often a policy still succeeds from the state after a step.
 
 Math-Shepherd (Wang et al., 2024, arXiv 2312.08935) completes each prefix N times: *hard*, the step is right if any completion
-is; *soft*, the share that is. Here a completion goes on in the real environment, from its real state after the step, and the policy is any
-function of the situation: scripted, or an agent. All copies of all episodes run in one vector of environments.
+is; *soft*, the share that is. Here a completion goes on in the real environment, from its real state after the step, and the
+policy is any function of the situation: scripted, or an agent. All copies of all episodes run in one vector of environments.
 
-Such labels say whether a step still leads to success *for that policy*: a redundant recall costs nothing, so it counts as right. `consensus` keeps what
-two sources of labels agree on.
+Such labels say whether a step still leads to success *for that policy*: a redundant recall costs nothing, so it counts as
+right. `consensus` keeps what two sources of labels agree on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import gymnasium as gym
@@ -55,7 +56,7 @@ class Prover:
 def any_kind(s: Situation, of_kinds: np.ndarray, of_actions: np.ndarray) -> np.ndarray:
     """(N,) random actions: each legal kind equally likely, then each legal action of it. Both arguments (N,) in (0, 1)."""
     mask, bounds = s.mask, (0, 1, 1 + s.slots, 1 + 2 * s.slots, s.answers, s.mask.shape[1])
-    kinds = np.stack([mask[:, low:high].any(1) for low, high in zip(bounds, bounds[1:], strict=False)], axis=1)
+    kinds = np.stack([mask[:, low:high].any(1) for low, high in pairwise(bounds)], axis=1)
     kind = nth(kinds, of_kinds)
     place = np.arange(mask.shape[1])
     inside = (place >= np.array(bounds)[kind][:, None]) & (place < np.array(bounds)[kind + 1][:, None])

@@ -1,9 +1,10 @@
-"""How many steps a second the learned PRM scores inside environments: `python examples/bench_prm.py [--prm FOLDER] [--json OUT]`.
+"""How many steps a second the learned PRM scores inside environments: `python examples/bench_prm.py [--prm FOLDER] [--json
+OUT]`.
 
-Each of 256 environments plays problems of its own with random actions, on one thread. *fresh*: every step is one whose text so far
-was never scored before, so the network embeds it, and attends to what is kept of the earlier ones. *cached*: the same episodes again, whose prefixes are known.
-Only the PRM's own time counts (wording the step, looking it up, the network), not the engine's. Without --prm: the default shape, untrained (speed does not depend on
-what was learned).
+Each of 256 environments plays problems of its own with random actions, on one thread. *fresh*: every step is one whose text
+so far was never scored before, so the network embeds it, and attends to what is kept of the earlier ones. *cached*: the same
+episodes again, whose prefixes are known. Only the PRM's own time counts (wording the step, looking it up, the network), not
+the engine's. Without --prm: the default shape, untrained (speed does not depend on what was learned).
 """
 
 from __future__ import annotations
@@ -79,7 +80,10 @@ def measure(prm: LearnedPRM, num_envs: int, max_steps: int, rounds: int) -> dict
             seconds, steps, fresh = play(prm, num_envs, max_steps, r * num_envs)
             rows[name].append((steps / seconds, 1 - fresh / steps))
     return {
-        name: {"steps_per_second": float(np.median([row[0] for row in found])), "hit_rate": float(np.mean([row[1] for row in found]))}
+        name: {
+            "steps_per_second": float(np.median([row[0] for row in found])),
+            "hit_rate": float(np.mean([row[1] for row in found])),
+        }
         for name, found in rows.items()
     }
 

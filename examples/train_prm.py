@@ -1,11 +1,14 @@
-"""Trains the learned PRM on step labels from procedural bAbI, and says how well it finds the first error: `python examples/train_prm.py`.
+"""Trains the learned PRM on step labels from procedural bAbI, and says how well it finds the first error: `python
+examples/train_prm.py`.
 
-Episodes are the expert's with one planted error of a named class or none, those of a half-good policy (the expert with random actions between), and random
-ones. Labels: `annotated`'s three criteria, and `correct`, judged causally. The last line printed is one JSON object. Into --out go the
-PRM (a folder for `LearnedPRM.from_pretrained`), `config.json`, `metrics.jsonl` and `result.json`. A killed run goes on with --resume.
+Episodes are the expert's with one planted error of a named class or none, those of a half-good policy (the expert with random
+actions between), and random ones. Labels: `annotated`'s three criteria, and `correct`, judged causally. The last line printed
+is one JSON object. Into --out go the PRM (a folder for `LearnedPRM.from_pretrained`), `config.json`, `metrics.jsonl` and
+`result.json`. A killed run goes on with --resume.
 
-Tested on problems of the split "test", of the tasks trained on and of others: *F1* is the harmonic mean of the shares of episodes with an error whose
-first one is found, and of sound episodes in which nothing is (ProcessBench). `ceiling` is what the causal labels score on the labels by hindsight.
+Tested on problems of the split "test", of the tasks trained on and of others: *F1* is the harmonic mean of the shares of
+episodes with an error whose first one is found, and of sound episodes in which nothing is (ProcessBench). `ceiling` is what
+the causal labels score on the labels by hindsight.
 """
 
 from __future__ import annotations
@@ -92,7 +95,9 @@ def half_good(epsilon: float) -> Policy:
     return policy
 
 
-def episodes(config: Config, task: int, split: str, policy: Policy, first: int, count: int, labels: list[Any]) -> list[StepRecord]:
+def episodes(
+    config: Config, task: int, split: str, policy: Policy, first: int, count: int, labels: list[Any]
+) -> list[StepRecord]:
     """Records of problems `first` ... of a task."""
     problems = np.arange(first, first + count)
     keywords = {"split": split, "difficulty": {"max_units": config.max_units}}
@@ -115,7 +120,7 @@ def training_set(config: Config) -> list[StepRecord]:
     return out
 
 
-def test_sets(config: Config, labels: Callable[[], list[Any]], split: str = "test") -> dict[str, list[StepRecord]]:
+def sets_of(config: Config, labels: Callable[[], list[Any]], split: str = "test") -> dict[str, list[StepRecord]]:
     """By name the test episodes, with the labels asked for; on "validation" those for calibration."""
     out: dict[str, list[StepRecord]] = {}
     planted, played = (config.test_planted, config.test_half_good) if split == "test" else (config.calibration,) * 2
@@ -203,8 +208,8 @@ def column(found: Sequence[np.ndarray], criteria: Sequence[str]) -> Predictions:
 
 def evaluate(config: Config, prm: LearnedPRM, training: Sequence[StepRecord], calibration: list[StepRecord]) -> dict[str, Any]:
     """Everything that is measured after training."""
-    tests, hindsight = test_sets(config, lambda: [CausalPRM()]), test_sets(config, lambda: [HindsightPRM()])
-    lexical, lexical_validation = (test_sets(config, lambda: [LexicalPRM()], split) for split in ("test", "validation"))
+    tests, hindsight = sets_of(config, lambda: [CausalPRM()]), sets_of(config, lambda: [HindsightPRM()])
+    lexical, lexical_validation = (sets_of(config, lambda: [LexicalPRM()], split) for split in ("test", "validation"))
     prior = StepType(training)
     thresholds = {
         "learned": best_threshold(calibration, column(prm.score_records(calibration), prm.criteria)),
@@ -224,7 +229,9 @@ def evaluate(config: Config, prm: LearnedPRM, training: Sequence[StepRecord], ca
             "ceiling": f1(later, column([r.labels for r in records], (CRITERION,)), 0.0),
             "learned": f1(later, scores["learned"], thresholds["learned"]),
         }
-        by_task = {task: [i for i, r in enumerate(records) if r.meta["task"] == task] for task in {r.meta["task"] for r in records}}
+        by_task = {
+            task: [i for i, r in enumerate(records) if r.meta["task"] == task] for task in {r.meta["task"] for r in records}
+        }
         row["by task"] = {
             task: round(f1([records[i] for i in rows], [scores["learned"][i] for i in rows], thresholds["learned"])["f1"], 4)
             for task, rows in sorted(by_task.items())
@@ -268,7 +275,7 @@ def train(config: Config, out: Path, resume: bool) -> dict[str, Any]:
     spent = fit_with_checkpoints(fitting, out, resume)
     meta = {"tasks": config.numbers(), "max_units": config.max_units, "supervision": "step labels from annotation"}
     prm = LearnedPRM(backbone, records[0].criteria, meta=meta)
-    for_calibration = test_sets(config, lambda: [CausalPRM(), AnnotatedPRM()], "validation")
+    for_calibration = sets_of(config, lambda: [CausalPRM(), AnnotatedPRM()], "validation")
     calibration = [record for part in for_calibration.values() for record in part]
     prm.calibrate(calibration)
     prm.save_pretrained(out)
@@ -316,7 +323,8 @@ def commit() -> str:
 
 SMOKE: dict[str, Any] = {
     "tasks": "1,2", "held_out": "11", "max_units": 8, "planted": 60, "half_good": 20, "random": 10, "test_planted": 20,
-    "test_half_good": 20, "calibration": 20, "completed": 3, "rollouts": 2, "updates": 20, "width": 32, "layers": 1, "channels": 8,
+    "test_half_good": 20, "calibration": 20, "completed": 3, "rollouts": 2, "updates": 20, "width": 32, "layers": 1,
+    "channels": 8,
 }  # fmt: skip
 """A run of seconds."""
 
@@ -334,8 +342,11 @@ def main() -> None:
     out = options.out or Path("runs") / f"prm-seed{config.seed}"
     out.mkdir(parents=True, exist_ok=True)
     result = train(config, out, options.resume)
-    shown = {name: {who: round(row[who]["f1"], 4) for who in ("learned", "step type", "lexical")} | {"ece": round(row["ece"], 4)}
-             for name, row in result["sets"].items()}  # fmt: skip
+    who = ("learned", "step type", "lexical")
+    shown = {
+        name: {one: round(row[one]["f1"], 4) for one in who} | {"ece": round(row["ece"], 4)}
+        for name, row in result["sets"].items()
+    }
     print(json.dumps({"f1": shown, "cpu_seconds": result["cpu_seconds"], "version": result["version"]}))
 
 

@@ -100,8 +100,8 @@ def collect(
         keywords: of the environments; not `prm`.
 
     Returns:
-        One record a problem, in the order of `problems`. `meta` holds env, problem (index and name), task, the kind of each step,
-        and the actions' numbers. `outcome` is whether the answer was right.
+        One record a problem, in the order of `problems`. `meta` holds env, problem (index and name), task, the kind of each
+        step, and the actions' numbers. `outcome` is whether the answer was right.
     """
     problems = np.asarray(problems, np.int64)
     tap = Tap([CausalPRM()] if labels is None else labels)
@@ -127,7 +127,9 @@ def collect(
             episode.add(tap, row, int(actions[row]))
             if ended[row]:
                 extra = policy.meta(row) if hasattr(policy, "meta") else {}
-                records[place[row]] = _record(env_id, env, tap, episode, int(current[row]), bool(info["is_success"][row]), extra)
+                records[place[row]] = _record(
+                    env_id, env, tap, episode, int(current[row]), bool(info["is_success"][row]), extra
+                )
                 open_[row] = None
         step += 1
         if ended.any():

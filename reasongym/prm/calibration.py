@@ -1,7 +1,8 @@
-"""From logits to probabilities that can be believed: Platt scaling, per criterion (Platt, 1999; Guo et al., 2017, arXiv 1706.04599).
+"""From logits to probabilities that can be believed: Platt scaling, per criterion (Platt, 1999; Guo et al., 2017, arXiv
+1706.04599).
 
-p = sigmoid(a z + b). With `balanced`, errors and sound steps weigh alike, so that p answers: of as many errors as sound steps that
-look like this one, how many are sound? Steps of an episode are mostly sound, so without it p is hardly ever low.
+p = sigmoid(a z + b). With `balanced`, errors and sound steps weigh alike, so that p answers: of as many errors as sound steps
+that look like this one, how many are sound? Steps of an episode are mostly sound, so without it p is hardly ever low.
 """
 
 from __future__ import annotations

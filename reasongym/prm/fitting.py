@@ -1,4 +1,5 @@
-"""Trains a `StepTransformer` on step records: cross-entropy of each scored label, as a probability, with the head of its criterion.
+"""Trains a `StepTransformer` on step records: cross-entropy of each scored label, as a probability, with the head of its
+criterion.
 
 A label y in [-1, 1] is the probability (y + 1) / 2; unscored labels add nothing. Later, 2 p - 1 is the expected label.
 """
@@ -63,13 +64,15 @@ def batches(records: Sequence[StepRecord], most_steps: int, generator: np.random
             yield found[i]
 
 
-def padded(records: Sequence[StepRecord], reader: WordReader, device: object) -> tuple[WordRows, Tensor, list[str]]:
+def padded(records: Sequence[StepRecord], reader: WordReader, device: Any) -> tuple[WordRows, Tensor, list[str]]:
     """Words (B, T, W), lengths (B,) and all B T texts of some records, prompts first; padding is ""."""
     lengths = [len(record.steps) + 1 for record in records]
     T = max(lengths)
-    texts = [text for record, n in zip(records, lengths, strict=True) for text in (record.prompt, *record.steps, *[""] * (T - n))]
+    texts = [
+        text for record, n in zip(records, lengths, strict=True) for text in (record.prompt, *record.steps, *[""] * (T - n))
+    ]
     rows = WordRows.of(reader(texts), (len(records), T), device)
-    return rows, torch.tensor(lengths, device=device), texts  # type: ignore[call-overload]
+    return rows, torch.tensor(lengths, device=device), texts
 
 
 def targets_of(records: Sequence[StepRecord], T: int, k: int) -> np.ndarray:
@@ -104,9 +107,7 @@ class Fitting:
         self.device, self.bf16, self.updates = device, bf16, 0
         self._lot = torch.Generator().manual_seed(settings.seed)
         self._batches = batches(records, settings.batch_steps, np.random.default_rng(settings.seed))
-        self._optimizer = torch.optim.AdamW(
-            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        self._optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
             self._optimizer, settings.learning_rate, settings.updates + 1, pct_start=0.05, div_factor=20, final_div_factor=5
         )
@@ -133,14 +134,15 @@ class Fitting:
 
     def state(self) -> dict[str, Any]:
         """Everything that changes."""
-        parts = {"network": self.network, "optimizer": self._optimizer, "schedule": self._schedule}
+        parts: dict[str, Any] = {"network": self.network, "optimizer": self._optimizer, "schedule": self._schedule}
         found: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
         return {**found, "lot": self._lot.get_state(), "updates": self.updates}
 
     def load(self, state: dict[str, Any]) -> None:
         """Goes on from `state()` of a training with the same arguments."""
-        for name, part in (("network", self.network), ("optimizer", self._optimizer), ("schedule", self._schedule)):
-            part.load_state_dict(state[name])  # type: ignore[attr-defined]
+        parts: dict[str, Any] = {"network": self.network, "optimizer": self._optimizer, "schedule": self._schedule}
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
         self._lot.set_state(state["lot"])
         while self.updates < state["updates"]:
             next(self._batches)

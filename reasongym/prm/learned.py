@@ -4,9 +4,10 @@
     prm.score_records(records)                                # anybody's steps: all scores of a record in one pass
     env = gym.make_vec("ReasonGym-bAbI-qa2-v0", num_envs=256, prm=prm, utility="use")   # its scores make the reward
 
-It reads the question and each step as `rendering` words them, and no annotation. In environments a new step is embedded once and attends to what was
-kept of the earlier ones; see `prefixes` for what is kept where. A folder holds `reasongym_prm.json` and the weights; it needs torch
-(the extra `agents`). An episode with the same text so far has the same scores, so these are looked up where they are known.
+It reads the question and each step as `rendering` words them, and no annotation. In environments a new step is embedded once
+and attends to what was kept of the earlier ones; see `prefixes` for what is kept where. A folder holds `reasongym_prm.json`
+and the weights; it needs torch (the extra `agents`). An episode with the same text so far has the same scores, so these are
+looked up where they are known.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -57,7 +57,8 @@ class LearnedPRM:
         meta: anything to be kept with it, JSON values: what it was trained on.
 
     Attributes:
-        asked, fresh: steps scored in environments so far, and those of them that the network had to compute; the rest was known.
+        asked, fresh: steps scored in environments so far, and those of them that the network had to compute; the rest was
+        known.
     """
 
     needs_annotation = False

@@ -1,9 +1,9 @@
 """An episode's text so far, kept in a PRM's `carry`, and what is known of a prefix, kept in the PRM.
 
-The carry of an environment holds the texts themselves (UTF-8, prompt first) and a 128-bit key of them, so whoever has the carry has
-the whole episode: it is saved, restored and copied with the environment's state, and nothing else need be. What a network computed
-for a prefix is looked up by its key. It may be forgotten at any time (another process, a full cache) and is computed again from
-the texts: the carry decides what is right, the cache only how fast.
+The carry of an environment holds the texts themselves (UTF-8, prompt first) and a 128-bit key of them, so whoever has the
+carry has the whole episode: it is saved, restored and copied with the environment's state, and nothing else need be. What a
+network computed for a prefix is looked up by its key. It may be forgotten at any time (another process, a full cache) and is
+computed again from the texts: the carry decides what is right, the cache only how fast.
 """
 
 from __future__ import annotations

@@ -6,13 +6,14 @@
     recall 4: Mary got the milk there. (chain: 2)      RECALL, with the chain as it stood before
     answer: kitchen (chain: 4, 3)                      ANSWER
 
-A number is a sentence's place in the text, from 1: it says which sentence it is where two are alike, and which came later. Slots have
-no number, since that means nothing outside; the numbers of a chain stand for sentences that earlier steps spell out. What did
-nothing ends with "(no effect)". Only what the agent could see is shown. Thoughts, and replies that hold no command, are not:
-they could talk to the scorer.
+A number is a sentence's place in the text, from 1: it says which sentence it is where two are alike, and which came later.
+Slots have no number, since that means nothing outside; the numbers of a chain stand for sentences that earlier steps spell
+out. What did nothing ends with "(no effect)". Only what the agent could see is shown. Thoughts, and replies that hold no
+command, are not: they could talk to the scorer.
 
-Where answers are chosen from a list (made-up worlds), a recalled pronoun is explained, "she (Mary)", once the sentence before its own is in
-the chain or comes before it in the slot: whom it stands for can be known from there, and only from there. Then it is the names in that sentence.
+Where answers are chosen from a list (made-up worlds), a recalled pronoun is explained, "she (Mary)", once the sentence before
+its own is in the chain or comes before it in the slot: whom it stands for can be known from there, and only from there. Then
+it is the names in that sentence.
 
 A question that is asked after the text (`question_at="end"`) is not part of the prompt: it stands in front of the first step
 that sees it.

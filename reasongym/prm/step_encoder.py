@@ -1,10 +1,10 @@
 """Steps as vectors, and what two steps have in common. Axes: B episodes, T steps, W words, C channels, R relations, D width.
 
-`WordEncoder` embeds the words of a step, mixes neighbours, and pools. `relations` compares the words of two steps: each of C channels
-weighs the words of the one step by a gate and those of the other by another, both read off the word's neighbourhood ("is this
-the subject?"), and sums the weights of the pairs that are the same word. So the model reads who is who off equality, and
-names that it never saw are as good as others. After relation-aware attention (Shaw, Uszkoreit and Vaswani, 2018, arXiv 1803.02155), which
-knows the distance of two tokens only.
+`WordEncoder` embeds the words of a step, mixes neighbours, and pools. `relations` compares the words of two steps: each of C
+channels weighs the words of the one step by a gate and those of the other by another, both read off the word's neighbourhood
+("is this the subject?"), and sums the weights of the pairs that are the same word. So the model reads who is who off
+equality, and names that it never saw are as good as others. After relation-aware attention (Shaw, Uszkoreit and Vaswani,
+2018, arXiv 1803.02155), which knows the distance of two tokens only.
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ def relations(later: Gated, earlier: Gated, ago: Tensor) -> Tensor:
 
 
 def forget_words(words: WordRows, generator: torch.Generator, names: float, others: float) -> WordRows:
-    """Augmentation: in each episode some words lose their embedding (not their identity), each word all over the episode or nowhere.
+    """Augmentation: in each episode some words lose their embedding (not their identity), each word all over the episode or
+    nowhere.
 
     Args:
         words: (B, T, W) rows.

@@ -1,4 +1,5 @@
-"""A causal language model as the backbone of a `LearnedPRM`: prompt and steps are one text, a step's logits are read at its last token.
+"""A causal language model as the backbone of a `LearnedPRM`: prompt and steps are one text, a step's logits are read at its
+last token.
 
 Each text is tokenized by itself and followed by a line break, so one pass over an episode and step by step see the same
 tokens. A *node* holds the keys and values of one step's tokens; an episode's are put together when a step is added.
@@ -71,8 +72,8 @@ class StepLM(nn.Module):
         for i, (length, part) in enumerate(zip(lengths, parts, strict=True)):
             if len(part) < 2 or length > self.max_tokens:
                 raise ValueError(
-                    f"record {i} has {len(part) - 1} steps and {length} tokens; this model scores at least one step and at most "
-                    f"{self.max_tokens} tokens: cut the record, or raise max_tokens"
+                    f"record {i} has {len(part) - 1} steps and {length} tokens; this model scores at least "
+                    f"one step and at most {self.max_tokens} tokens: cut the record, or raise max_tokens"
                 )
         ids = torch.zeros((len(parts), max(lengths)), dtype=torch.long, device=self.head.weight.device)
         mask = torch.zeros_like(ids)
@@ -114,7 +115,8 @@ class StepLM(nn.Module):
             states = self.model(input_ids=ids, past_key_values=cache, use_cache=True).last_hidden_state
             logits.append(self.head(states[0, -1]).float().cpu().numpy())
             nodes.append(len(self._nodes))
-            self._nodes.append([(layer.keys[:, :, past:].clone(), layer.values[:, :, past:].clone()) for layer in cache.layers])
+            grown: Any = cache.layers
+            self._nodes.append([(layer.keys[:, :, past:].clone(), layer.values[:, :, past:].clone()) for layer in grown])
         return np.stack(logits), nodes
 
     def crowded(self, more: int) -> bool:

@@ -1,7 +1,7 @@
 """`StepTransformer` as the backbone of a `LearnedPRM`: words in, logits out, and a pool of what is kept of scored steps.
 
-The pool holds one *node* a step: keys and values of every layer, and the words with their gates. A node is written once and never
-changed, so any number of episodes may share a prefix.
+The pool holds one *node* a step: keys and values of every layer, and the words with their gates. A node is written once and
+never changed, so any number of episodes may share a prefix.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """A causal transformer over the steps of an episode, whose attention sees how two steps are related.
 
-Axes: B episodes, T steps (the prompt is step 0), Q steps that attend, H heads, R relations, k criteria. Logits and values of attention take
-the relation r_ij linearly, per head: softmax_j(q_i k_j / sqrt(d) + u r_ij) (v_j + M r_ij). A step attends to itself and to
-earlier steps, so no later step can change its score.
+Axes: B episodes, T steps (the prompt is step 0), Q steps that attend, H heads, R relations, k criteria. Logits and values of
+attention take the relation r_ij linearly, per head: softmax_j(q_i k_j / sqrt(d) + u r_ij) (v_j + M r_ij). A step attends to
+itself and to earlier steps, so no later step can change its score.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -116,6 +117,7 @@ class StepTransformer(nn.Module):
         mask = (ago >= 0) & (steps < lengths[:, None])[:, None, :]
         mask = mask | (ago == 0)  # padding attends to itself
         r = relations(gated, gated, ago.clamp(min=0))
+        layer: Any
         for layer in self.layers:
             x = layer(x, layer.remember(x), r, mask)
         return self.head(self.last(x))
@@ -146,6 +148,7 @@ class StepTransformer(nn.Module):
         if T:
             r = torch.cat([relations(gated, kept, ago), r], 2)
         grown = []
+        layer: Any
         for i, layer in enumerate(self.layers):
             new = layer.remember(x)
             x = layer(x, torch.cat([past[:, :, i], new], 1), r, mask)

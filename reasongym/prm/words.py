@@ -1,7 +1,8 @@
 """Step texts as rows of words: what the learned PRM's own encoder reads. Pure functions of a text and a list of known words.
 
-Each word has an *embedding* (a known word's own; one for all numbers; one each for unknown names, unknown function words, and all other unknown words)
-and an *identity*: content words and numbers alone are compared, words by their lemma, so that "Mary" is Mary in every step, known or not. Pronouns have no identity.
+Each word has an *embedding* (a known word's own; one for all numbers; one each for unknown names, unknown function words, and
+all other unknown words) and an *identity*: content words and numbers alone are compared, words by their lemma, so that "Mary"
+is Mary in every step, known or not. Pronouns have no identity.
 """
 
 from __future__ import annotations
@@ -97,8 +98,8 @@ class WordReader:
         if not self._told:
             self._told = True
             warnings.warn(
-                f"a step of {len(columns)} words is longer than this model's window of {self.max_words}: of it and of others like it "
-                f"the first and last {self.max_words // 2} words are read ({text[:60]!r}...)",
+                f"a step of {len(columns)} words is longer than this model's window of {self.max_words}: of it "
+                f"and of others like it the first and last {self.max_words // 2} words are read ({text[:60]!r}...)",
                 stacklevel=2,
             )
         half = self.max_words // 2
@@ -106,7 +107,8 @@ class WordReader:
 
 
 def vocabulary_of(texts: Iterable[str], at_least: int = 2) -> tuple[str, ...]:
-    """The words of some texts that occur `at_least` times, most frequent first; numbers, determiners and pronouns are left out."""
+    """The words of some texts that occur `at_least` times, most frequent first; numbers, determiners and pronouns are left
+    out."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(found.group().lower() for found in _TOKEN.finditer(text) if not found.group().isdecimal())

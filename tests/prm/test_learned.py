@@ -9,21 +9,23 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("safetensors")
-
 import reasongym  # noqa: F401
 from reasongym.audit import policies
 from reasongym.audit.collect import collect
 from reasongym.audit.policies import Situation
 from reasongym.errors import PRMError
 from reasongym.prm.base import check_prm
-from reasongym.prm.fitting import FitSettings, batches, fit
-from reasongym.prm.learned import CONFIG, LearnedPRM
 from reasongym.prm.records import RecordScorer, StepRecord
-from reasongym.prm.step_network import StepNetwork
-from reasongym.prm.step_transformer import Shape
-from reasongym.prm.words import vocabulary_of
+from reasongym.prm.words import WordReader, vocabulary_of
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+fitting = pytest.importorskip("reasongym.prm.fitting")
+learned = pytest.importorskip("reasongym.prm.learned")
+StepNetwork = pytest.importorskip("reasongym.prm.step_network").StepNetwork
+Shape = pytest.importorskip("reasongym.prm.step_transformer").Shape
+FitSettings, Fitting, batches, fit = fitting.FitSettings, fitting.Fitting, fitting.batches, fitting.fit
+CONFIG, LearnedPRM = learned.CONFIG, learned.LearnedPRM
 
 ID = "ReasonGym-bAbI-qa2-v0"
 CRITERIA = ("logic", "correct")
@@ -53,7 +55,9 @@ def tiny_encoder(folder, words, causal):
     transformers.PreTrainedTokenizerFast(tokenizer_object=raw, pad_token="<pad>", unk_token="<unk>").save_pretrained(folder)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
     if causal:
-        config = transformers.LlamaConfig(vocab_size=len(vocabulary), num_key_value_heads=2, max_position_embeddings=4096, **sizes)
+        config = transformers.LlamaConfig(
+            vocab_size=len(vocabulary), num_key_value_heads=2, max_position_embeddings=4096, **sizes
+        )
         transformers.LlamaModel(config).save_pretrained(folder)
     else:
         transformers.BertModel(transformers.BertConfig(vocab_size=len(vocabulary), **sizes)).save_pretrained(folder)
@@ -131,7 +135,6 @@ def test_inside_environments_the_scores_are_those_of_the_records(prm, played):
 def test_a_question_asked_at_the_end_is_scored_alike(prm):
     records = collect(ID, policies.expert, np.arange(3), question_at="end", **SHORT)
     env = make(prm, 3, question_at="end")
-    env.unwrapped.batch.table  # noqa: B018
     scores = iter_scores(prm, env, records)
     for inside, outside in zip(scores, prm.score_records(records), strict=True):
         np.testing.assert_allclose(inside, outside, atol=1e-5)
@@ -219,7 +222,7 @@ def test_a_crowded_pool_changes_no_score(prm, played, monkeypatch):
 
 
 def test_it_is_an_observer_as_well(prm):
-    env = make(None or "annotated", 2, observer=prm)
+    env = make("annotated", 2, observer=prm)
     observation, _ = env.reset(seed=0)
     observation = env.step(np.zeros(2, np.int64))[0]
     assert (observation["scored"] == 1).all()
@@ -258,9 +261,10 @@ def test_a_log_that_is_full_says_so(prm):
     small = LearnedPRM(prm.backbone, CRITERIA, log_bytes=256)
     env = make(small, 1)
     env.reset(seed=0)
+    for _ in range(3):
+        env.step(np.zeros(1, np.int64))
     with pytest.raises(PRMError, match="outgrew what this PRM keeps of it"):
-        for _ in range(30):
-            env.step(np.zeros(1, np.int64))
+        [env.step(np.zeros(1, np.int64)) for _ in range(30)]
 
 
 def test_calibration_makes_probabilities_of_logits(prm, played):
@@ -319,3 +323,44 @@ def test_records_of_other_criteria_are_not_mixed():
     other = StepRecord("?", ("a",), ("b",), np.zeros((1, 1), np.float32))
     with pytest.raises(ValueError, match="records with the same criteria"):
         next(fit(backbone.network, [record("a"), other], backbone.reader, FitSettings(updates=1)))
+
+
+def test_a_resumed_training_ends_with_the_same_weights():
+    draw = np.random.default_rng(1)
+    labels = lambda n: draw.choice([-1.0, 1.0], (n, 1)).astype(np.float32)  # noqa: E731
+    records = [StepRecord("Where is Mary?", ("next 1: a", "recall 1: b"), ("correct",), labels(2)) for _ in range(20)]
+    settings, ends = FitSettings(updates=6, batch_steps=12), []
+    for killed in (False, True):
+        torch.manual_seed(0)
+        backbone = StepNetwork(("mary", "where"), 1, SMALL)
+        fitting_ = Fitting(backbone.network, records, backbone.reader, settings)
+        for _ in range(3):
+            fitting_.update()
+        if killed:
+            state = copy.deepcopy(fitting_.state())
+            backbone = StepNetwork(("mary", "where"), 1, SMALL)
+            fitting_ = Fitting(backbone.network, records, backbone.reader, settings)
+            fitting_.load(state)
+        for _ in range(3):
+            fitting_.update()
+        ends.append([parameter.detach().clone() for parameter in backbone.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+
+
+def test_words_are_compared_by_lemma_and_unknown_ones_by_spelling():
+    read = WordReader(("went", "apple"))(["recall 12: Zoe went to the apples.", "Zoe, apple? (chain: 12)", "then she went"])
+    assert read.number.tolist() == [12, 12, 0]
+    first, second = read.identity[0], read.identity[1]
+    assert first[1] == second[3] < 0  # the number
+    assert first[2] == second[0] > 0  # Zoe
+    assert first[5] == second[1] > 0  # apples, apple
+    assert (read.identity[2][:2] == 0).all()  # function words and pronouns are compared with nothing
+    assert read.name[0].tolist() == [0, 0, 1, 0, 0, 0]
+
+
+def test_a_step_longer_than_the_window_is_read_in_part_with_a_note():
+    reader = WordReader((), max_words=8)
+    text = "recall 1: " + " ".join(f"word{i}" for i in range(20))
+    with pytest.warns(UserWarning, match=r"a step of 22 words is longer than this model's window of 8"):
+        read = reader([text])
+    assert read.identity.shape == (1, 8)
