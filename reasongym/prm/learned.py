@@ -25,7 +25,7 @@ import torch
 from reasongym.errors import PRMError
 from reasongym.prm.base import StepBatch
 from reasongym.prm.calibration import fit_platt
-from reasongym.prm.prefixes import Log, key_of
+from reasongym.prm.prefixes import Log, key_of, storable
 from reasongym.prm.records import StepRecord
 from reasongym.prm.rendering import UNASKED, prompt_text, step_text
 from reasongym.prm.step_lm import StepLM
@@ -120,9 +120,10 @@ class LearnedPRM:
         for i in range(len(steps)):
             log = Log(steps.carry[i])
             if not len(log):
-                log.add(prompt_text(steps, i))
+                log.add(storable(prompt_text(steps, i)))
             before = log.key
-            text = step_text(steps, i, asked=not log.starts_with(UNASKED) or _asked_before(log))
+            asked = not log.starts_with(UNASKED) or _asked_before(log)
+            text = storable(step_text(steps, i, asked=asked))
             logs.append(log)
             parents.append(before)
             texts.append(text)
@@ -201,6 +202,7 @@ class LearnedPRM:
         if prm.version != config["version"]:
             raise ValueError(f"the weights in {folder} are not those that {CONFIG} tells of: copy the whole folder again")
         backbone.to(device, torch.bfloat16 if bf16 else torch.float32)
+        prm._version = config["version"] + ("-bf16" if bf16 else "")
         return prm
 
     def _scores(self, logits: np.ndarray) -> np.ndarray:
