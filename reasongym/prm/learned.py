@@ -143,17 +143,17 @@ class LearnedPRM:
         self.fresh += len(missing)
         return self._scores(np.stack([self._known[key].logits for key in keys]))
 
-    def calibrate(self, records: Sequence[StepRecord]) -> None:
+    def calibrate(self, records: Sequence[StepRecord], *, balanced: Sequence[str] = ()) -> None:
         """Fits Platt's scale and shift of each criterion to labels that it was not trained on.
 
-        Criteria whose labels are all -1 or 1 are calibrated with errors and sound steps weighing alike.
+        Args:
+            records: with this PRM's criteria.
+            balanced: criteria of which errors and sound steps weigh alike (see `calibration`).
         """
         self._same_criteria(records)
         found, labels = np.concatenate(self.logits(records)), np.concatenate([record.labels for record in records])
         for c in range(len(self.criteria)):
-            known = labels[:, c][~np.isnan(labels[:, c])]
-            binary = bool((np.abs(known) == 1).all() and (known < 0).any() and (known > 0).any())
-            self.platt[c] = fit_platt(found[:, c], labels[:, c], balanced=binary)
+            self.platt[c] = fit_platt(found[:, c], labels[:, c], balanced=self.criteria[c] in balanced)
         self._version = None
 
     def save_pretrained(self, folder: str | Path) -> None:
