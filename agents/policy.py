@@ -157,10 +157,13 @@ class PointerHead(nn.Module):
         size: width of the body.
         item_size: D.
         num_slots: K.
+        num_similarities: how many similarities of a slot the encoder tells.
         choices: the head of the answers.
     """
 
-    def __init__(self, size: int, item_size: int, num_slots: int, choices: ChoiceHead | SpanHead) -> None:
+    def __init__(
+        self, size: int, item_size: int, num_slots: int, num_similarities: int, choices: ChoiceHead | SpanHead
+    ) -> None:
         super().__init__()
         self.num_slots, self.item_size = num_slots, item_size
         self.num_choices = choices.num_choices
@@ -169,7 +172,7 @@ class PointerHead(nn.Module):
         self.kinds.bias.data[:2] = -5.0  # overwriting and adding
         self.room = nn.Parameter(torch.tensor(7.0))  # added where a slot is empty
         self.queries = linear(size, 3 * item_size, gain=0.1)
-        self.similarity = nn.Linear(4, 3, bias=False)
+        self.similarity = nn.Linear(num_similarities, 3, bias=False)
         nn.init.zeros_(self.similarity.weight)
         self.similarity.weight.data[2, [0, 2]] = 1.0  # recall what shares words with question or last entry
         self.similarity.weight.data[0, 1] = 1.0  # overwrite what shares words with the desk
@@ -296,7 +299,13 @@ class MemoryPolicy(BasePolicy):
         width = bodies[0].output_size
         self.actor: nn.Module
         if isinstance(self.encoder, ReaderEncoder):
-            self.actor = PointerHead(width, size, self.encoder.num_slots, self._choices(width, num_actions, choice_tokens))
+            self.actor = PointerHead(
+                width,
+                size,
+                self.encoder.num_slots,
+                self.encoder.num_similarities,
+                self._choices(width, num_actions, choice_tokens),
+            )
         else:
             self.actor = FlatHead(width, num_actions, gain=0.01)
         self.critic = FlatHead(width, 1, gain=0.05)

@@ -38,8 +38,8 @@ from reasongym.audit.collect import collect
 from reasongym.audit.corruption import Planter
 from reasongym.audit.policies import Policy, Situation, noise
 from reasongym.prm.annotated import AnnotatedPRM
-from reasongym.prm.calibration import balanced_ece
 from reasongym.prm.correctness import CausalPRM, HindsightPRM
+from reasongym.prm.evaluation import calibration_error, earliest_error, first_wrong
 from reasongym.prm.fitting import FitSettings, Fitting
 from reasongym.prm.learned import LearnedPRM
 from reasongym.prm.lexical import LexicalPRM
@@ -143,24 +143,15 @@ Predictions = list[np.ndarray]
 """(T,) scores of each record; below a threshold: an error."""
 
 
-def first_below(values: np.ndarray, threshold: float) -> int:
-    """Index of the first value below the threshold; -1 where there is none (unscored values are not below)."""
-    below = np.flatnonzero(np.nan_to_num(values, nan=np.inf) < threshold)
-    return int(below[0]) if len(below) else -1
-
-
-def found(records: Sequence[StepRecord], scores: Predictions, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """(P,) bool each: whether the episode has an error, and whether the first one (or that there is none) was found."""
-    labels = [first_below(record.labels[:, record.criteria.index(CRITERION)], 0) for record in records]
-    hit = np.array([label == first_below(s, threshold) for label, s in zip(labels, scores, strict=True)])
-    return np.array(labels) >= 0, hit
+def labels_of(records: Sequence[StepRecord]) -> Predictions:
+    """(T,) labels of `correct`."""
+    return [record.labels[:, record.criteria.index(CRITERION)] for record in records]
 
 
 def f1(records: Sequence[StepRecord], scores: Predictions, threshold: float) -> dict[str, float]:
-    """ProcessBench's F1 and its two parts."""
-    wrong, hit = found(records, scores, threshold)
-    erroneous, sound = float(hit[wrong].mean()), float(hit[~wrong].mean())
-    return {"f1": 2 * erroneous * sound / max(erroneous + sound, 1e-9), "erroneous": erroneous, "sound": sound}
+    """ProcessBench's F1 and its two parts; an unscored step is no objection."""
+    found = earliest_error(labels_of(records), scores, threshold, unscored="right")
+    return {"f1": found.f1, "erroneous": found.on_wrong, "sound": found.on_right}
 
 
 def best_threshold(records: Sequence[StepRecord], scores: Predictions, slack: float = 0.01) -> float:
@@ -174,15 +165,10 @@ def best_threshold(records: Sequence[StepRecord], scores: Predictions, slack: fl
 
 def by_class(records: Sequence[StepRecord], scores: Predictions, threshold: float) -> dict[str, float]:
     """Share found of each planted class; "none": of sound episodes."""
-    hit = found(records, scores, threshold)[1]
+    pairs = zip(labels_of(records), scores, strict=True)
+    hit = np.array([first_wrong(label) == first_wrong(score, threshold) for label, score in pairs])
     names = np.array([record.meta["error_class"] for record in records])
     return {str(name): round(float(hit[names == name].mean()), 4) for name in np.unique(names)}
-
-
-def calibration_error(records: Sequence[StepRecord], scores: Predictions) -> float:
-    """Class-balanced ECE of `correct`."""
-    labels = np.concatenate([record.labels[:, record.criteria.index(CRITERION)] for record in records])
-    return balanced_ece((np.concatenate(scores) + 1) / 2, labels > 0)
 
 
 class StepType:
@@ -224,11 +210,11 @@ def evaluate(config: Config, prm: LearnedPRM, training: Sequence[StepRecord], ca
     for name, records in tests.items():
         scores = {"learned": column(prm.score_records(records), prm.criteria), "step type": prior(records)}
         scores["lexical"] = lowest(lexical[name])
-        row: dict[str, Any] = {"episodes": len(records), "errors": int(found(records, scores["learned"], 0)[0].sum())}
+        row: dict[str, Any] = {"episodes": len(records), "errors": sum(first_wrong(label) >= 0 for label in labels_of(records))}
         row |= {who: f1(records, scored, thresholds[who]) for who, scored in scores.items()}
         row["learned at 0"] = f1(records, scores["learned"], 0.0)
         row["learned, tuned"] = f1(records, scores["learned"], thresholds["learned, tuned"])
-        row["ece"] = calibration_error(records, scores["learned"])
+        row["ece"] = calibration_error(labels_of(records), scores["learned"])
         later = hindsight[name]
         row["hindsight"] = {
             "ceiling": f1(later, column([r.labels for r in records], (CRITERION,)), 0.0),

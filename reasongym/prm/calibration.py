@@ -52,22 +52,3 @@ def fit_platt(logits: np.ndarray, labels: np.ndarray, *, balanced: bool = False,
             break
         a, b = a - size * float(move[0]), b - size * float(move[1])
     return a, b
-
-
-def balanced_ece(probability: np.ndarray, sound: np.ndarray, bins: int = 10) -> float:
-    """Expected calibration error with errors and sound steps weighing alike (Naeini, Cooper and Hauskrecht, 2015).
-
-    Args:
-        probability: (n,) of being sound.
-        sound: (n,) bool.
-        bins: of equal width.
-
-    Returns:
-        In [0, 1]; NaN where a class is missing.
-    """
-    if sound.all() or not sound.any():
-        return float("nan")
-    weight = np.where(sound, 0.5 / sound.sum(), 0.5 / (~sound).sum())
-    at = np.minimum((probability * bins).astype(int), bins - 1)
-    gap = np.bincount(at, weight * (probability - sound), bins)
-    return float(np.abs(gap).sum())
