@@ -31,28 +31,31 @@ def one_hot(size: int, *at: int) -> torch.Tensor:
     return torch.eye(size)[list(at)][None]
 
 
-def written(*words: int) -> Access:
-    """Writes one-hot words one after the other to newly allocated places: the first to place 0, and so on."""
-    state, one = empty(), torch.ones(1, 1)
+def written(*words: int) -> tuple[Access, list[int]]:
+    """Writes one-hot words one after the other to newly allocated places; says which."""
+    state, one, places = empty(), torch.ones(1, 1), []
     for word in words:
         _, state = access(state, interface(write=torch.eye(W)[[word]], write_gate=one, allocation_gate=one))
-    return state
+        places.append(int(state.write_weights.argmax()))
+    return state, places
 
 
 def test_what_is_written_is_read_by_its_content():
-    state = written(2, 0, 1)
-    torch.testing.assert_close(state.memory[0, :3], torch.eye(W)[[2, 0, 1]], atol=1e-4, rtol=0)
+    state, places = written(2, 0, 1)
+    assert places[0] == 0
+    assert len(set(places)) == 3
+    torch.testing.assert_close(state.memory[0, places], torch.eye(W)[[2, 0, 1]], atol=1e-4, rtol=0)
     reads, after = access(state, interface(read_keys=one_hot(W, 0), read_strengths=torch.tensor([[SURE]])))
     torch.testing.assert_close(reads, one_hot(W, 0), atol=1e-4, rtol=0)
-    torch.testing.assert_close(after.read_weights, one_hot(N, 1), atol=1e-4, rtol=0)  # the second that was written
+    torch.testing.assert_close(after.read_weights, one_hot(N, places[1]), atol=1e-4, rtol=0)
 
 
 def test_a_write_by_content_erases_what_was_there():
-    state, one = written(2, 0), torch.ones(1, 1)
+    (state, places), one = written(2, 0), torch.ones(1, 1)
     change = {"write_key": one_hot(W, 2), "write_strength": torch.tensor([[SURE]]), "erase": torch.ones(1, W)}
     _, state = access(state, interface(**change, write=torch.tensor([[0.0, 5.0, 0.0]]), write_gate=one))
-    torch.testing.assert_close(state.memory[0, 0], torch.tensor([0.0, 5.0, 0.0]), atol=1e-4, rtol=0)
-    torch.testing.assert_close(state.memory[0, 1], torch.eye(W)[0], atol=1e-4, rtol=0)
+    expected = torch.tensor([[0.0, 5.0, 0.0], [1.0, 0.0, 0.0]])
+    torch.testing.assert_close(state.memory[0, places], expected, atol=1e-4, rtol=0)
 
 
 def test_content_weights_by_hand():
@@ -85,25 +88,26 @@ def test_allocation_is_the_papers_sum_over_the_free_list():
 
 
 def test_a_read_with_an_open_free_gate_frees_the_place():
-    state = written(2, 0, 1, 2)
-    assert state.usage[0, :3].min() > 0.99
+    state, places = written(2, 0, 1, 2)
+    assert sorted(places) == [0, 1, 2, 3]
     _, state = access(state, interface(read_keys=one_hot(W, 0), read_strengths=torch.tensor([[SURE]])))
     _, kept = access(state, interface())
-    assert kept.usage[0].min() > 0.99  # all four are in use
+    assert kept.usage.min() > 0.99  # all four are in use
     _, state = access(state, interface(free_gates=torch.ones(1, 1)))
-    torch.testing.assert_close(state.usage, torch.tensor([[1.0, 0.0, 1.0, 1.0]]), atol=1e-3, rtol=0)
-    one = torch.ones(1, 1)
-    _, state = access(state, interface(write_gate=one, allocation_gate=one))
-    torch.testing.assert_close(state.write_weights, one_hot(N, 1)[0], atol=1e-3, rtol=0)  # and is written to next
+    freed = one_hot(N, places[1])[0]
+    torch.testing.assert_close(state.usage, 1 - freed, atol=1e-3, rtol=0)
+    _, state = access(state, interface(write_gate=torch.ones(1, 1), allocation_gate=torch.ones(1, 1)))
+    torch.testing.assert_close(state.write_weights, freed, atol=1e-3, rtol=0)  # and it is written to next
 
 
 @pytest.mark.parametrize(("mode", "start", "end"), [(2, 1, 2), (2, 0, 1), (0, 2, 1), (0, 1, 0)])
 def test_links_are_read_forward_and_backward(mode, start, end):
-    """Places 0, 1, 2 were written in this order: from one, forward finds the next, backward the one before."""
-    state = written(2, 0, 1)._replace(read_weights=one_hot(N, start))
+    """Three words were written one after the other: from one, forward finds the next, backward the one before."""
+    state, places = written(2, 0, 1)
+    state = state._replace(read_weights=one_hot(N, places[start]))
     reads, after = access(state, interface(read_modes=one_hot(3, mode)))
-    torch.testing.assert_close(after.read_weights, one_hot(N, end), atol=1e-3, rtol=0)
-    torch.testing.assert_close(reads, state.memory[:, [end]], atol=1e-3, rtol=0)
+    torch.testing.assert_close(after.read_weights, one_hot(N, places[end]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(reads, one_hot(W, (2, 0, 1)[end]), atol=1e-3, rtol=0)
 
 
 def test_links_by_hand():

@@ -26,7 +26,7 @@ def random_masks(rows: int) -> torch.Tensor:
 
 
 def test_worked_by_hand():
-    """Two slots, two choices. STORE and ANSWER are legal, weights 3 and 1; STORE with the second slot, ANSWER with both, 1 to 4."""
+    """Two slots, two choices. STORE and ANSWER are legal, weighing 3 to 1; of STORE the second slot, of ANSWER both, 1 to 4."""
     logits = torch.tensor([[9.0, 9.0, 0.0, 9.0, 9.0, 9.0, 9.0, 0.0, math.log(4.0)]])
     mask = torch.tensor([[0, 0, 1, 0, 0, 0, 0, 1, 1]], dtype=torch.bool)
     kinds = torch.tensor([[50.0, math.log(3.0), 50.0, 50.0, 0.0]])
@@ -87,7 +87,9 @@ def played(env, model, steps=6):
     return observation, model.policy.prepare(as_tensors(observation, torch.device("cpu")))
 
 
-@pytest.mark.parametrize("keywords", [{}, {"memory_slots": 0}, {"observer": "lexical", "gate": "salience"}])
+@pytest.mark.parametrize(
+    "keywords", [{}, {"memory_slots": 0, "reason_when": "any"}, {"observer": "lexical", "gate": "salience"}]
+)
 def test_it_trains_in_ppo(keywords):
     """Every part of the head learns; with an observer its scores are read."""
     env = reader_env(n_envs=8, **keywords)

@@ -1,5 +1,7 @@
 """The contract of a memory cell, for every registered one."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -119,3 +121,15 @@ def test_a_cut_by_hand():
 def test_sizes_below_one_are_refused(name):
     with pytest.raises(ValueError, match=r"must be at least 1, got 0"):
         CORES[name](D, 8, **{"dnc": {"word_size": 0}, "rmc": {"num_heads": 0}}[name])
+
+
+@pytest.mark.parametrize("name", ["dnc", "rmc"])
+def test_it_begins_to_learn_to_copy(name, monkeypatch):
+    """One vector of four bits is said back after a mark, and two better than by chance."""
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "examples"))
+    import copy_task
+
+    model = copy_task.train(name, iterations=120, longest=2)
+    generator = torch.Generator().manual_seed(1)
+    assert copy_task.share_right(model, 1, generator) > 0.99
+    assert copy_task.share_right(model, 2, generator) > 0.65
