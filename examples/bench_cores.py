@@ -2,7 +2,7 @@
 
 *Training*: a core alone, forward and backward over a minibatch of 16 sequences of 64 steps in which an episode begins every 15
 steps. *Acting*: a core alone, one step of 256 environments. *PPO*: rollouts and updates of a whole agent on task 1 (flat
-inputs, one core and two layers of 64 for actor and critic each, 64 environments, 64 steps, four epochs). sb3-contrib's LSTM
+inputs, one core and two layers of 64 for actor and critic each, 64 environments, 32 steps, four epochs). sb3-contrib's LSTM
 is the loop over time and the RecurrentPPO of that package, with the same sizes. "compiled" is `torch.compile` on the step;
 what compiling costs is not in the rates, but told. Rows take turns, the median of the rounds counts.
 """
@@ -37,7 +37,7 @@ INPUT, HIDDEN = 320, 128
 """D and H: what MemoryPPO's reader gives its core, and the core's default size."""
 STEPS, COLUMNS, EPISODE, ENVIRONMENTS = 64, 16, 15, 256
 """T and B of a minibatch, mean steps of an episode, and how many environments act at once."""
-PPO = {"learning_rate": 1e-3, "n_steps": 64, "batch_size": 512, "n_epochs": 4, "gamma": 0.95, "seed": 0, "device": "cpu"}
+PPO = {"learning_rate": 1e-3, "n_steps": 32, "batch_size": 512, "n_epochs": 4, "gamma": 0.95, "seed": 0, "device": "cpu"}
 THEIRS = "lstm (sb3-contrib)"
 NAMES = ("gru", "lstm", "dnc", "rmc")
 
@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the results here")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.5, help="CPU seconds of each measurement")
-    parser.add_argument("--frames", type=int, default=4_096, help="of each PPO; 0: none")
+    parser.add_argument("--frames", type=int, default=2_048, help="of each PPO; 0: none")
     parser.add_argument("--no-compile", action="store_true", help="leave the compiled steps out")
     parser.add_argument("--smoke", action="store_true", help="small and quick, to see that it runs")
     options = parser.parse_args()
