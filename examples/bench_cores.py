@@ -126,6 +126,7 @@ def measure(rounds: int, seconds: float, frames: int, compile: bool) -> dict[str
     table: dict[str, dict[str, float]] = {name: {} for name in cores}
     for name in ("dnc", "rmc") if compile else ():
         core, took = compiled(name)
+        print(f"{name} compiled after {took:.0f} s", file=sys.stderr, flush=True)
         cores[f"{name} (compiled)"], table[f"{name} (compiled)"] = core, {"seconds to compile": round(took, 1)}
     found: dict[tuple[str, str], list[float]] = {}
     for _ in range(rounds):
