@@ -53,6 +53,7 @@ class Config:
     warmup_difficulty: str = ""  # JSON: knobs of the warm-up instead, e.g. '{"unanswerable": 0}'
     seed: int = 0
     core: str = "none"
+    head: str = "flat"  # or "hierarchical": a learned gate decides on the kind of action
     device: str = "cpu"
     prm: str = "annotated"
     beta: str = ""  # JSON: weights by criterion
@@ -200,6 +201,7 @@ def make_model(config: Config, env: ReasonGymVecEnv) -> MemoryPPO:
         policy_kwargs={
             "core": config.core,
             "core_size": config.core_size,
+            "head": config.head,
             "separate_critic": bool(config.separate_critic),
             "optimizer_kwargs": {"weight_decay": config.weight_decay},
         },
