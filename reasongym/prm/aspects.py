@@ -29,7 +29,7 @@ REPEATS = "whether the step repeats what was said already"
 PROGRESS = "whether the step brings the solution nearer to its goal"
 LEGAL = "whether the action is allowed by the rules"
 _ANSWER = re.compile(r"\s*(?:the )?(?:final )?answer\b|.*\\boxed\b", re.IGNORECASE | re.DOTALL)
-_NOTE = re.compile(r"\s*(?:note|store|add|update|pass over|next)\b", re.IGNORECASE)
+_READS = re.compile(r"\s*(?:note|store|add|update|pass over|next)\b", re.IGNORECASE)
 _RECALL = re.compile(r"\s*recall\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+")
 _ACTION_WORDS = frozenset(map(stem, "recall note store add update pass over next answer chain dropping nothing effect".split()))
@@ -62,7 +62,7 @@ class RelationAspects:
     | the step | topics |
     | --- | --- |
     | answers | support, completeness, kind of answer |
-    | says nothing that the steps before it do not say | repetition, first |
+    | says nothing that one of the steps before it does not say | repetition, first |
     | is about something that an earlier step is about | agreement, currency |
     | recalls or states | relevance, currency, prerequisites |
     | reads | relevance, progress |
@@ -74,14 +74,14 @@ class RelationAspects:
     def read(self, tree: RewardTree, context: Context) -> Aspects:
         """See the table of the class; `tree` is not read."""
         step = context.step
-        if "(no effect)" in step or "(illegal)" in step:
+        if step.endswith("(no effect)"):
             return Aspects((LEGAL,))
         if _ANSWER.match(step):
             return Aspects(ANSWERS)
-        if _NOTE.match(step):
+        if _READS.match(step):
             return Aspects((RELEVANT, PROGRESS))
         said = content_words(step)
-        before = [content_words(earlier) for earlier in context.earlier]
+        before = [content_words(earlier) for earlier in context.earlier if not _READS.match(earlier)]
         topics = []
         if said and any(said <= other for other in before):
             topics.append(REPEATS)
@@ -134,7 +134,9 @@ class JudgedAspects:
             if 0 <= index < len(tree.coarse):
                 coarse.append(index)
             elif self._on_unknown == "raise":
-                raise PRMError(f"the judge named criterion {number}, but the tree has 1 to {len(tree.coarse)}; reply: {reply!r}")
+                raise PRMError(
+                    f"the judge named criterion {number}, but the tree has 1 to {len(tree.coarse)}; reply: {reply!r}"
+                )
         if not coarse:
             raise PRMError(f"the judge named no criterion of the tree; reply: {reply!r}")
         return Aspects((_line(reply, "aspect"),), tuple(dict.fromkeys(coarse)))

@@ -10,8 +10,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from reasongym.prm.base import ACTION_NAMES, ANSWER, NEXT, RECALL, StepBatch
+from reasongym.prm.base import RECALL, StepBatch
 from reasongym.prm.records import StepRecord
+from reasongym.prm.rendering import prompt_text, step_text
 
 
 class Context(NamedTuple):
@@ -28,7 +29,6 @@ class CriterionScorer(Protocol):
 
     Attributes:
         version: part of every cache key and result.
-        needs_annotation: always False; there so that nobody has to guess.
     """
 
     version: str
@@ -50,25 +50,22 @@ def contexts_of(record: StepRecord, mu: int) -> list[Context]:
 
 
 def contexts_of_batch(steps: StepBatch, mu: int) -> list[Context]:
-    """The contexts of a batch: the question and what memory holds as prompt, the last `mu` links of the chain as earlier steps."""
+    """The contexts of a batch, worded as in step records, with the last `mu` links of the chain as the steps before.
+
+    A record's earlier steps are whatever was done before; a batch holds of those what was recalled, so the two agree where a
+    step follows recalls.
+    """
     out = []
     for i in range(len(steps)):
-        kind, illegal = int(steps.kind[i]), bool(steps.illegal[i])
-        links = int(steps.chain_length[i]) - int(kind == RECALL and not illegal)
-        question = steps.questions[steps.question[i]] if steps.question[i] >= 0 else "(not yet asked)"
-        held = [steps.unit_text(slot) for slot in steps.memory_before[i] if slot[0] >= 0]
-        earlier = tuple(f"recall: {steps.unit_text(steps.chain[i, h])}" for h in range(max(0, links - mu), links))
-        out.append(Context("\n".join([*held, question]), earlier, _step_text(steps, i, kind, illegal)))
+        links = int(steps.chain_length[i]) - int(steps.kind[i] == RECALL and not steps.illegal[i])
+        earlier = tuple(_link(steps, i, h) for h in range(max(0, links - mu), links))
+        out.append(Context(prompt_text(steps, i), earlier, step_text(steps, i)))
     return out
 
 
-def _step_text(steps: StepBatch, i: int, kind: int, illegal: bool) -> str:
-    name = ACTION_NAMES[kind]
-    if illegal:
-        return f"{name} (illegal)"
-    if kind == ANSWER:
-        return f"answer: {steps.answer_text(i)}"
-    if kind == RECALL:
-        return f"recall: {steps.unit_text(steps.memory_before[i, steps.slot[i]])}"
-    desk = steps.sentences[steps.desk[i]] if steps.desk[i] >= 0 else ""
-    return f"{name}: {desk}" if kind != NEXT or desk else name
+def _link(steps: StepBatch, i: int, h: int) -> str:
+    """Link h of the chain of step i, as the step that recalled it."""
+    pairs = zip(steps.chain[i, h].tolist(), steps.chain_positions[i, h].tolist(), strict=True)
+    content = " ".join(f"{place + 1}: {steps.sentences[unit]}" for unit, place in pairs if unit >= 0)
+    numbers = [str(place + 1) for link in steps.chain_positions[i, :h].tolist() for place in link if place >= 0]
+    return f"recall {content}" + (f" (chain: {', '.join(numbers)})" if numbers else "")

@@ -79,7 +79,10 @@ class DynamicSelection:
         """
         _filled(tree)
         coarse_means, fine_means = tree.centroids(self._embedder)
-        cut = [context._replace(earlier=context.earlier[len(context.earlier) - min(self.mu, len(context.earlier)) :]) for context in contexts]
+        cut = [
+            context._replace(earlier=context.earlier[len(context.earlier) - min(self.mu, len(context.earlier)) :])
+            for context in contexts
+        ]
         rows = []
         for context in cut:
             own = self.aspects.read(tree, context)
@@ -98,7 +101,9 @@ class DynamicSelection:
         reached = apart <= tree.thresholds.coarse
         return reached if reached.any() else apart == apart.min()
 
-    def _fine(self, tree: RewardTree, own: Aspects, coarse: np.ndarray, means: np.ndarray) -> tuple[list[int], list[float], bool]:
+    def _fine(
+        self, tree: RewardTree, own: Aspects, coarse: np.ndarray, means: np.ndarray
+    ) -> tuple[list[int], list[float], bool]:
         """Indices and distances of fine criteria, and whether they are stand-ins."""
         apart = np.where(coarse[tree.parent], self._distances(own.phrases, means), np.inf)
         within = apart <= tree.thresholds.aspect

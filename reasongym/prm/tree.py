@@ -103,12 +103,16 @@ class RewardTree:
         ):
             twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
             if twice:
-                raise ValueError(f"a reward tree holds every {what} once, but {twice[0]!r} occurs {names.count(twice[0])} times")
+                raise ValueError(
+                    f"a reward tree holds every {what} once, but {twice[0]!r} occurs {names.count(twice[0])} times"
+                )
         for coarse in self.coarse:
             if not coarse.fine:
                 raise ValueError(f"the coarse criterion {coarse.name!r} has no fine criterion")
             if coarse.name in RESERVED_CRITERIA:
-                raise ValueError(f"a coarse criterion cannot be called {coarse.name!r}: {', '.join(RESERVED_CRITERIA)} are reserved")
+                raise ValueError(
+                    f"a coarse criterion cannot be called {coarse.name!r}: {', '.join(RESERVED_CRITERIA)} are reserved"
+                )
 
     @cached_property
     def fine(self) -> tuple[Fine, ...]:
