@@ -20,7 +20,7 @@ from reasongym.prm.aspects import content_words, quoted, read_prompt
 from reasongym.prm.context import Complete
 from reasongym.prm.records import StepRecord
 from reasongym.prm.thresholds import Criterion, labelled_criteria
-from reasongym.seeding import rng
+from reasongym.seeding import hash64, rng
 
 PROMPT = Path(__file__).with_name("prompts") / "differences.txt"
 FEWEST_WORDS, MOST_WORDS = 3, 40
@@ -59,13 +59,12 @@ class RuleDiffer:
     def __init__(self, criteria: Sequence[Criterion] | None = None, *, wordings: int | None = None, seed: int = 0) -> None:
         known = labelled_criteria() if criteria is None else criteria
         self._wordings = {c.name: c.wordings[:wordings] for c in known}
-        self._seed, self._asked = seed, 0
+        self._seed = seed
         self.version = f"rules-1(seed={seed}, wordings={wordings or 'all'})"
 
     def differences(self, chosen: StepRecord, rejected: StepRecord) -> list[str]:
-        """One wording of every criterion that differs, in a fixed order; the wording depends on how many pairs came before."""
-        draw = rng(self._seed, self._asked)
-        self._asked += 1
+        """One wording of every criterion that differs; which one is a pure function of the seed and the pair."""
+        draw = rng(self._seed, hash64(repr((chosen.steps, rejected.steps))))
         names = dict.fromkeys([*_planted(rejected), *_labelled(chosen, rejected), *_visible(chosen, rejected)])
         known = [name for name in names if name in self._wordings]
         return [self._wordings[name][int(draw.integers(len(self._wordings[name])))] for name in known]
