@@ -22,8 +22,8 @@ FLOOR = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 SEPARATE = {"tasks", "memory", "prm"}
 """Siblings that never import one another."""
 HEAVY = {
-    "torch": {"reasongym.prm.learned"},
-    "transformers": {"reasongym.prm.learned", "reasongym.prm.judge", "reasongym.prm.clients"},
+    "torch": {"reasongym.prm.learned", "reasongym.prm.conditioned", "reasongym.prm.encoders"},
+    "transformers": {"reasongym.prm.learned", "reasongym.prm.encoders", "reasongym.prm.judge", "reasongym.prm.clients"},
     "openai": {"reasongym.prm.judge", "reasongym.prm.clients"},
     "stable_baselines3": {f"reasongym.adapters.{name}" for name in ("sb3", "sb3_observations", "feedback")},
     "sb3_contrib": set(),

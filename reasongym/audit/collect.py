@@ -127,7 +127,9 @@ def collect(
             episode.add(tap, row, int(actions[row]))
             if ended[row]:
                 extra = policy.meta(row) if hasattr(policy, "meta") else {}
-                records[place[row]] = _record(env_id, env, tap, episode, int(current[row]), bool(info["is_success"][row]), extra)
+                records[place[row]] = _record(
+                    env_id, env, tap, episode, int(current[row]), bool(info["is_success"][row]), extra
+                )
                 open_[row] = None
         step += 1
         if ended.any():

@@ -63,9 +63,7 @@ class Planter:
         seed: what is planted is a pure function of (seed, problem).
     """
 
-    def __init__(
-        self, classes: Sequence[str] = ERROR_CLASSES, *, rate: float = 0.5, lures: float = 0.5, seed: int = 0
-    ) -> None:
+    def __init__(self, classes: Sequence[str] = ERROR_CLASSES, *, rate: float = 0.5, lures: float = 0.5, seed: int = 0) -> None:
         for name in classes:
             if name not in ERROR_CLASSES:
                 raise unknown("error class", name, ERROR_CLASSES)
