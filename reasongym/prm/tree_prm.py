@@ -86,8 +86,10 @@ class TreePRM:
 
     def score_records(self, records: Sequence[StepRecord]) -> list[np.ndarray]:
         """One (T, c) float32 array a record; a step's scores read no later step and no label."""
+        if not records:
+            return []
         values = self._coarse(self.fine_scores([context for record in records for context in contexts_of(record, self._read)]))
-        return np.split(values, np.cumsum([len(record.steps) for record in records])[:-1]) if records else []
+        return np.split(values, np.cumsum([len(record.steps) for record in records])[:-1])
 
     def fine_scores(self, contexts: Sequence[Context]) -> FineScores:
         """The selected fine criteria of every context, each scored.
