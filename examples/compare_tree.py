@@ -2,9 +2,9 @@
 
     python examples/compare_tree.py --json examples/results/compare_tree.json
 
-Experts' episodes with planted errors, as step records, from three domains: procedural bAbI (tasks 1, 2, 5, 6, 7, 8, 12), procedural
-SQuAD, procedural tales. For each domain one `ConditionedScorer` is trained on (step, criterion in words), with three of each
-criterion's six wordings, and with three of six of a general one ("the step is right"); and one tree is grown from pairs (sound
+Experts' episodes with planted errors, as step records, from three domains: procedural bAbI (tasks 1, 2, 5, 6, 7, 8, 12),
+procedural SQuAD, procedural tales. For each domain one `ConditionedScorer` is trained on (step, criterion in words), with three
+of each criterion's six wordings, and with three of six of a general one ("the step is right"); and one tree is grown from pairs (sound
 episode, erroneous episode of the same problem) by the rule judge, in the three wordings that the scorer has never seen. Then:
 
 | arm | criteria of a step | its value |
@@ -18,9 +18,9 @@ episode, erroneous episode of the same problem) by the rule judge, in the three 
 | scalar sum | dynamic selection | mean |
 
 A record's predicted error is the first step with a value below a threshold, which each arm gets from validation records of the
-domain that was trained on. Reported: earliest-error F1 (harmonic mean of the accuracy on erroneous and on sound records) on unseen
-problems of every domain and on held-out bAbI tasks (3, 11, 13), and the difference of each arm from the tree with its 95%
-interval (paired bootstrap over records, all seeds of a record together).
+domain that was trained on. Reported: earliest-error F1 (harmonic mean of the accuracy on erroneous and on sound records) on
+unseen problems of every domain and on held-out bAbI tasks (3, 11, 13), and the difference of each arm from the tree with its
+95% interval (paired bootstrap over records, all seeds of a record together).
 
 The errors that a span answer can show are four of seven classes, so SQuAD and tales have these four alone.
 """
@@ -293,6 +293,8 @@ def main() -> None:
     parser.add_argument("--mu", type=int, default=2, help="earlier steps that selection and scorer read")
     parser.add_argument("--budget", type=int, default=3, help="most criteria a step")
     parser.add_argument("--train-on", nargs="*", choices=list(DOMAINS), default=list(DOMAINS), help="rows of the table")
+    for name, value in vars(Sizes()).items():
+        parser.add_argument(f"--{name}", type=int, default=value, help=f"see Sizes; default {value}")
     parser.add_argument(
         "--smoke", action="store_true", help="a few records and one epoch: shows that it runs, not what it finds"
     )
@@ -300,7 +302,8 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    sizes, started = SMOKE if arguments.smoke else Sizes(), time.process_time()
+    sizes = SMOKE if arguments.smoke else Sizes(**{name: getattr(arguments, name) for name in vars(SMOKE)})
+    started = time.process_time()
     tests = {domain: play(domain, problems(domain, sizes.test), "test", rate=0.5) for domain in DOMAINS}
     tests = {
         "bAbI": tests["bAbI"],

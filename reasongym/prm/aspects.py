@@ -1,8 +1,8 @@
 """What a step should be judged on, as phrases: the bridge from steps (which state things) to criteria (which criticise).
 
-The raw text of a step is never compared with criteria: the two registers lie far apart whatever the step is about. `RelationAspects`
-names topics from the action and its relation to the steps before it, as far as they are visible; it says what to look at,
-never what is wrong. `JudgedAspects` asks a language model for the coarse criteria that apply and for the phrase.
+The raw text of a step is never compared with criteria: the two registers lie far apart whatever the step is about.
+`RelationAspects` names topics from the action and its relation to the steps before it, as far as they are visible; it says what
+to look at, never what is wrong. `JudgedAspects` asks a language model for the coarse criteria that apply and for the phrase.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Average-linkage clustering of unit vectors: the order-free form of the reward tree, and what its thresholds are chosen with.
 
-Two clusters lie as far apart as their members do on average (UPGMA, Sokal and Michener, 1958), in cosine distance. One dendrogram
-cut twice gives two nested partitions: criteria within ξ_merge are one, those within ξ_coarse share a parent.
+Two clusters lie as far apart as their members do on average (UPGMA, Sokal and Michener, 1958), in cosine distance. One
+dendrogram cut twice gives two nested partitions: criteria within ξ_merge are one, those within ξ_coarse share a parent.
 
 Axes: n vectors, d dimensions.
 """

@@ -4,9 +4,9 @@ Any object with `id` and `embed(texts) -> (n, d)` is an embedder. `HashedEmbedde
 stems, a small thesaurus of critics' words, and character trigrams, each hashed to a place (Weinberger et al., 2009, arXiv
 0902.2206). It sees shared words, not meaning; `reasongym.prm.encoders.SentenceEncoder` takes any sentence encoder by path.
 
-A distance that means "the same" with one embedder means nothing with another (prior replications of DG-PRM found that a published
-threshold merged half of all criteria under another encoder), so `id` names everything that a vector depends on, and a tree refuses
-an embedder whose id is not the one it was built with.
+A distance that means "the same" with one embedder means nothing with another (a replication of DG-PRM found that the published
+threshold merged half of all criteria under another encoder), so `id` names everything that a vector depends on, and a tree
+refuses an embedder whose id is not the one it was built with.
 
 Axes: n texts, d dimensions.
 """
@@ -26,8 +26,8 @@ from reasongym.prm.reading import words_of
 from reasongym.seeding import hash64
 
 COMMON = words_of(
-    "a an the of to in on at for by with from and or nor as is are was were be been it its this that these those what which who "
-    "whether how has have had does do did no not nothing none each every all any one than then there their them while"
+    "a an the of to in on at for by with from and or nor as is are was were be been it its this that these those what which "
+    "who whether how has have had does do did no not nothing none each every all any one than then there their them while"
 )
 """Words that say nothing about which criterion it is. Negation is among them: a criterion and its fault are one topic."""
 FAINT = words_of("step solution fact facts thing something only still already give given make made take taken use used")

@@ -8,8 +8,8 @@ Insertion, for one wording x, with distances averaged over the wordings of a cri
 4. else x is a new coarse criterion with one fine one.
 
 Where one ends up this way depends on the order. So `grow` ends, by default, with `recluster`: the average-linkage dendrogram
-of all wordings, cut at ξ_merge and ξ_coarse, which no order changes. Coarse names and fine ids go to the cluster that keeps most
-of their wordings. A coarse criterion with more than half of all fine ones is cut in two until none has.
+of all wordings, cut at ξ_merge and ξ_coarse, which no order changes. Coarse names and fine ids go to the cluster that keeps
+most of their wordings. A coarse criterion with more than half of all fine ones is cut in two until none has.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class _Vectors:
         return self._vectors[[self._rows[text] for text in texts]]
 
     def medoid(self, texts: Sequence[str], counts: Mapping[str, int]) -> str:
-        """The text that is nearest to all on average, each weighted by how often it was named; of equals the first by spelling."""
+        """The text nearest to all on average, each weighted by how often it was named; of equals the first by spelling."""
         texts = sorted(texts)
         weights = np.array([counts[text] for text in texts], dtype=float)
         apart = distances(self.of(texts), self.of(texts)) @ weights

@@ -1,8 +1,9 @@
 """Which criteria of a reward tree a step is judged on.
 
-`DynamicSelection`, in two stages: *coarse* criteria from the step and the μ steps before it (within ξ_coarse of an aspect of any of
-them, or named by the judge), then *fine* ones of those within ζ of an aspect of the step itself. Where nothing is in reach the
-nearest stands in, and the step is marked; at most `budget` are kept, each aspect's nearest before any aspect's second.
+`DynamicSelection`, in two stages: *coarse* criteria from the step and the μ steps before it (within ξ_coarse of an aspect of
+any of them, or named by the judge), then *fine* ones of those within ζ of an aspect of the step itself. Where nothing is in
+reach the nearest stands in, and the step is marked; at most `budget` are kept, each aspect's nearest before any
+aspect's second.
 
 The others are what it is compared with: every criterion, as many drawn at random, the same ones at every step.
 

@@ -91,7 +91,7 @@ def choose_thresholds(embedder: Embedder, criteria: Sequence[Criterion] | None =
     joins, fine, coarse, n = _dendrogram(embedder, kept)
     merges = [adjusted_rand(cut(joins, n, x).tolist(), fine) for x in GRID]
     merge = _middle(merges)
-    above = GRID > merge
+    above = merge < GRID
     coarser = [adjusted_rand(cut(joins, n, x).tolist(), coarse) if ok else -1.0 for x, ok in zip(GRID, above, strict=True)]
     found, wanted = _aspect_distances(embedder, kept)
     aspect = _middle([_f1(found <= x, wanted) for x in GRID])

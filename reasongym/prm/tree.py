@@ -1,9 +1,9 @@
 """The reward tree: coarse criteria, each with its fine ones; a value that growth makes anew and scoring only reads.
 
 After DG-PRM (Yin et al., 2025, arXiv 2507.17849), of which no code is public: two levels, criteria in words, cosine thresholds.
-Different here: a tree carries the thresholds *and* the id of the embedder they were chosen for, and refuses another; it is frozen,
-so a PRM's criteria cannot change under a run (`reasongym.prm.growth` makes the next version); every wording that was merged into
-a criterion is kept with how often it was named, so a tree can be clustered again, and merged with another.
+Different here: a tree carries the thresholds *and* the id of the embedder they were chosen for, and refuses another; it is
+frozen, so a PRM's criteria cannot change under a run (`reasongym.prm.growth` makes the next version); every wording that was
+merged into a criterion is kept with how often it was named, so a tree can be clustered again, and merged with another.
 
 Axes: c coarse criteria, f fine criteria, d dimensions of the embedder.
 """
@@ -154,8 +154,8 @@ class RewardTree:
         """
         if embedder.id != self.embedder:
             raise PRMError(
-                f"this tree's thresholds were chosen for the embedder {self.embedder!r}, but {embedder.id!r} was given: distances "
-                "of one mean nothing to the other; use the tree's own, or grow a tree from its wordings with new thresholds"
+                f"this tree's thresholds were chosen for the embedder {self.embedder!r}, but {embedder.id!r} was given: "
+                "distances of one mean nothing to the other; use the tree's own, or grow a new tree from its wordings"
             )
 
     def centroids(self, embedder: Embedder) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ import numpy as np
 from reasongym.errors import PRMError, unknown
 from reasongym.prm.base import Scores, StepBatch
 from reasongym.prm.context import Context, CriterionScorer, contexts_of, contexts_of_batch
+from reasongym.prm.pareto import Group
 from reasongym.prm.records import StepRecord
 from reasongym.prm.selection import Selection, Selector
 from reasongym.prm.tree import RewardTree
@@ -99,16 +100,42 @@ class TreePRM:
         """
         selection = self.selector.select(self.tree, contexts)
         rows, places = np.nonzero(selection.fine >= 0)
-        cut = [context._replace(earlier=context.earlier[max(0, len(context.earlier) - self.mu) :]) for context in contexts]
+        cut = self._cut(contexts)
         texts = [self.tree.fine[f].text for f in selection.fine[rows, places].tolist()]
-        scores = np.asarray(self.scorer.score([cut[row] for row in rows.tolist()], texts), np.float32)
-        if scores.shape != rows.shape or (~((scores >= -1) & (scores <= 1)) & ~np.isnan(scores)).any():
-            raise PRMError(
-                f"{self.scorer.version} must return {rows.shape} scores in [-1, 1] or NaN, got {scores.shape}: {scores!r}"
-            )
         values = np.full(selection.fine.shape, np.nan, np.float32)
-        values[rows, places] = scores
+        values[rows, places] = self._scored([cut[row] for row in rows.tolist()], texts)
         return FineScores(selection, values)
+
+    def group(
+        self, prompt: str, prefix: Sequence[str], candidates: Sequence[str], *, problem: str, kind: str = "", most: int = 6
+    ) -> Group:
+        """Candidate steps at one state, all scored on the same fine criteria: what any of them raises.
+
+        Args:
+            prompt, prefix: what was asked, and the steps that led to the state.
+            candidates: step texts.
+            problem, kind: see `reasongym.prm.pareto.Group`.
+            most: criteria, those that most candidates raise first; the more there are, the less is dominated.
+        """
+        start = max(0, len(prefix) - self._read)
+        contexts = [Context(prompt, tuple(prefix[start:]), candidate) for candidate in candidates]
+        raised = self.selector.select(self.tree, contexts).fine
+        count = np.bincount(raised[raised >= 0], minlength=len(self.tree.fine))
+        chosen = [f for f in np.argsort(-count, kind="stable").tolist() if count[f]][:most]
+        rows = [(context, self.tree.fine[f].text) for context in self._cut(contexts) for f in chosen]
+        scores = self._scored([context for context, _ in rows], [text for _, text in rows])
+        ids = tuple(self.tree.fine[f].id for f in chosen)
+        return Group(prompt, tuple(prefix), tuple(candidates), ids, scores.reshape(len(candidates), len(chosen)), problem, kind)
+
+    def _cut(self, contexts: Sequence[Context]) -> list[Context]:
+        """The contexts with no more than the μ earlier steps that the scorer reads."""
+        return [context._replace(earlier=context.earlier[max(0, len(context.earlier) - self.mu) :]) for context in contexts]
+
+    def _scored(self, contexts: Sequence[Context], texts: Sequence[str]) -> np.ndarray:
+        scores = np.asarray(self.scorer.score(contexts, texts), np.float32)
+        if scores.shape != (len(texts),) or (~((scores >= -1) & (scores <= 1)) & ~np.isnan(scores)).any():
+            raise PRMError(f"{self.scorer.version} must return {len(texts)} scores in [-1, 1] or NaN, got {scores!r}")
+        return scores
 
     @property
     def _read(self) -> int:

@@ -3,7 +3,7 @@
 | weight | where it comes from |
 | --- | --- |
 | fixed | `beta` of the environment, or `default_beta` of the PRM |
-| of the selection | a PRM that returns `Scores(values, weights)`, as `TreePRM` does: what is near the step's aspect counts more |
+| of the selection | a PRM that returns `Scores(values, weights)`, as `TreePRM` can: what is nearer to the aspect counts more |
 | fitted | `fit_beta`: how well a criterion's scores tell, before the answer, whether the episode will succeed |
 
 `fit_beta` never reads the cells of ANSWER steps: there a score that looked at the answer would predict success perfectly and

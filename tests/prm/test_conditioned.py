@@ -1,4 +1,4 @@
-"""The conditioned scorer: it learns to judge one step differently on two criteria, reads what it may, and comes back from disk."""
+"""The conditioned scorer: it learns to judge one step on two criteria, reads what it may, and comes back from disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def one_thread():
 
 
 def made(count, seed, wordings):
-    """Steps that repeat the one before or do not, about who is asked for or not: the two criteria, independent of each other."""
+    """Steps that repeat the one before or do not, about who is asked for or not: two criteria, independent of each other."""
     draw, out = rng(seed), []
     for _ in range(count):
         asked, other = (NAMES[i] for i in draw.permutation(8)[:2])

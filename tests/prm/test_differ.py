@@ -64,14 +64,25 @@ def test_raw_criteria_and_what_was_dropped():
         version = "told"
 
         def differences(self, chosen, rejected):
-            return ["Nothing is repeated.", "Mary is found in the Garden.", "Be good.", "It takes 2 steps only.",
-                    'It says "because" to explain.', "No step is made " + "very " * 40 + "long.", " Facts about Mary are used. "]  # fmt: skip
+            return [
+                "Nothing is repeated.",
+                "Mary is found in the Garden.",
+                "Be good.",
+                "It takes 2 steps only.",
+                'It says "because" to explain.',
+                "No step is " + "very " * 40 + "long.",
+                " Facts about Mary are used. ",
+            ]
 
     raw = raw_criteria(Told(), [(SOUND, SOUND)])
     assert raw.criteria == ["Nothing is repeated.", "Mary is found in the Garden."]
     assert [why for _, why in raw.dropped] == [
-        "fewer than 3 words", "numbers or quotations", "numbers or quotations", "more than 40 words", "the name 'Mary' of this problem",
-    ]  # fmt: skip
+        "fewer than 3 words",
+        "numbers or quotations",
+        "numbers or quotations",
+        "more than 40 words",
+        "the name 'Mary' of this problem",
+    ]
     with pytest.raises(ValueError, match="shares its prompt"):
         raw_criteria(Told(), [(SOUND, record("a", prompt="Who?"))])
 

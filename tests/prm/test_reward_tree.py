@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from reasongym.errors import DataError, PRMError, UnknownNameError
 from reasongym.metrics import adjusted_rand
 from reasongym.prm.clustering import average_linkage, cut, halves
-from reasongym.prm.embedding import HashedEmbedder, distances, embedded
+from reasongym.prm.embedding import HashedEmbedder, embedded
 from reasongym.prm.growth import grow, merge, recluster
 from reasongym.prm.thresholds import Thresholds, agreement, choose_thresholds, labelled_criteria
 from reasongym.prm.tree import Coarse, Fine, RewardTree, empty_tree, slug

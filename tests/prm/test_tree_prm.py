@@ -100,6 +100,16 @@ def test_records_keep_their_lengths():
     assert prm.score_records([]) == []
 
 
+def test_a_group_of_candidates_is_scored_on_one_set():
+    """The candidates raise 0; 0 and 1; 2: all are scored on 0, 1 and 2, that of most of them first."""
+    prm = TreePRM(TREE, Says(), Chooses())
+    group = prm.group("Why?", ("x 0", "y 0", "z 0"), ("a 0", "b 0,1", "c 2"), problem="p", kind="k")
+    assert group.criteria == ("1", "2", "3")
+    np.testing.assert_array_equal(group.scores, np.tile(np.array([1, -0.5, np.nan], np.float32), (3, 1)))
+    assert set(prm.scorer.seen) == {Context("Why?", ("y 0", "z 0"), step) for step in ("a 0", "b 0,1", "c 2")}
+    assert prm.group("Why?", (), ("a 0", "b 0,1", "c 2"), problem="p", most=1).criteria == ("1",)
+
+
 @pytest.mark.parametrize("bad", [2.0, -np.inf])
 def test_a_scorer_out_of_range_is_refused(bad):
     with pytest.raises(PRMError, match=r"scores in \[-1, 1\] or NaN"):

@@ -122,7 +122,7 @@ def test_scale_by_hand():
 
 
 def test_advantages_tell_one_win_from_two():
-    """Two groups of two: totals (0, 1) and (0, 2). Summed first, both winners would get the same; scaled first, 1 and 2 shares."""
+    """Two groups of two: totals (1, 2) and (0, 2). Summed first, both winners get the same; scaled first, 1 and 2 shares."""
     rewards = np.array([[0, 1], [1, 1], [0, 0], [1, 1.0]])
     out = group_advantages(rewards, np.array([0, 0, 1, 1]), [1, 1])
     assert out == pytest.approx(np.array([-1, 1, -2, 2]) / np.sqrt(2.5))
