@@ -2,8 +2,8 @@
 
 It reads the prompt, the μ steps before, and the step as hashed words; each word carries where it stands and where else it
 occurs (in the step, in the prompt, in earlier steps), which is what most judgements of a step turn on. A transformer encoder
-reads a context once, whatever the number of criteria; a criterion is the vector that the embedder gives its wording, so wordings never
-seen in training have a place. The criterion queries the context (cross-attention), and the two together give the probability p
+reads a context once, whatever the number of criteria; a criterion is the vector that the embedder gives its wording, so
+wordings never seen in training have a place. The criterion queries the context (cross-attention), and the two together give the probability p
 that the step meets it; the score is 2p − 1.
 
 Axes: B contexts, W words of the longest, n scored pairs, d width, e dimensions of the embedder.

@@ -119,12 +119,12 @@ def dominance(scores: np.ndarray) -> np.ndarray:
     if np.isnan(scores).any():
         raise ValueError("scores have gaps (NaN): drop the criteria that a candidate lacks with `without_gaps` first")
     a, b = scores[:, None, :], scores[None, :, :]
-    return (a >= b).all(2) & (a > b).any(2)
+    return np.asarray((a >= b).all(2) & (a > b).any(2))
 
 
 def pareto_front(scores: np.ndarray) -> np.ndarray:
     """(n,) bool: the candidates that none dominates; at least one of n >= 1."""
-    return ~dominance(scores).any(axis=0)
+    return np.asarray(~dominance(scores).any(axis=0))
 
 
 def without_gaps(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
