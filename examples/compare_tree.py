@@ -5,7 +5,8 @@
 Experts' episodes with planted errors, as step records, from three domains: procedural bAbI (tasks 1, 2, 5, 6, 7, 8, 12),
 procedural SQuAD, procedural tales. For each domain one `ConditionedScorer` is trained on (step, criterion in words), with three
 of each criterion's six wordings, and with three of six of a general one ("the step is right"); and one tree is grown from
-pairs (sound episode, erroneous episode of the same problem) by the rule judge, in the three wordings that the scorer has never seen. Then:
+pairs (sound episode, erroneous episode of the same problem) by the rule judge, in the three wordings that the scorer
+has never seen. Then:
 
 | arm | criteria of a step | its value |
 | --- | --- | --- |

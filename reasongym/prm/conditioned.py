@@ -3,8 +3,8 @@
 It reads the prompt, the μ steps before, and the step as hashed words; each word carries where it stands and where else it
 occurs (in the step, in the prompt, in earlier steps), which is what most judgements of a step turn on. A transformer encoder
 reads a context once, whatever the number of criteria; a criterion is the vector that the embedder gives its wording, so
-wordings never seen in training have a place. The criterion queries the context (cross-attention), and the two together give the probability p
-that the step meets it; the score is 2p − 1.
+wordings never seen in training have a place. The criterion queries the context (cross-attention), and the two together give
+the probability p that the step meets it; the score is 2p − 1.
 
 Axes: B contexts, W words of the longest, n scored pairs, d width, e dimensions of the embedder.
 """
@@ -302,6 +302,17 @@ def examples_of(
     return out
 
 
+def _turns(rows: torch.Tensor) -> torch.Tensor:
+    """(n,) how many of the rows before are the same: 0, 0, 1, 0 for 5, 7, 5, 8."""
+    import torch
+
+    order = rows.argsort(stable=True)
+    ranked = rows[order]
+    out = rows.new_empty(len(rows))
+    out[order] = torch.arange(len(rows)) - torch.searchsorted(ranked, ranked)
+    return out
+
+
 def _network(s: ConditionedSettings, criterion_size: int) -> Any:
     """The network; built in a function because torch is imported where it is needed."""
     import torch
@@ -337,8 +348,11 @@ def _network(s: ConditionedSettings, criterion_size: int) -> Any:
             step = (segment == _STEP).unsqueeze(-1).to(x.dtype)
             pooled = (x * step).sum(1) / step.sum(1).clamp(min=1)
             query = self.criterion(criteria)
-            found, _ = self.attention(query[:, None], x[rows], x[rows], key_padding_mask=beyond[rows], need_weights=False)
-            both = torch.cat([query, found[:, 0], pooled[rows], query * pooled[rows]], dim=-1)
+            turn = _turns(rows)
+            queries = query.new_zeros(len(words), int(turn.max()) + 1, s.width)  # (B, most criteria of a context, d)
+            queries[rows, turn] = query
+            found, _ = self.attention(queries, x, x, key_padding_mask=beyond, need_weights=False)
+            both = torch.cat([query, found[rows, turn], pooled[rows], query * pooled[rows]], dim=-1)
             return self.head(both)[:, 0]
 
     return Network()
