@@ -23,6 +23,9 @@ domain that was trained on. Reported: earliest-error F1 (harmonic mean of the ac
 unseen problems of every domain and on held-out bAbI tasks (3, 11, 13), and the difference of each arm from the tree with its
 95% interval (paired bootstrap over records, all seeds of a record together).
 
+`--judge URL --model NAME` puts a language model behind an OpenAI-compatible server in place of the rules: it names what differs
+between the episodes of a pair, and reads the aspects of every step (one call each; needs the extra `llm`).
+
 The errors that a span answer can show are four of seven classes, so SQuAD and tales have these four alone.
 """
 
@@ -36,6 +39,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +51,10 @@ import numpy as np
 import reasongym  # noqa: F401
 from reasongym.audit.collect import collect
 from reasongym.audit.corruption import ERROR_CLASSES, Planter
+from reasongym.prm.aspects import AspectReader, JudgedAspects, RelationAspects
 from reasongym.prm.conditioned import ConditionedScorer, ConditionedSettings, Example, examples_of
-from reasongym.prm.context import Context, contexts_of
-from reasongym.prm.differ import RuleDiffer, raw_criteria
+from reasongym.prm.context import Complete, Context, contexts_of
+from reasongym.prm.differ import JudgedDiffer, RuleDiffer, raw_criteria
 from reasongym.prm.embedding import HashedEmbedder
 from reasongym.prm.growth import grow
 from reasongym.prm.records import StepRecord
@@ -164,20 +169,40 @@ def training_examples(records: Sequence[StepRecord], mu: int, seed: int) -> list
     return out
 
 
-def grown(domain: str, count: int, embedder: HashedEmbedder, thresholds: Thresholds) -> tuple[RewardTree, int]:
+def judge_at(url: str, model: str) -> Complete:
+    """The model behind an OpenAI-compatible server, asked once for every distinct prompt."""
+    import openai
+
+    client = openai.OpenAI(base_url=url, api_key=os.environ.get("OPENAI_API_KEY", "none"), timeout=60, max_retries=4)
+
+    @cache
+    def complete(prompt: str) -> str:
+        asked = client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": prompt}], temperature=0, max_tokens=200
+        )
+        return asked.choices[0].message.content or ""
+
+    return complete
+
+
+def grown(
+    domain: str, count: int, embedder: HashedEmbedder, thresholds: Thresholds, judge: Complete | None
+) -> tuple[RewardTree, int]:
     """The domain's tree, in wordings that the scorer has not seen, and how many raw criteria made it."""
     which = problems(domain, count, start=50_000 // 20 if domain == "bAbI" else 50_000)
     sound, wrong = (play(domain, which, "train", rate, seed=7) for rate in (0.0, 1.0))
     pairs = [(a, b) for a, b in zip(sound, wrong, strict=True) if b.meta["error_class"] != "none"]
     hidden = wordings(held_out=True)
     known = [replace(c, wordings=hidden[c.name]) for c in labelled_criteria() if c.name in hidden]
-    raw = raw_criteria(RuleDiffer(known), pairs)
+    raw = raw_criteria(JudgedDiffer(judge) if judge else RuleDiffer(known), pairs)
     return grow(empty_tree(embedder, thresholds), raw.criteria, embedder), len(raw.criteria)
 
 
-def arms(tree: RewardTree, scorer: Remembered, embedder: HashedEmbedder, mu: int, budget: int, seed: int) -> dict[str, TreePRM]:
+def arms(
+    tree: RewardTree, scorer: Remembered, embedder: HashedEmbedder, aspects: AspectReader, mu: int, budget: int, seed: int
+) -> dict[str, TreePRM]:
     """Every arm as a PRM."""
-    dynamic = DynamicSelection(embedder, mu=mu, budget=budget)
+    dynamic = DynamicSelection(embedder, aspects, mu=mu, budget=budget)
     general = [Coarse(f"general_{i}", (Fine(f"g{i}", text, {text: 1}),)) for i, text in enumerate(GENERAL[WORDINGS_TRAINED:])]
     flat = RewardTree(tuple(general[:budget]), tree.thresholds, tree.embedder)
     return {
@@ -186,7 +211,7 @@ def arms(tree: RewardTree, scorer: Remembered, embedder: HashedEmbedder, mu: int
         "flat criteria": TreePRM(tree, scorer, FixedSelection(budget=min(budget, len(tree.fine))), mu=mu),
         "no selection": TreePRM(tree, scorer, AllCriteria(), mu=mu),
         "random selection": TreePRM(tree, scorer, RandomSelection(dynamic, seed=seed), mu=mu),
-        "mu = 0": TreePRM(tree, scorer, DynamicSelection(embedder, mu=0, budget=budget), mu=0),
+        "mu = 0": TreePRM(tree, scorer, DynamicSelection(embedder, aspects, mu=0, budget=budget), mu=0),
         "scalar sum": TreePRM(tree, scorer, dynamic, mu=mu),
     }
 
@@ -235,11 +260,14 @@ def difference(tree: np.ndarray, other: np.ndarray, truth: np.ndarray, resamples
     }
 
 
-def row(domain: str, tests: Mapping[str, list[StepRecord]], sizes: Sizes, mu: int, budget: int) -> dict[str, Any]:
+def row(
+    domain: str, tests: Mapping[str, list[StepRecord]], sizes: Sizes, mu: int, budget: int, judge: Complete | None = None
+) -> dict[str, Any]:
     """Everything that is trained on one domain, tested on all."""
     embedder = HashedEmbedder()
     thresholds = choose_thresholds(embedder).thresholds
-    tree, raw = grown(domain, sizes.pairs, embedder, thresholds)
+    aspects = JudgedAspects(judge, on_unknown="drop") if judge else RelationAspects()
+    tree, raw = grown(domain, sizes.pairs, embedder, thresholds, judge)
     train = play(domain, problems(domain, sizes.train), "train", rate=0.7)
     validation = play(domain, problems(domain, sizes.validation), "validation", rate=0.5)
     truth = np.array([int(record.meta["error_step"]) for record in validation])
@@ -251,7 +279,7 @@ def row(domain: str, tests: Mapping[str, list[StepRecord]], sizes: Sizes, mu: in
         examples = training_examples(train, mu, seed)
         losses = scorer.fit(examples)
         told = {"examples": len(examples), "losses": [round(loss, 5) for loss in losses]}
-        for name, prm in arms(tree, Remembered(scorer), embedder, mu, budget, seed).items():
+        for name, prm in arms(tree, Remembered(scorer), embedder, aspects, mu, budget, seed).items():
             cut = threshold_for(step_values(name, prm, validation), truth)
             contexts = [context for record in validation for context in contexts_of(record, mu)]
             calls[name] = round(float((prm.selector.select(prm.tree, contexts).fine >= 0).sum() / len(contexts)), 3)
@@ -299,11 +327,14 @@ def main() -> None:
     parser.add_argument(
         "--smoke", action="store_true", help="a few records and one epoch: shows that it runs, not what it finds"
     )
+    parser.add_argument("--judge", metavar="URL", help="an OpenAI-compatible server, usually ending in /v1")
+    parser.add_argument("--model", default="", help="the judge's model, as its server knows it")
     arguments = parser.parse_args()
     import torch
 
     torch.set_num_threads(1)
     sizes = SMOKE if arguments.smoke else Sizes(**{name: getattr(arguments, name) for name in vars(SMOKE)})
+    judge = judge_at(arguments.judge, arguments.model) if arguments.judge else None
     started = time.process_time()
     tests = {domain: play(domain, problems(domain, sizes.test), "test", rate=0.5) for domain in DOMAINS}
     tests = {
@@ -315,11 +346,12 @@ def main() -> None:
         "sizes": vars(sizes),
         "mu": arguments.mu,
         "budget": arguments.budget,
+        "judge": arguments.judge and arguments.model,
         "machine": f"{platform.processor() or platform.machine()}, 1 thread",
         "rows": {},
     }
     for domain in arguments.train_on:
-        result["rows"][domain] = row(domain, tests, sizes, arguments.mu, arguments.budget)
+        result["rows"][domain] = row(domain, tests, sizes, arguments.mu, arguments.budget, judge)
         result["cpu_seconds"] = round(time.process_time() - started, 1)
         if arguments.json:
             arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
