@@ -6,6 +6,9 @@ reads a context once, whatever the number of criteria; a criterion is the vector
 wordings never seen in training have a place. The criterion queries the context (cross-attention), and the two together give
 the probability p that the step meets it; the score is 2p − 1.
 
+A word that training has not shown has no meaning: it is read as a word left out, of which training shows many, so what is
+left of it is where it stands and where else it occurs. That is what lets a scorer of one domain read another.
+
 Axes: B contexts, W words of the longest, n scored pairs, d width, e dimensions of the embedder.
 """
 
@@ -118,7 +121,7 @@ class ConditionedScorer:
     @property
     def version(self) -> str:
         """Changes with the weights."""
-        weights = sum((i + 1) * float(p.detach().double().sum()) for i, p in enumerate(self.network.parameters()))
+        weights = sum((i + 1) * float(p.double().sum()) for i, p in enumerate(self.network.state_dict().values()))
         content = json.dumps([asdict(self.settings), self.embedder.id, round(weights, 6)])
         return f"conditioned-1:{hash64(content):016x}"
 
@@ -162,6 +165,7 @@ class ConditionedScorer:
         optimizer = torch.optim.AdamW(self.network.parameters(), lr=s.learning_rate, weight_decay=0.01)
         batches = -(-len(examples) // s.batch_size)
         schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=s.epochs * batches)
+        self._learn_words(examples)
         losses = []
         with torch.random.fork_rng():
             torch.manual_seed(self.seed + 1_000_003 * self._trained_on)
@@ -219,6 +223,13 @@ class ConditionedScorer:
         scorer.network.load_state_dict(torch.load(path / "weights.pt", weights_only=True))
         scorer._trained_on = content["rounds"]
         return scorer
+
+    def _learn_words(self, examples: Sequence[Example]) -> None:
+        """Words of the examples are known from now on; before the first training all pass for known."""
+        if not self._trained_on:
+            self.network.known[:] = False
+        for context in dict.fromkeys(example.context for example in examples):
+            self.network.known[_words(context, self.settings)[0][:, 0]] = True
 
     def _shuffled(self, examples: Sequence[Example], draw: np.random.Generator) -> np.ndarray:
         """A random order in which batches hold contexts of like length."""
@@ -325,6 +336,7 @@ def _network(s: ConditionedSettings, criterion_size: int) -> Any:
             self.segment = nn.Embedding(_FIRST_EARLIER + max(1, s.mu), s.width)
             self.place = nn.Embedding(64, s.width)
             self.marks = nn.Embedding(8, s.width)
+            self.register_buffer("known", torch.ones(s.buckets, dtype=torch.bool))
             for table in (self.word, self.segment, self.place, self.marks):
                 nn.init.normal_(table.weight, std=0.5 * s.width**-0.5)
             layer = nn.TransformerEncoderLayer(
@@ -341,6 +353,7 @@ def _network(s: ConditionedSettings, criterion_size: int) -> Any:
             """(B, W, 4) contexts, (n,) rows of them, (n, e) criteria -> (n,) logits."""
             word, segment, place, marks = words.unbind(-1)
             beyond = segment == 0
+            word = torch.where(self.known[word], word, 0)
             if self.training and s.word_dropout:
                 word = torch.where(torch.rand(word.shape) < s.word_dropout, 0, word)
             x = self.word(word) + self.segment(segment) + self.place(place) + self.marks(marks)

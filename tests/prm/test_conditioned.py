@@ -144,3 +144,25 @@ def test_examples_leave_out_what_is_unscored():
     assert [(e.context.step, e.label) for e in found] == [("a", 1.0), ("b", -1.0)]
     assert found[0].criterion == "the x"
     assert found[1].criterion in ("the y", "a y")
+
+
+def test_unknown_words_are_read_by_where_they_occur_alone(trained):
+    """Two names that training has not shown are one and the same; whether the name is that of the question is not."""
+    scorer, _ = trained
+    text = WORDINGS["irrelevant_fact"][3]
+
+    def score(asked, told):
+        return scorer.score([Context(f"Where is {asked}?", (), f"recall: {told} went to the garden.")], [text])[0]
+
+    assert score("Xerxes", "Xerxes") == score("Yolanda", "Yolanda")
+    assert score("Xerxes", "Yolanda") == score("Yolanda", "Xerxes")
+    assert score("Xerxes", "Xerxes") > 0 > score("Xerxes", "Yolanda")
+    assert score("Mary", "Mary") != score("John", "John")  # known names are not interchangeable
+
+
+def test_known_words_come_back_from_disk(trained, tmp_path):
+    scorer, _ = trained
+    scorer.save(tmp_path)
+    again = ConditionedScorer.load(tmp_path, HashedEmbedder())
+    assert torch.equal(again.network.known, scorer.network.known)
+    assert 0 < int(scorer.network.known.sum()) < 200
