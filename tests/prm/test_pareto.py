@@ -93,6 +93,12 @@ def test_the_rejected_is_dominated_by_the_chosen():
     assert {(pair.chosen, pair.rejected) for pair in pairs} == {("step 0", "step 2"), ("step 1", "step 3")}
 
 
+def test_the_chosen_is_in_the_front():
+    """step 1 dominates step 2, but is dominated itself."""
+    pairs, _ = pareto_pairs([group([[1, 1], [0, 0], [-1, -1]])], per_group=9, per_problem=9)
+    assert [(pair.chosen, pair.rejected) for pair in pairs] == [("step 0", "step 2"), ("step 0", "step 1")]
+
+
 def test_the_margin():
     close = group([[0.1, 0], [0, 0]])
     assert pareto_pairs([close], margin=0.05)[1].pairs == 1

@@ -212,6 +212,12 @@ def test_average_linkage_by_hand():
     assert halves(PLACED.embed(["0 x", "40 x", "10 x"])).tolist() == [True, False, True]
 
 
+def test_every_member_of_a_cluster_counts_once():
+    """{0, 2} and 10 join, and 40 lies from the three as far as on average, not as {0, 2} and 10 do on average."""
+    joins = average_linkage(PLACED.embed(["0 x", "2 x", "10 x", "40 x"]))
+    assert joins[-1].distance == pytest.approx(1 - np.cos(np.radians([40, 38, 30])).mean())
+
+
 def test_adjusted_rand_by_hand():
     """Of four things there are 6 pairs."""
     assert adjusted_rand("aabb", "ccdd") == pytest.approx(1)
