@@ -22,7 +22,12 @@ FLOOR = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 SEPARATE = {"tasks", "memory", "prm"}
 """Siblings that never import one another."""
 HEAVY = {
-    "torch": {"reasongym.prm.learned", "reasongym.prm.conditioned", "reasongym.prm.encoders"},
+    "torch": {
+        "reasongym.prm.learned",
+        "reasongym.prm.conditioned",
+        "reasongym.prm.conditioned_network",
+        "reasongym.prm.encoders",
+    },
     "transformers": {"reasongym.prm.learned", "reasongym.prm.encoders", "reasongym.prm.judge", "reasongym.prm.clients"},
     "openai": {"reasongym.prm.judge", "reasongym.prm.clients"},
     "stable_baselines3": {f"reasongym.adapters.{name}" for name in ("sb3", "sb3_observations", "feedback")},

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     import torch
 
 _WORD = re.compile(r"[^\W_]+|[^\w\s]")
-_PROMPT, _STEP, _FIRST_EARLIER = 1, 2, 3
+PROMPT, STEP, FIRST_EARLIER = 1, 2, 3
+"""Segments of a context; an earlier step's is counted from the latest. 0 is beyond the end."""
+PLACES = 64
+"""Places within a segment that are told apart; the last stands for all beyond."""
 
 
 @dataclass(frozen=True)
@@ -109,13 +112,15 @@ class ConditionedScorer:
     def __init__(self, embedder: Embedder, settings: ConditionedSettings | None = None, *, seed: int = 0) -> None:
         import torch
 
+        from reasongym.prm.conditioned_network import Network
+
         self.settings, self.embedder, self.seed = settings or ConditionedSettings(), embedder, seed
         self._criteria: dict[str, np.ndarray] = {}
         self.windowed = 0
         size = embedded(embedder, ["a criterion"]).shape[1]
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.network = _network(self.settings, size)
+            self.network = Network(self.settings, size)
         self._trained_on = 0
 
     @property
@@ -270,8 +275,8 @@ class ConditionedScorer:
 def _words(context: Context, s: ConditionedSettings) -> tuple[np.ndarray, int]:
     """(W, 4) numbers of a context's words (see `_read`), and how many parts were longer than their window."""
     earlier = context.earlier[len(context.earlier) - min(s.mu, len(context.earlier)) :]
-    parts = [(_STEP, context.step, s.step_words), (_PROMPT, context.prompt, s.prompt_words)]
-    parts += [(_FIRST_EARLIER + age, text, s.earlier_words) for age, text in enumerate(reversed(earlier))]
+    parts = [(STEP, context.step, s.step_words), (PROMPT, context.prompt, s.prompt_words)]
+    parts += [(FIRST_EARLIER + age, text, s.earlier_words) for age, text in enumerate(reversed(earlier))]
     split = [(segment, _split(text), most) for segment, text, most in parts]
     seen = [set(split[0][1]), set(split[1][1]), {word for _, words, _ in split[2:] for word in words}]
     rows, cut = [], 0
@@ -280,8 +285,8 @@ def _words(context: Context, s: ConditionedSettings) -> tuple[np.ndarray, int]:
             words, cut = words[: most - most // 2] + words[len(words) - most // 2 :], cut + 1
         for i, word in enumerate(words):
             marks = sum((word in others) << bit for bit, others in enumerate(seen))
-            rows.append((1 + hash64(word) % (s.buckets - 1), segment, min(i, 63), marks))
-    return np.array(rows or [(0, _STEP, 0, 0)], np.int64), cut
+            rows.append((1 + hash64(word) % (s.buckets - 1), segment, min(i, PLACES - 1), marks))
+    return np.array(rows or [(0, STEP, 0, 0)], np.int64), cut
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -311,61 +316,3 @@ def examples_of(
         if texts:
             out.append(Example(contexts[t], texts[int(draw.integers(len(texts)))], float(labels[t, k])))
     return out
-
-
-def _turns(rows: torch.Tensor) -> torch.Tensor:
-    """(n,) how many of the rows before are the same: 0, 0, 1, 0 for 5, 7, 5, 8."""
-    import torch
-
-    order = rows.argsort(stable=True)
-    ranked = rows[order]
-    out = rows.new_empty(len(rows))
-    out[order] = torch.arange(len(rows)) - torch.searchsorted(ranked, ranked)
-    return out
-
-
-def _network(s: ConditionedSettings, criterion_size: int) -> Any:
-    """The network; built in a function because torch is imported where it is needed."""
-    import torch
-    from torch import nn
-
-    class Network(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.word = nn.Embedding(s.buckets, s.width, padding_idx=0)
-            self.segment = nn.Embedding(_FIRST_EARLIER + max(1, s.mu), s.width)
-            self.place = nn.Embedding(64, s.width)
-            self.marks = nn.Embedding(8, s.width)
-            self.register_buffer("known", torch.ones(s.buckets, dtype=torch.bool))
-            for table in (self.word, self.segment, self.place, self.marks):
-                nn.init.normal_(table.weight, std=0.5 * s.width**-0.5)
-            layer = nn.TransformerEncoderLayer(
-                s.width, s.heads, 2 * s.width, s.dropout, batch_first=True, norm_first=True, activation="gelu"
-            )
-            self.encoder = nn.TransformerEncoder(layer, s.layers, nn.LayerNorm(s.width), enable_nested_tensor=False)
-            self.criterion = nn.Sequential(nn.Linear(criterion_size, s.width), nn.GELU(), nn.Linear(s.width, s.width))
-            self.attention = nn.MultiheadAttention(s.width, s.heads, batch_first=True)
-            self.head = nn.Sequential(
-                nn.Linear(4 * s.width, 2 * s.width), nn.GELU(), nn.Dropout(s.dropout), nn.Linear(2 * s.width, 1)
-            )
-
-        def forward(self, words: torch.Tensor, rows: torch.Tensor, criteria: torch.Tensor) -> torch.Tensor:
-            """(B, W, 4) contexts, (n,) rows of them, (n, e) criteria -> (n,) logits."""
-            word, segment, place, marks = words.unbind(-1)
-            beyond = segment == 0
-            word = torch.where(self.known[word], word, 0)
-            if self.training and s.word_dropout:
-                word = torch.where(torch.rand(word.shape) < s.word_dropout, 0, word)
-            x = self.word(word) + self.segment(segment) + self.place(place) + self.marks(marks)
-            x = self.encoder(x, src_key_padding_mask=beyond)
-            step = (segment == _STEP).unsqueeze(-1).to(x.dtype)
-            pooled = (x * step).sum(1) / step.sum(1).clamp(min=1)
-            query = self.criterion(criteria)
-            turn = _turns(rows)
-            queries = query.new_zeros(len(words), int(turn.max()) + 1, s.width)  # (B, most criteria of a context, d)
-            queries[rows, turn] = query
-            found, _ = self.attention(queries, x, x, key_padding_mask=beyond, need_weights=False)
-            both = torch.cat([query, found[rows, turn], pooled[rows], query * pooled[rows]], dim=-1)
-            return self.head(both)[:, 0]
-
-    return Network()
