@@ -133,8 +133,10 @@ class SentenceEncoder(nn.Module):
 
     def forward(self, table: Tensor) -> Tensor:
         """(U, L) token ids -> (U, D)."""
+        if self.pools:  # as far as the longest, and one column of padding, which the maximum sees
+            table = table[:, : int((table > 0).any(0).sum()) + 1]
         words = self.words(table)
-        mixed = (words * self.position).sum(1) * self.scale
+        mixed = (words * self.position[: table.shape[1]]).sum(1) * self.scale
         whole = torch.cat([mixed, words.amax(1)], 1) if self.pools else words.flatten(1)
         return (mixed + self.output(F.relu(self.hidden(whole)))) * (table > 0).any(1, keepdim=True)
 
@@ -177,7 +179,8 @@ class ReaderEncoder(nn.Module):
         self.chain_place = nn.Parameter(0.5 * torch.randn(self.chain_length, size))
         self.slot_features = nn.Linear(shapes["memory_features"][1] + J, size)
         self.chain_features = nn.Linear(J, size)
-        self.context = nn.Linear(3 * size + num_extras, 2 * size)
+        matches = size + 3 if self.sentences.pools else 0
+        self.context = nn.Linear(3 * size + num_extras + matches, 2 * size)
         self.output_size = 2 * size + 3 * size
         generator = torch.Generator().manual_seed(0)
         factors = torch.randint(-(2**62), 2**62, (self.length,), generator=generator) | 1
@@ -250,7 +253,8 @@ class ReaderEncoder(nn.Module):
         if H:
             back = (c["chain_size"][:, None] - 1 - torch.arange(H, device=q.device)).clamp(min=0)
             chain = chain + self.chain_place[back]
-        context = F.relu(self.context(torch.cat([q, u, focus, c["extras"]], 1)))
+        matches = [q * u * self.size**-0.5, self._desk_similarity(frames.table, c)] if self.sentences.pools else []
+        context = F.relu(self.context(torch.cat([q, u, focus, c["extras"], *matches], 1)))
         items = torch.cat([slots, chain], 1)
         vector = torch.cat([context, q, u, focus], 1)
         return Features(vector, items, c["present"], slots.shape[1], similarity, sentences)
@@ -260,12 +264,22 @@ class ReaderEncoder(nn.Module):
 
         Recalled slots are left out: nothing resembles the last entry more than the slot it came from.
         """
-        words = self.content(table).sum(1)
+        words = self._bag(table)
         recalled = c["slot_features"][:, :, RECALLS : RECALLS + 1] > 0
         held = words[c["memory"]].sum(2) * ~recalled
         last = words[last_link(c["chain"], c["chain_size"])].sum(1)
         keys = [words[c["question"]], words[c["unit"]], last, words[c["chain"]].sum((1, 2))]
         return torch.bmm(held, torch.stack(keys, 2))
+
+    def _desk_similarity(self, table: Tensor, c: dict[str, Tensor]) -> Tensor:
+        """(F, 3) inner products of the desk's words with those of the question, of all slots, and of the chain."""
+        words = self._bag(table)
+        keys = [words[c["question"]], words[c["memory"]].sum((1, 2)), words[c["chain"]].sum((1, 2))]
+        return torch.bmm(torch.stack(keys, 1), words[c["unit"]][:, :, None]).squeeze(2)
+
+    def _bag(self, table: Tensor) -> Tensor:
+        """(U, L) token ids -> (U, content size) sums of the words' contents."""
+        return F.embedding_bag(table, self.content.weight, mode="sum", padding_idx=0)
 
 
 def near_identity(size: int) -> nn.Linear:

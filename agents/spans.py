@@ -5,10 +5,13 @@ convolutions that know the question (the reader of Chen et al. 2017, arXiv 1704.
 pointed at by what the policy's body knows. It runs on the frames in which something may be pointed at; the others are few words
 away from an answer and cost nothing.
 
-Axes: F frames, S of them in which START or END is legal, P = J * L positions of an entry (J units of L tokens), D width.
+Axes: F frames, S of them in which START or END is legal, P = J * L positions of an entry (J units of L tokens), R units held by
+these entries, T tokens of the longest, D width.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +21,28 @@ from agents.encoders import Frames, last_link
 
 REACH = 5
 """Width of a convolution, in tokens."""
+
+
+class Held(NamedTuple):
+    """The R units that S entries of the chain hold: most hold one, so most positions are empty.
+
+    Attributes:
+        tokens: (R, T) token ids, T the longest of them.
+        entry, place: (R,) which entry holds the unit, and at which of its places.
+        entries: S.
+    """
+
+    tokens: Tensor
+    entry: Tensor
+    place: Tensor
+    entries: int
+
+    @classmethod
+    def of(cls, ids: Tensor, table: Tensor) -> Held:
+        """Of (S, J) sentences, 0 = none, of a table (U, L)."""
+        entry, place = (ids > 0).nonzero(as_tuple=True)
+        tokens = table[ids[entry, place]]
+        return cls(tokens[:, : int((tokens > 0).any(0).sum())], entry, place, len(ids))
 
 
 class SpanHead(nn.Module):
@@ -54,27 +79,35 @@ class SpanHead(nn.Module):
         pointed = h.new_zeros(len(h), 2 * P)
         if len(rows):
             ids = last_link(c["chain"][rows], c["chain_size"][rows])
-            tokens = frames.table[ids][:, :, : self.unit_tokens].flatten(1)
-            tokens = F.pad(tokens, (0, P - tokens.shape[1]))
+            held = Held.of(ids, frames.table[:, : self.unit_tokens])
             asked = c["question"][rows]
-            starts, ends = self._point(h[rows], tokens, frames.table[asked], sentences[asked], c["span_start"][rows], words)
-            pointed = pointed.index_copy(0, rows, torch.cat([starts, ends], 1))
+            starts, ends = self._point(h[rows], held, frames.table[asked], sentences[asked], c["span_start"][rows], words)
+            pointed = pointed.index_copy(0, rows, torch.cat([self._spread(starts, held), self._spread(ends, held)], 1))
         return torch.cat([pointed, abstain], 1)
 
     def _point(
-        self, h: Tensor, tokens: Tensor, question: Tensor, asked: Tensor, begun: Tensor, words: nn.Embedding
+        self, h: Tensor, held: Held, question: Tensor, asked: Tensor, begun: Tensor, words: nn.Embedding
     ) -> tuple[Tensor, Tensor]:
-        """START and END logits (S, P). tokens (S, P), question (S, Lq) token ids, asked (S, D), begun (S, 2)."""
-        shared = ((tokens[:, :, None] == question[:, None, :]) & (tokens > 0)[:, :, None]).any(2)
-        x = words(tokens) + shared[:, :, None] * self.shared + self.question(asked)[:, None]
+        """START and END logits (R, T) of the units held. h (S, size), question (S, Lq) tokens, asked (S, D), begun (S, 2)."""
+        tokens, entry = held.tokens, held.entry
+        shared = ((tokens[:, :, None] == question[entry][:, None, :]) & (tokens > 0)[:, :, None]).any(2)
+        x = words(tokens) + shared[:, :, None] * self.shared + self.question(asked)[entry][:, None]
         x = x.transpose(1, 2)
         x = F.relu(self.first(x))
         x = (x + F.relu(self.second(x))).transpose(1, 2)
         start_query, end_query = self.asked(torch.cat([h, asked], 1)).chunk(2, 1)
-        place = (begun[:, 1] * self.positions - 1).round().long().clamp(min=0)
-        chosen = x[torch.arange(len(x), device=x.device), place] * begun[:, :1]
+        place = (begun[:, 1] * self.positions - 1).round().long().clamp(min=0)[entry] - held.place * self.unit_tokens
+        here = (place[:, None] == torch.arange(tokens.shape[1], device=x.device)) & (begun[entry, :1] > 0)
+        chosen = x.new_zeros(len(h), x.shape[2]).index_add(0, entry, (x * here[:, :, None]).sum(1))
         end_query = end_query + self.begun(chosen)
         plain = self.points(x)
         scale = x.shape[2] ** -0.5
-        starts = torch.einsum("spd,sd->sp", x, start_query) * scale + plain[:, :, 0]
-        return starts, torch.einsum("spd,sd->sp", x, end_query) * scale + plain[:, :, 1]
+        starts = torch.einsum("rtd,rd->rt", x, start_query[entry]) * scale + plain[:, :, 0]
+        return starts, torch.einsum("rtd,rd->rt", x, end_query[entry]) * scale + plain[:, :, 1]
+
+    def _spread(self, logits: Tensor, held: Held) -> Tensor:
+        """(R, T) -> (S, P), 0 where nothing is held."""
+        units = self.positions // self.unit_tokens
+        spread = logits.new_zeros(held.entries * units, self.unit_tokens)
+        rows = F.pad(logits, (0, self.unit_tokens - logits.shape[1]))
+        return spread.index_copy(0, held.entry * units + held.place, rows).view(held.entries, self.positions)

@@ -50,6 +50,7 @@ class Config:
     timesteps: int = 2_400_000
     warmup: int = 0  # frames at the beginning in which only problems of at most `warmup_units` units are played
     warmup_units: int = 14
+    warmup_difficulty: str = ""  # JSON: knobs of the warm-up instead, e.g. '{"unanswerable": 0}'
     seed: int = 0
     core: str = "none"
     device: str = "cpu"
@@ -90,7 +91,8 @@ class Config:
         elif difficulty.startswith("{"):
             difficulty = json.loads(difficulty)
         if short:
-            difficulty = {**(difficulty if isinstance(difficulty, dict) else {}), "max_units": self.warmup_units}
+            easier = json.loads(self.warmup_difficulty) if self.warmup_difficulty else {"max_units": self.warmup_units}
+            difficulty = {**(difficulty if isinstance(difficulty, dict) else {}), **easier}
         chosen: dict[str, Any] = {"source": self.source, "difficulty": difficulty}
         if self.allow_partial:
             chosen["allow_partial"] = True
@@ -134,6 +136,7 @@ class Progress(BaseCallback):
         found = evaluate(self.model, self.held_out, problems=least(self.config.eval_problems, self.held_out))
         model: Any = self.model
         row = {"timesteps": self.num_timesteps, "cpu_seconds": round(self.cpu_seconds(), 1), "held_out": found.accuracy}
+        row |= {name: round(rate, 4) for name, rate in found.rates.items()}
         row["train_success"] = float(np.mean(model.ep_success_buffer)) if model.ep_success_buffer else None
         row["train_return"] = float(np.mean([episode["r"] for episode in model.ep_info_buffer]))
         row |= {key: float(value) for key, value in self.logger.name_to_value.items() if key.startswith("train/")}

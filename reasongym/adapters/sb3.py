@@ -18,6 +18,7 @@ from gymnasium.error import ResetNeeded
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
+from reasongym.engine.gold import gold_choices
 from reasongym.engine.infos import InfoWriter
 from reasongym.envs import ReasonGymVectorEnv, checked_options, problem_indices
 
@@ -46,18 +47,17 @@ class ReasonGymVecEnv(VecEnv):
 
     @property
     def gold_choice(self) -> np.ndarray:
-        """(N,) int16: the gold choice of the problem that each environment is playing; for training only.
+        """(N,) int16: the gold choice of the problem that each environment is playing, -1 none; for training only.
+
+        Of span answers see `engine.gold.gold_choices`.
 
         Raises:
             PermissionError: the environment is not of the training split, or reads no gold answers.
-            ValueError: answers are spans, of which none is the gold choice before something has been recalled.
         """
-        if self.batch.shapes.span:
-            raise ValueError(f"{self.batch.source.name} has span answers, which are no choices: there is no gold one to tell")
         split = getattr(self.batch.source, "split", "train")
         if split != "train" or not self.batch.settings.reads_gold:
             raise PermissionError(f"gold choices are told on the training split only (this is {split!r}), where gold is read")
-        return self.batch.table.tables.problems["gold"][self.batch.memory.state["row"]]
+        return gold_choices(self.batch)
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         self._seed = int(np.random.SeedSequence().entropy % 2**31) if seed is None else seed  # type: ignore[operator]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from reasongym.engine.batch import Batch
+from reasongym.engine.gold import best_span
 from reasongym.prm.annotated import DEFAULT_BETA, NOTHING_NEW
 
 Group = tuple[int, ...]
@@ -82,28 +83,15 @@ def _point(batch: Batch, i: int, needs: tuple[int, ...], mask: np.ndarray) -> in
         held = batch.memory.held["unit"][i]
         noted = batch.memory.slots["noted"][i]  # own words cannot be pointed at
         places = np.arange(shapes.units_per_slot)
-        spans = {slot: _best_span(batch, i, np.where(places < noted[slot], -1, units)) for slot, units in enumerate(held)}
+        spans = {slot: best_span(batch, i, np.where(places < noted[slot], -1, units)) for slot, units in enumerate(held)}
         answer = max(spans, key=lambda slot: (spans[slot][0], -slot))
         best = _best_recall(batch, i, needs, mask, last=answer if spans[answer][0] > 0 else None)
         if best is not None:
             return best
-    score, start, end = _best_span(batch, i, batch.memory.chain[i, length - 1]) if length else (0.0, 0, 0)
+    score, start, end = best_span(batch, i, batch.memory.chain[i, length - 1]) if length else (0.0, 0, 0)
     if score <= 0:
         return abstain
     return first + start if state["span_start"] < 0 else first + shapes.positions + end
-
-
-def _best_span(batch: Batch, i: int, units: np.ndarray) -> tuple[float, int, int]:
-    """(score, START, END) of the best span of a link that holds some units (U,), -1 none."""
-    t, state = batch.table.tables, batch.memory.state[i]
-    present = np.flatnonzero(units >= 0)
-    if not len(present):
-        return 0.0, 0, 0
-    rows = t.units["sentence"][t.problems[state["row"]]["first_unit"] + units[present]]
-    found = batch.best_spans(int(state["row"]), rows)
-    j = int(found[:, 0].argmax())
-    base = int(present[j]) * batch.shapes.unit_tokens
-    return float(found[j, 0]), base + int(found[j, 1]), base + int(found[j, 2])
 
 
 def _facts(same_as: list[int], entities: np.ndarray) -> tuple[Fact, ...]:

@@ -10,7 +10,7 @@ from agents import encoders
 from agents.encoders import as_tensors
 from agents.policy import MemoryPolicy
 from agents.ppo import MemoryPPO
-from agents.spans import SpanHead
+from agents.spans import Held, SpanHead
 from reasongym.adapters.sb3 import make_vec_env
 
 CPU = torch.device("cpu")
@@ -60,11 +60,30 @@ def test_where_an_answer_ends_depends_on_where_it_starts():
     torch.manual_seed(0)
     head, words = SpanHead(size=6, item_size=8, unit_tokens=5, units_per_slot=2), torch.nn.Embedding(20, 8)
     h, asked, question = torch.randn(1, 6).expand(2, -1), torch.randn(1, 8).expand(2, -1), torch.tensor([[3, 4]]).expand(2, -1)
-    tokens = torch.arange(1, 11)[None].expand(2, -1)
+    held = Held.of(torch.tensor([[1, 2], [1, 2]]), torch.arange(0, 15).view(3, 5) * torch.tensor([[0], [1], [1]]))
     begun = torch.tensor([[1.0, 2 / 10], [1.0, 7 / 10]])  # at the second token, and at the seventh
-    starts, ends = head._point(h, tokens, question, asked, begun, words)
+    starts, ends = (head._spread(found, held) for found in head._point(h, held, question, asked, begun, words))
     assert torch.allclose(starts[0], starts[1])
     assert not torch.allclose(ends[0], ends[1])
+
+
+def test_logits_stand_at_the_positions_of_the_units_that_an_entry_holds():
+    """Two entries: the first holds sentence 1 at its second place, the other sentence 2 at its first."""
+    head = SpanHead(size=6, item_size=8, unit_tokens=4, units_per_slot=2)
+    held = Held.of(torch.tensor([[0, 1], [2, 0]]), torch.tensor([[0, 0, 0, 0], [5, 6, 0, 0], [7, 8, 9, 0]]))
+    assert held.tokens.tolist() == [[5, 6, 0], [7, 8, 9]]
+    spread = head._spread(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), held)
+    assert spread.tolist() == [[0, 0, 0, 0, 1, 2, 3, 0], [4, 5, 6, 0, 0, 0, 0, 0]]
+
+
+def test_sentences_are_encoded_as_far_as_the_longest_reaches():
+    torch.manual_seed(0)
+    encoder = encoders.SentenceEncoder(50, encoders.LONG + 6, 8, 16)
+    table = torch.zeros(3, encoders.LONG + 6, dtype=torch.long)
+    table[1, :4], table[2, :2] = torch.tensor([4, 9, 2, 7]), torch.tensor([3, 8])
+    full = table.clone()
+    full[0] = 5  # a sentence of full length: nothing is cut off
+    assert torch.allclose(encoder(table)[1:], encoder(full)[1:], atol=1e-6)
 
 
 def test_cutting_the_table_of_sentences_changes_nothing(seen, monkeypatch):
@@ -88,7 +107,13 @@ def test_training_moves_the_span_head():
     assert all(not torch.equal(x, y) for x, y in zip(before, after, strict=True))
 
 
-def test_the_answer_loss_is_refused_where_answers_are_spans():
-    model = MemoryPPO("MemoryPolicy", passages(), n_steps=8, answer_loss_coef=0.5, policy_kwargs={"core": "none"}, seed=0)
-    with pytest.raises(ValueError, match="span answers, which are no choices"):
-        model.learn(64)
+def test_the_answer_loss_teaches_the_span_of_the_link_recalled_last():
+    model = MemoryPPO(
+        "MemoryPolicy", passages(), n_steps=64, batch_size=128, n_epochs=2, answer_loss_coef=1.0, learning_rate=3e-3,
+        policy_kwargs={"core": "none"}, seed=0,
+    )  # fmt: skip
+    losses = []
+    for _ in range(12):
+        model.learn(512, reset_num_timesteps=False)
+        losses.append(model.logger.name_to_value["train/answer_loss"])
+    assert np.mean(losses[-3:]) < 0.7 * np.mean(losses[:3])
