@@ -21,14 +21,16 @@ FLOORS = (
 FLOOR = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 SEPARATE = {"tasks", "memory", "prm"}
 """Siblings that never import one another."""
+LEARNED = ("learned", "fitting", "step_encoder", "step_transformer", "step_network", "step_lm")
+"""Modules of the learned PRM."""
 HEAVY = {
-    "torch": {
-        "reasongym.prm.learned",
-        "reasongym.prm.conditioned",
-        "reasongym.prm.conditioned_network",
-        "reasongym.prm.encoders",
+    "torch": {f"reasongym.prm.{name}" for name in (*LEARNED, "encoders", "conditioned", "conditioned_network")},
+    "transformers": {
+        *(f"reasongym.prm.{name}" for name in (*LEARNED, "encoders")),
+        "reasongym.prm.judge",
+        "reasongym.prm.clients",
     },
-    "transformers": {"reasongym.prm.learned", "reasongym.prm.encoders", "reasongym.prm.judge", "reasongym.prm.clients"},
+    "safetensors": {"reasongym.prm.learned"},
     "openai": {"reasongym.prm.judge", "reasongym.prm.clients"},
     "stable_baselines3": {f"reasongym.adapters.{name}" for name in ("sb3", "sb3_observations", "feedback")},
     "sb3_contrib": set(),
@@ -115,7 +117,7 @@ def test_the_root_package_imports_no_more_than_registration():
         ("from reasongym.engine.batch import Engine", "reasongym.prm.lexical", "engine stands above prm"),
         ("def f():\n    from ..engine import batch", "reasongym.prm.lexical", "engine stands above prm"),
         ("from reasongym.memory.gates import Gate", "reasongym.prm.lexical", "siblings"),
-        ("import torch.nn as nn", "reasongym.engine.batch", "reasongym.prm.learned may"),
+        ("import torch.nn as nn", "reasongym.engine.batch", "reasongym.prm.learned"),
         (
             "from stable_baselines3 import PPO",
             "reasongym.wrappers.embed",

@@ -100,8 +100,8 @@ def collect(
         keywords: of the environments; not `prm`.
 
     Returns:
-        One record a problem, in the order of `problems`. `meta` holds env, problem (index and name), task, the kind of each step,
-        and the actions' numbers. `outcome` is whether the answer was right.
+        One record a problem, in the order of `problems`. `meta` holds env, problem (index and name), task, the kind of each
+        step, and the actions' numbers. `outcome` is whether the answer was right.
     """
     problems = np.asarray(problems, np.int64)
     tap = Tap([CausalPRM()] if labels is None else labels)

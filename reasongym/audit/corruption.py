@@ -8,11 +8,11 @@
 | contradiction | with the proof in the chain, answers otherwise |
 | premature answer | answers, right or wrong, although memory holds needed units that the chain does not |
 | redundant step | recalls what has been recalled (a no-op), or reads on when nothing is left to read |
-| unsupported answer | answers, right or wrong, although a needed unit was passed over: memory does not hold it, nor does the chain |
+| unsupported answer | answers, right or wrong, although a needed unit was passed over, so that nothing holds it |
 
-Everything before the error is the expert's, but for some unneeded units in memory (in sound episodes as well), and everything after it
-is the expert's again. The error's index is known, because it was made there: `error_step`, causally the earliest one. Of an unsupported answer
-`missed_step` is where the unit was passed over: by hindsight the error is there.
+Everything before the error is the expert's, but for some unneeded units in memory (in sound episodes as well), and everything
+after it is the expert's again. The error's index is known, because it was made there: `error_step`, causally the earliest
+one. Of an unsupported answer `missed_step` is where the unit was passed over: by hindsight the error is there.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ ERROR_CLASSES = (
     "redundant step",
     "unsupported answer",
 )
+
+
+_ANYTHING = np.zeros(1, np.int64)
 
 
 @dataclass
@@ -107,8 +110,8 @@ class Planter:
                 "irrelevant fact": facts.irrelevant,
                 "missing prerequisite": facts.dependent,
                 "unsupported answer": facts.last,
-            }.get(kind)
-            if candidates is not None and not len(candidates):
+            }.get(kind, _ANYTHING)
+            if not len(candidates):
                 continue
             plan.kind = kind
             if kind in ("stale fact", "irrelevant fact"):

@@ -3,14 +3,15 @@
 | | by hindsight (`HindsightPRM`) | causally (`CausalPRM`) |
 | --- | --- | --- |
 | NEXT, STORE, UPDATE | an error where a supporting fact is let go: passed over unheld, or dropped for another unit | 1 |
-| RECALL | an error where `annotated` takes off anything: stale, unlinked, early, or nothing new | the same once the text is over; \
-before, only what is visibly wrong: content without a link, or wholly in the chain already |
+| RECALL | an error where `annotated` takes off anything: stale, unlinked, early, nothing new | the same, after the text; \
+before, only what is visibly wrong: no link, or all of it in the chain already |
 | ANSWER | an error where it is wrong, not of the kind asked for, or the chain does not hold the support | the same |
 | illegal | an error | an error |
 
-By hindsight a fact counts as needed from the moment that it is read. Nobody can know that then: a step is wrong *causally* only if
-what was visible at the time proves it wrong. So even a perfect scorer that reads no later step misses labels by hindsight; how many is
-`ceiling` in the results of `examples/train_prm.py`: what the causal labels themselves score on the labels by hindsight.
+By hindsight a fact counts as needed from the moment that it is read. Nobody can know that then: a step is wrong *causally*
+only if what was visible at the time proves it wrong. So even a perfect scorer that reads no later step misses labels by
+hindsight; how many is `ceiling` in the results of `examples/train_prm.py`: what the causal labels themselves score on the
+labels by hindsight.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ ERROR, SOUND = -1.0, 1.0
 
 
 class HindsightPRM:
-    """`correct` as support and gold say it; see the module's docstring. Unscored where support is unknown."""
+    """`correct` as support and gold say it; see the module's docstring. Where support is unknown, only illegal steps and wrong
+    answers are scored."""
 
     criteria: tuple[str, ...] = ("correct",)
     needs_annotation = True
@@ -39,8 +41,10 @@ class HindsightPRM:
         return self._column(steps, _wrong(steps) | _let_go(steps))
 
     def _column(self, steps: StepBatch, wrong: np.ndarray) -> np.ndarray:
+        seen = steps.annotation
+        sure = steps.illegal | ((steps.kind == ANSWER) & ~seen.right)
         out = np.where(wrong, ERROR, SOUND)
-        out[(steps.annotation.num_support < 0) & ~steps.illegal] = np.nan
+        out[(seen.num_support < 0) & ~sure] = np.nan
         return out.astype(np.float32)[:, None]
 
 
