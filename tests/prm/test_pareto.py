@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -12,9 +12,17 @@ from reasongym.errors import DataError
 from reasongym.prm.pareto import Group, dominance, pareto_front, pareto_pairs, read_pairs, without_gaps, write_pairs
 
 NAN = float("nan")
-SCORES = arrays(
-    float, st.tuples(st.integers(1, 8), st.integers(1, 4)), elements=st.sampled_from([-1.0, -0.5, 0.0, 0.25, 0.5, 1.0])
-)
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For machines with other work to do."""
+
+
+def scores_of(*criteria):
+    """Scores of one to eight candidates on as many criteria."""
+    shapes = st.tuples(st.integers(1, 8), st.sampled_from(criteria))
+    return arrays(float, shapes, elements=st.sampled_from([-1.0, -0.5, 0.0, 0.25, 0.5, 1.0]))
+
+
+SCORES = scores_of(1, 2, 3, 4)
 
 
 def test_the_front_of_four_points():
@@ -29,6 +37,7 @@ def test_equal_candidates_do_not_dominate_one_another():
     assert pareto_front(np.array([[0.5, 0.5], [0.5, 0.5], [0.5, 0.4]])).tolist() == [True, True, False]
 
 
+@PATIENT
 @given(SCORES)
 def test_dominance_is_a_strict_partial_order(scores):
     beats = dominance(scores)
@@ -37,6 +46,7 @@ def test_dominance_is_a_strict_partial_order(scores):
     assert not ((beats.astype(int) @ beats.astype(int) > 0) & ~beats).any()
 
 
+@PATIENT
 @given(SCORES)
 def test_the_front_is_never_empty_and_covers_the_rest(scores):
     front = pareto_front(scores)
@@ -130,7 +140,8 @@ def test_a_step_that_occurs_twice_is_one_candidate():
     assert pairs[0].chosen == "a"
 
 
-@given(st.lists(SCORES.filter(lambda s: s.shape[1] == 2), max_size=6), st.integers(1, 3), st.integers(1, 3))
+@PATIENT
+@given(st.lists(scores_of(2), max_size=6), st.integers(1, 3), st.integers(1, 3))
 def test_no_cap_is_broken_and_every_pair_dominates(all_scores, per_group, per_problem):
     groups = [group(scores, problem=str(i % 2), prefix=(str(i),)) for i, scores in enumerate(all_scores)]
     pairs, report = pareto_pairs(groups, per_group=per_group, per_problem=per_problem)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reasongym.errors import DataError, PRMError, UnknownNameError
@@ -99,7 +99,7 @@ def test_no_coarse_criterion_holds_more_than_half():
     assert planted(0, 10).largest_share == pytest.approx(0.5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 359), min_size=2, max_size=25))
 def test_growth_keeps_its_promises(angles):
     tree = planted(*angles)
