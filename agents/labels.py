@@ -41,7 +41,13 @@ class Prover:
         self.epsilon = epsilon
 
     def __call__(self, s: Situation) -> np.ndarray:
-        """(N,) actions."""
+        """(N,) actions.
+
+        Raises:
+            ValueError: answers are spans.
+        """
+        if s.env.batch.shapes.span:
+            raise ValueError("Prover guesses among choices; this environment's answers are spans: pass another policy")
         draws = noise(s, 4)
         actions = s.env.expert_action()
         t, state = s.env.batch.table.tables, s.env.batch.memory.state

@@ -3,7 +3,7 @@ OUT]`.
 
 Each of 256 environments plays problems of its own with random actions, on one thread. *fresh*: every step is one whose text
 so far was never scored before, so the network embeds it, and attends to what is kept of the earlier ones. *cached*: the same
-episodes again, whose prefixes are known. Only the PRM's own time counts (wording the step, looking it up, the network), not
+episodes again, whose prefixes are known. Only the PRM's own CPU time counts (wording the step, looking it up, the network), not
 the engine's. Without --prm: the default shape, untrained (speed does not depend on what was learned).
 """
 
@@ -36,7 +36,7 @@ ID = "ReasonGym-bAbI-qa2-v0"
 
 
 class Timed:
-    """A PRM that sums up the seconds of its `score`."""
+    """A PRM that sums up the CPU seconds of its `score`."""
 
     def __init__(self, prm: LearnedPRM) -> None:
         self.prm, self.seconds, self.steps = prm, 0.0, 0
@@ -45,9 +45,9 @@ class Timed:
 
     def score(self, steps: Any) -> np.ndarray:
         """The PRM's own."""
-        start = time.perf_counter()
+        start = time.process_time()
         scores = self.prm.score(steps)
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.process_time() - start
         self.steps += len(steps)
         return scores
 

@@ -49,6 +49,9 @@ from reasongym.prm.step_transformer import Shape
 from reasongym.prm.words import vocabulary_of
 
 CRITERION = "correct"
+SURE = -0.9
+"""The learned PRM calls a step wrong where its calibrated probability of being sound is below 5%: errors are one step in
+twenty or so, and on tasks that it never saw it errs on the side of suspicion."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ def f1(records: Sequence[StepRecord], scores: Predictions, threshold: float) -> 
 
 
 def best_threshold(records: Sequence[StepRecord], scores: Predictions, slack: float = 0.01) -> float:
-    """The lowest threshold whose F1 is within `slack` of the best: a step is called wrong on strong evidence only."""
+    """The lowest threshold whose F1 is within `slack` of the best."""
     values = np.unique(np.concatenate([s[~np.isnan(s)] for s in scores]))
     grid = np.unique(np.quantile(values, np.linspace(0, 1, 101))) if len(values) > 101 else values
     grid = np.unique([*(grid + 1e-6), *np.linspace(-0.99, 0.99, 67), -0.999, -0.998, -0.995])
@@ -212,7 +215,8 @@ def evaluate(config: Config, prm: LearnedPRM, training: Sequence[StepRecord], ca
     lexical, lexical_validation = (sets_of(config, lambda: [LexicalPRM()], split) for split in ("test", "validation"))
     prior = StepType(training)
     thresholds = {
-        "learned": best_threshold(calibration, column(prm.score_records(calibration), prm.criteria)),
+        "learned": SURE,
+        "learned, tuned": best_threshold(calibration, column(prm.score_records(calibration), prm.criteria)),
         "step type": best_threshold(calibration, prior(calibration), 0.0),
         "lexical": best_threshold(calibration, lowest([r for part in lexical_validation.values() for r in part]), 0.0),
     }
@@ -223,6 +227,7 @@ def evaluate(config: Config, prm: LearnedPRM, training: Sequence[StepRecord], ca
         row: dict[str, Any] = {"episodes": len(records), "errors": int(found(records, scores["learned"], 0)[0].sum())}
         row |= {who: f1(records, scored, thresholds[who]) for who, scored in scores.items()}
         row["learned at 0"] = f1(records, scores["learned"], 0.0)
+        row["learned, tuned"] = f1(records, scores["learned"], thresholds["learned, tuned"])
         row["ece"] = calibration_error(records, scores["learned"])
         later = hindsight[name]
         row["hindsight"] = {

@@ -118,6 +118,11 @@ class _Eager:
         return np.where(s.step < 4, plan[np.minimum(s.step, 3)], np.where(s.reading, 0, s.answers))
 
 
+def test_spans_are_refused():
+    with pytest.raises(ValueError, match="this environment's are spans"):
+        collect("ReasonGym-SQuAD2-v0", Planter(), np.arange(2))
+
+
 def test_records_do_not_depend_on_the_number_of_environments():
     one, many = (
         collect(

@@ -23,15 +23,15 @@ SEPARATE = {"tasks", "memory", "prm"}
 """Siblings that never import one another."""
 LEARNED = ("learned", "fitting", "step_encoder", "step_transformer", "step_network", "step_lm")
 """Modules of the learned PRM."""
+TREE = ("encoders", "conditioned", "conditioned_network")
+"""Modules of the reward tree."""
 HEAVY = {
-    "torch": {f"reasongym.prm.{name}" for name in (*LEARNED, "encoders", "conditioned", "conditioned_network")},
-    "transformers": {
-        *(f"reasongym.prm.{name}" for name in (*LEARNED, "encoders")),
-        "reasongym.prm.judge",
-        "reasongym.prm.clients",
-    },
+    "torch": {f"reasongym.prm.{name}" for name in (*LEARNED, *TREE, "judging.local")},
+    "transformers": {f"reasongym.prm.{name}" for name in (*LEARNED, "encoders", "judging.local")},
     "safetensors": {"reasongym.prm.learned"},
-    "openai": {"reasongym.prm.judge", "reasongym.prm.clients"},
+    "openai": {"reasongym.prm.clients"},
+    "anyio": {"reasongym.prm.clients"},
+    "diskcache": {"reasongym.prm.judging.store"},
     "stable_baselines3": {f"reasongym.adapters.{name}" for name in ("sb3", "sb3_observations", "feedback")},
     "sb3_contrib": set(),
     "agents": set(),
@@ -139,6 +139,7 @@ def test_a_fault_is_seen(source, module, why):
         ("from reasongym.types import Story", "reasongym.tasks.babi"),
         ("from stable_baselines3.common.vec_env import VecEnv", "reasongym.adapters.sb3"),
         ("import torch", "reasongym.prm.learned"),
+        ("import openai", "reasongym.prm.clients"),
     ],
 )
 def test_what_is_allowed(source, module):

@@ -80,7 +80,13 @@ class Planter:
         self._rngs: dict[int, np.random.Generator] = {}
 
     def __call__(self, s: Situation) -> np.ndarray:
-        """(N,) actions."""
+        """(N,) actions.
+
+        Raises:
+            ValueError: answers are spans, or support is unknown.
+        """
+        if s.env.batch.shapes.span:
+            raise ValueError("errors are planted where answers are chosen from a list; this environment's are spans")
         actions = s.env.expert_action()
         for row in range(len(actions)):
             if s.step[row] == 0:

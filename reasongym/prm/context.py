@@ -10,9 +10,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from reasongym.prm.base import RECALL, StepBatch
+from reasongym.prm.base import StepBatch
 from reasongym.prm.records import StepRecord
-from reasongym.prm.rendering import prompt_text, step_text
+from reasongym.prm.rendering import link_text, links_before, prompt_text, step_text
 
 
 class Context(NamedTuple):
@@ -57,15 +57,7 @@ def contexts_of_batch(steps: StepBatch, mu: int) -> list[Context]:
     """
     out = []
     for i in range(len(steps)):
-        links = int(steps.chain_length[i]) - int(steps.kind[i] == RECALL and not steps.illegal[i])
-        earlier = tuple(_link(steps, i, h) for h in range(max(0, links - mu), links))
+        links = links_before(steps, i)
+        earlier = tuple(link_text(steps, i, h) for h in range(max(0, links - mu), links))
         out.append(Context(prompt_text(steps, i), earlier, step_text(steps, i)))
     return out
-
-
-def _link(steps: StepBatch, i: int, h: int) -> str:
-    """Link h of the chain of step i, as the step that recalled it."""
-    pairs = zip(steps.chain[i, h].tolist(), steps.chain_positions[i, h].tolist(), strict=True)
-    content = " ".join(f"{place + 1}: {steps.sentences[unit]}" for unit, place in pairs if unit >= 0)
-    numbers = [str(place + 1) for link in steps.chain_positions[i, :h].tolist() for place in link if place >= 0]
-    return f"recall {content}" + (f" (chain: {', '.join(numbers)})" if numbers else "")

@@ -25,7 +25,7 @@ import torch
 from reasongym.errors import PRMError
 from reasongym.prm.base import StepBatch
 from reasongym.prm.calibration import fit_platt
-from reasongym.prm.prefixes import Log, key_of
+from reasongym.prm.prefixes import Log, key_of, storable
 from reasongym.prm.records import StepRecord
 from reasongym.prm.rendering import UNASKED, prompt_text, step_text
 from reasongym.prm.step_lm import StepLM
@@ -120,9 +120,10 @@ class LearnedPRM:
         for i in range(len(steps)):
             log = Log(steps.carry[i])
             if not len(log):
-                log.add(prompt_text(steps, i))
+                log.add(storable(prompt_text(steps, i)))
             before = log.key
-            text = step_text(steps, i, asked=not log.starts_with(UNASKED) or _asked_before(log))
+            asked = not log.starts_with(UNASKED) or _asked_before(log)
+            text = storable(step_text(steps, i, asked=asked))
             logs.append(log)
             parents.append(before)
             texts.append(text)
@@ -142,17 +143,17 @@ class LearnedPRM:
         self.fresh += len(missing)
         return self._scores(np.stack([self._known[key].logits for key in keys]))
 
-    def calibrate(self, records: Sequence[StepRecord]) -> None:
+    def calibrate(self, records: Sequence[StepRecord], *, balanced: Sequence[str] = ()) -> None:
         """Fits Platt's scale and shift of each criterion to labels that it was not trained on.
 
-        Criteria whose labels are all -1 or 1 are calibrated with errors and sound steps weighing alike.
+        Args:
+            records: with this PRM's criteria.
+            balanced: criteria of which errors and sound steps weigh alike (see `calibration`).
         """
         self._same_criteria(records)
         found, labels = np.concatenate(self.logits(records)), np.concatenate([record.labels for record in records])
         for c in range(len(self.criteria)):
-            known = labels[:, c][~np.isnan(labels[:, c])]
-            binary = bool((np.abs(known) == 1).all() and (known < 0).any() and (known > 0).any())
-            self.platt[c] = fit_platt(found[:, c], labels[:, c], balanced=binary)
+            self.platt[c] = fit_platt(found[:, c], labels[:, c], balanced=self.criteria[c] in balanced)
         self._version = None
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -201,6 +202,7 @@ class LearnedPRM:
         if prm.version != config["version"]:
             raise ValueError(f"the weights in {folder} are not those that {CONFIG} tells of: copy the whole folder again")
         backbone.to(device, torch.bfloat16 if bf16 else torch.float32)
+        prm._version = config["version"] + ("-bf16" if bf16 else "")
         return prm
 
     def _scores(self, logits: np.ndarray) -> np.ndarray:

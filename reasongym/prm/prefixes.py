@@ -19,6 +19,11 @@ HEADER = 32
 _END = b"\x1e"
 
 
+def storable(text: str) -> str:
+    """A text as a log keeps it: without the mark that ends texts, and without what UTF-8 cannot say."""
+    return text.replace(_END.decode(), " ").encode("utf-8", "replace").decode()
+
+
 def key_of(before: bytes, text: str) -> bytes:
     """The key of a prefix with one more text."""
     return hashlib.blake2b(before + text.encode() + _END, digest_size=16).digest()
@@ -58,12 +63,12 @@ class Log:
         return self._bytes[HEADER : HEADER + len(data)].tobytes() == data
 
     def add(self, text: str) -> bytes:
-        """One more text; returns the key of the longer prefix.
+        """One more text, which must be `storable`; returns the key of the longer prefix.
 
         Raises:
             PRMError: the carry is full.
         """
-        data, used = text.encode().replace(_END, b" ") + _END, int(self._counts[0])
+        data, used = text.encode() + _END, int(self._counts[0])
         if HEADER + used + len(data) > len(self._bytes):
             raise PRMError(
                 f"an episode's text outgrew what this PRM keeps of it ({len(self._bytes) - HEADER} bytes, {len(self)} texts): "

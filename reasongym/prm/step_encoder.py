@@ -65,9 +65,12 @@ class WordEncoder(nn.Module):
         shape = words.embedding.shape
         present = (words.embedding > 0).reshape(-1, shape[-1], 1)
         x = self.embedding(words.embedding).reshape(-1, shape[-1], self.embedding.embedding_dim) * present
+        layer: Any
         for layer in self.mix:
-            x = x + torch.relu(layer(x.transpose(1, 2)).transpose(1, 2))
-            x = x * present
+            around = nn.functional.pad(x, (0, 0, 1, 1))  # the convolution as one product: several times faster on a CPU
+            around = torch.cat([around[:, :-2], x, around[:, 2:]], -1)
+            mixed = nn.functional.linear(around, layer.weight.permute(0, 2, 1).flatten(1), layer.bias)
+            x = (x + torch.relu(mixed)) * present
         least = torch.finfo(x.dtype).min
         most = x.masked_fill(~present, least).amax(1)
         most = torch.where(present.any(1), most, torch.zeros_like(most))

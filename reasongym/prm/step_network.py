@@ -166,6 +166,6 @@ class _Pool:
     def read(self, at: Tensor) -> tuple[Tensor, Gated]:
         """(n, T, layers, 2, D) and the gates of nodes (n, T)."""
         width = int(self.widths[at].max()) if at.numel() else 1
-        asks, offers = self.gates[at][:, :, :width].chunk(2, -1)
-        identity = self.identity[at][..., :width]
+        asks, offers = self.gates[:, :width][at].chunk(2, -1)
+        identity = self.identity[:, :width][at]
         return self.memory[at], Gated(WordRows(identity, identity, identity, self.number[at]), asks, offers)

@@ -48,6 +48,7 @@ class WordReader:
         self.vocabulary, self.max_words = tuple(vocabulary), max_words
         self._rows = {word: i + SPECIAL for i, word in enumerate(self.vocabulary)}
         self._read: dict[str, np.ndarray] = {}
+        self._tokens: dict[str, list[tuple[int, int, int]]] = {}
         self._told = False
 
     @property
@@ -71,6 +72,7 @@ class WordReader:
         if row is None:
             if len(self._read) > 200_000:
                 self._read.clear()
+                self._tokens.clear()
             row = self._read[text] = self._parse(text)
         return row
 
@@ -83,14 +85,22 @@ class WordReader:
                 value = min(int(token), 1_000_000)
                 first = first or value
                 columns.append((NUMBER, -1 - value, 0))
-            elif word in PRONOUNS:
-                columns.append((NAME, 0, 0))
-            elif word not in DETERMINERS:
-                function, name = word in FUNCTION_WORDS or word in TIMES, token[0].isupper()
-                unknown = FUNCTION if function else NAME if name else OTHER
-                identity = 0 if function else 1 + zlib.crc32(lemma(token).encode()) % 0x7FFFFFF0
-                columns.append((self._rows.get(word, unknown), identity, int(name and not function)))
+            else:
+                if token not in self._tokens:
+                    self._tokens[token] = self._word(token, word)
+                columns += self._tokens[token]
         return np.array([(first, 0, 0), *self._fitted(columns, text)], np.int32).T
+
+    def _word(self, token: str, word: str) -> list[tuple[int, int, int]]:
+        """(embedding, identity, name?) of a word that is no number; nothing for a determiner."""
+        if word in PRONOUNS:
+            return [(NAME, 0, 0)]
+        if word in DETERMINERS:
+            return []
+        function, name = word in FUNCTION_WORDS or word in TIMES, token[0].isupper()
+        unknown = FUNCTION if function else NAME if name else OTHER
+        identity = 0 if function else 1 + zlib.crc32(lemma(token).encode()) % 0x7FFFFFF0
+        return [(self._rows.get(word, unknown), identity, int(name and not function))]
 
     def _fitted(self, columns: list[tuple[int, int, int]], text: str) -> list[tuple[int, int, int]]:
         if len(columns) <= self.max_words:

@@ -15,6 +15,8 @@ from reasongym.audit.collect import collect
 from reasongym.audit.policies import Situation
 from reasongym.errors import PRMError
 from reasongym.prm.base import check_prm
+from reasongym.prm.combinators import Clipped, SoftMinimum
+from reasongym.prm.prefixes import Log, storable
 from reasongym.prm.records import RecordScorer, StepRecord
 from reasongym.prm.words import WordReader, vocabulary_of
 
@@ -239,6 +241,45 @@ def test_saved_and_loaded_it_is_the_same(prm, played, tmp_path):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+def test_in_bfloat16_the_scores_are_near(prm, played, tmp_path):
+    prm.save_pretrained(tmp_path)
+    half = LearnedPRM.from_pretrained(tmp_path, bf16=True)
+    assert half.version == prm.version + "-bf16"
+    found = play_with(half, make(half, 3), np.arange(3))
+    for inside, exact in zip(found, prm.score_records(played[:3]), strict=True):
+        np.testing.assert_allclose(inside, exact, atol=0.1)
+        assert not np.array_equal(inside, exact)
+
+
+def test_inside_a_combinator_it_keeps_its_part_of_the_carry(prm, played):
+    """Minimum with 0 of the weighted mean: worked out from the records' scores."""
+    prm.changed()
+    beta = {"logic": 1.0, "correct": 3.0}
+    clipped = Clipped(prm, beta=beta)
+    inside = play_with(clipped, make(clipped, 4), np.arange(4))
+    softmin = SoftMinimum(prm, beta=beta)
+    assert softmin.carry_size == prm.carry_size + 2
+    paid = play_with(softmin, make(softmin, 4), np.arange(4))
+    for values, minima, scores in zip(inside, paid, prm.score_records(played[:4]), strict=True):
+        p = scores @ [1, 3] / 4
+        np.testing.assert_allclose(values[:, 0], np.minimum(p, 0), atol=1e-5)
+        weights = np.exp(-p / 0.1)
+        np.testing.assert_allclose(2 * minima.sum(), (weights @ p) / weights.sum(), atol=1e-4)
+
+
+def test_a_log_keeps_what_it_is_given():
+    row = np.zeros(40)
+    log = Log(row)
+    texts = [storable(text) for text in ("Where?", "note \x1e 1", "Zoë \ud800 said", "")]
+    keys = [log.add(text) for text in texts]
+    assert log.texts == texts
+    assert len(log) == 4
+    assert len(set(keys)) == 4
+    assert Log(row.copy()).key == keys[-1]
+    assert log.starts_with("Where?")
+    assert not log.starts_with("Wher")
+
+
 def test_a_broken_folder_is_refused(prm, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"reasongym_prm.json is missing; save_pretrained"):
         LearnedPRM.from_pretrained(tmp_path)
@@ -254,7 +295,7 @@ def test_a_broken_folder_is_refused(prm, tmp_path):
 
 def test_bad_records_are_refused(prm):
     with pytest.raises(ValueError, match="record 0 has 0 steps"):
-        prm.score_records([StepRecord("Why?", (), CRITERIA, np.zeros((0, 2), np.float32))])
+        prm.backbone.full([("Why?",)])
 
 
 def test_a_log_that_is_full_says_so(prm):

@@ -192,3 +192,26 @@ def test_weights_reach_the_reward(real_tree, steps):
     assert weights[scored].sum() == pytest.approx(scored.sum())
     assert (weights[~scored] == 0).all()
     assert Clipped(prm).score(batch).shape == (1, 1)
+
+
+def test_records_and_batches_are_worded_alike():
+    """In episodes that recall nothing but their last μ steps before answering, both give the same contexts for every step."""
+    from reasongym.audit.collect import collect
+    from reasongym.audit.policies import POLICIES
+    from reasongym.prm.correctness import CausalPRM
+
+    seen = []
+
+    class Keeps(CausalPRM):
+        def score(self, batch):
+            seen.extend(contexts_of_batch(batch, 2))
+            return super().score(batch)
+
+    records = collect("ReasonGym-bAbI-qa11-v0", POLICIES["expert"], np.arange(30), labels=[Keeps()], num_envs=1)
+    told = [context for record in records for context in contexts_of(record, 2)]
+    assert len(told) == len(seen)
+    assert [context.step for context in told] == [context.step for context in seen]
+    recalled = [(a, b) for a, b in zip(told, seen, strict=True) if len(b.earlier) == 2]
+    assert len(recalled) >= 10
+    assert all(a == b for a, b in recalled)
+    assert any("(" in link.split(" (chain")[0] for _, b in recalled for link in (*b.earlier, b.step))  # a pronoun explained
