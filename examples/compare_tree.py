@@ -50,7 +50,7 @@ import numpy as np
 
 import reasongym  # noqa: F401
 from reasongym.audit.collect import collect
-from reasongym.audit.corruption import ERROR_CLASSES, Planter
+from reasongym.audit.corruption import ERROR_CLASSES, RECALL_CLASSES, Planter
 from reasongym.prm.aspects import AspectReader, JudgedAspects, RelationAspects
 from reasongym.prm.conditioned import ConditionedScorer, ConditionedSettings, Example, examples_of
 from reasongym.prm.context import Complete, Context, contexts_of
@@ -64,12 +64,11 @@ from reasongym.prm.tree import Coarse, Fine, RewardTree, empty_tree
 from reasongym.prm.tree_prm import TreePRM
 from reasongym.seeding import rng
 
-SPAN_CLASSES = ("stale fact", "irrelevant fact", "missing prerequisite", "redundant step")
 TRAINED_TASKS, HELD_OUT_TASKS = (1, 2, 5, 6, 7, 8, 12), (3, 11, 13)
 DOMAINS = {
     "bAbI": ("ReasonGym-bAbI-v0", ERROR_CLASSES),
-    "SQuAD": ("ReasonGym-SQuAD2-v0", SPAN_CLASSES),
-    "tales": ("ReasonGym-NarrativeQA-v0", SPAN_CLASSES),
+    "SQuAD": ("ReasonGym-SQuAD2-v0", RECALL_CLASSES),
+    "tales": ("ReasonGym-NarrativeQA-v0", RECALL_CLASSES),
 }
 HELD_OUT = "bAbI, held-out tasks"
 CRITERIA = tuple(name.replace(" ", "_") for name in ERROR_CLASSES)
