@@ -9,7 +9,7 @@ import pytest
 import reasongym  # noqa: F401
 from reasongym.audit import policies
 from reasongym.audit.collect import Tap, collect
-from reasongym.audit.corruption import ERROR_CLASSES, Planter
+from reasongym.audit.corruption import ERROR_CLASSES, RECALL_CLASSES, Planter
 from reasongym.errors import UnknownNameError
 from reasongym.prm.annotated import AnnotatedPRM
 from reasongym.prm.combinators import SoftMinimum
@@ -118,9 +118,19 @@ class _Eager:
         return np.where(s.step < 4, plan[np.minimum(s.step, 3)], np.where(s.reading, 0, s.answers))
 
 
-def test_spans_are_refused():
-    with pytest.raises(ValueError, match="this environment's are spans"):
+def test_where_answers_are_spans_no_answer_is_planted():
+    with pytest.raises(ValueError, match=r"'contradiction' is planted .* environment's are spans; choose among stale fact"):
         collect("ReasonGym-SQuAD2-v0", Planter(), np.arange(2))
+    records = collect("ReasonGym-SQuAD2-v0", Planter(RECALL_CLASSES, rate=1.0), np.arange(40))
+    wrong = [record for record in records if record.meta["error_step"] >= 0]
+    assert len(wrong) > 20
+    assert {record.meta["error_class"] for record in wrong} >= {"irrelevant fact", "redundant step"}
+    for record in wrong:
+        at = record.meta["error_step"]
+        assert not record.steps[at].startswith(("note", "pass over 1:", "answer", "begin"))
+        if record.meta["error_class"] in ("irrelevant fact", "missing prerequisite"):
+            assert record.steps[at].startswith("recall")
+            assert record.labels[at, 0] < 0
 
 
 def test_records_do_not_depend_on_the_number_of_environments():

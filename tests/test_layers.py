@@ -23,9 +23,11 @@ SEPARATE = {"tasks", "memory", "prm"}
 """Siblings that never import one another."""
 LEARNED = ("learned", "fitting", "step_encoder", "step_transformer", "step_network", "step_lm")
 """Modules of the learned PRM."""
+TREE = ("encoders", "conditioned", "conditioned_network")
+"""Modules of the reward tree."""
 HEAVY = {
-    "torch": {*(f"reasongym.prm.{name}" for name in LEARNED), "reasongym.prm.judging.local"},
-    "transformers": {*(f"reasongym.prm.{name}" for name in LEARNED), "reasongym.prm.judging.local"},
+    "torch": {f"reasongym.prm.{name}" for name in (*LEARNED, *TREE, "judging.local")},
+    "transformers": {f"reasongym.prm.{name}" for name in (*LEARNED, "encoders", "judging.local")},
     "safetensors": {"reasongym.prm.learned"},
     "openai": {"reasongym.prm.clients"},
     "anyio": {"reasongym.prm.clients"},

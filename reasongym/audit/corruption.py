@@ -36,7 +36,8 @@ ERROR_CLASSES = (
     "redundant step",
     "unsupported answer",
 )
-
+RECALL_CLASSES = ("stale fact", "irrelevant fact", "missing prerequisite", "redundant step")
+"""The classes that can be planted where answers are spans, too: the others plant an answer from the list."""
 
 _ANYTHING = np.zeros(1, np.int64)
 
@@ -83,10 +84,14 @@ class Planter:
         """(N,) actions.
 
         Raises:
-            ValueError: answers are spans, or support is unknown.
+            ValueError: answers are spans and a class plants answers, or support is unknown.
         """
-        if s.env.batch.shapes.span:
-            raise ValueError("errors are planted where answers are chosen from a list; this environment's are spans")
+        answering = [name for name in self.classes if name not in RECALL_CLASSES]
+        if s.env.batch.shapes.span and answering:
+            raise ValueError(
+                f"{answering[0]!r} is planted where answers are chosen from a list, but this environment's are spans; "
+                f"choose among {', '.join(RECALL_CLASSES)}"
+            )
         actions = s.env.expert_action()
         for row in range(len(actions)):
             if s.step[row] == 0:

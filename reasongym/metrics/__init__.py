@@ -8,9 +8,10 @@ from __future__ import annotations
 from reasongym.metrics.chains import chain_order, entities, entity_share
 from reasongym.metrics.generated import bleu, meteor, rouge_l
 from reasongym.metrics.squad import exact_match, f1, normalize, squad_report
-from reasongym.metrics.statistics import auc, wilson
+from reasongym.metrics.statistics import adjusted_rand, auc, wilson
 
 __all__ = [
+    "adjusted_rand",
     "auc",
     "bleu",
     "chain_order",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -34,3 +35,20 @@ def auc(scores: Sequence[float], positive: Sequence[bool]) -> float:
         wins += above * (below + negatives / 2)
         below, positives = below + negatives, positives + above
     return wins / (positives * below) if positives and below else float("nan")
+
+
+def adjusted_rand(a: Sequence[object], b: Sequence[object]) -> float:
+    """Adjusted Rand index of two partitions of the same things (Hubert and Arabie, 1985): pairs they agree on, less chance.
+
+    Args:
+        a, b: the part that each thing belongs to, in the same order.
+
+    Returns:
+        At most 1 (the same partition), about 0 for unrelated ones.
+    """
+    both, left, right = (Counter(parts) for parts in (zip(a, b, strict=True), a, b))
+    together, pairs_a, pairs_b = (sum(n * (n - 1) // 2 for n in counts.values()) for counts in (both, left, right))
+    pairs = len(a) * (len(a) - 1) // 2
+    expected = pairs_a * pairs_b / pairs if pairs else 0.0
+    most = (pairs_a + pairs_b) / 2
+    return (together - expected) / (most - expected) if most != expected else 1.0

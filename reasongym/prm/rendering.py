@@ -87,32 +87,41 @@ def _own_words(steps: StepBatch, i: int) -> str:
     return " ".join(steps.sentences[text] for text in after[here])
 
 
+def link_text(steps: StepBatch, i: int, h: int) -> str:
+    """Link h of the chain of step i, as the step that recalled it was worded."""
+    return _recalled(steps, i, steps.chain[i, h], steps.chain_positions[i, h], h)
+
+
 def _recall(steps: StepBatch, i: int) -> str:
     slot = int(steps.slot[i])
-    units, places = steps.memory_before[i, slot], steps.positions_before[i, slot]
+    return _recalled(steps, i, steps.memory_before[i, slot], steps.positions_before[i, slot], links_before(steps, i))
+
+
+def _recalled(steps: StepBatch, i: int, units: np.ndarray, places: np.ndarray, links: int) -> str:
+    """The recall of a slot's content when the chain had so many links."""
     known: dict[int, str] | None = None
     if len(steps.choices):
-        links = _links(steps, i)
         pairs = zip(steps.chain[i, :links].ravel().tolist(), steps.chain_positions[i, :links].ravel().tolist(), strict=True)
         known = {place: steps.sentences[unit] for unit, place in pairs if unit >= 0}
-    return f"recall {_content(steps, units, places, known) or 'nothing'}{_chain(steps, i)}"
+    return f"recall {_content(steps, units, places, known) or 'nothing'}{_chain(steps, i, links)}"
 
 
 def _answer(steps: StepBatch, i: int) -> str:
+    chain = _chain(steps, i, links_before(steps, i))
     if steps.kind[i] == START:
-        return f"begin an answer{_chain(steps, i)}"
+        return f"begin an answer{chain}"
     if steps.choice[i] < 0:
         return "reply without command"
-    return f"answer: {steps.answer_text(i) or '(none)'}{_chain(steps, i)}"
+    return f"answer: {steps.answer_text(i) or '(none)'}{chain}"
 
 
-def _chain(steps: StepBatch, i: int) -> str:
-    """The numbers of the sentences in the chain before step i."""
-    numbers = [str(place + 1) for link in steps.chain_positions[i, : _links(steps, i)].tolist() for place in link if place >= 0]
+def _chain(steps: StepBatch, i: int, links: int) -> str:
+    """The numbers of the sentences in the first links of the chain of step i."""
+    numbers = [str(place + 1) for link in steps.chain_positions[i, :links].tolist() for place in link if place >= 0]
     return f" (chain: {', '.join(numbers)})" if numbers else ""
 
 
-def _links(steps: StepBatch, i: int) -> int:
+def links_before(steps: StepBatch, i: int) -> int:
     """Links of the chain before step i."""
     return int(steps.chain_length[i]) - int(steps.kind[i] == RECALL and not steps.illegal[i])
 

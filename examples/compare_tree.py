@@ -1,0 +1,362 @@
+"""A reward tree with dynamic selection against one flat rubric: the same scorer, the same weights, no more calls.
+
+    python examples/compare_tree.py --json examples/results/compare_tree.json
+
+Experts' episodes with planted errors, as step records, from three domains: procedural bAbI (tasks 1, 2, 5, 6, 7, 8, 12),
+procedural SQuAD, procedural tales. For each domain one `ConditionedScorer` is trained on (step, criterion in words), with three
+of each criterion's six wordings, and with three of six of a general one ("the step is right"); and one tree is grown from
+pairs (sound episode, erroneous episode of the same problem) by the rule judge, in the three wordings that the scorer
+has never seen. Then:
+
+| arm | criteria of a step | its value |
+| --- | --- | --- |
+| tree | dynamic selection, at most `--budget` | minimum over coarse criteria |
+| flat rubric | `--budget` unseen wordings of the general criterion, at every step | mean |
+| flat criteria | the `--budget` most named of the tree, at every step | minimum |
+| no selection | all of the tree | minimum |
+| random selection | as many of the tree as the dynamic selection takes | minimum |
+| mu = 0 | dynamic selection, no earlier step read | minimum |
+| scalar sum | dynamic selection | mean |
+
+A record's predicted error is the first step with a value below a threshold, which each arm gets from validation records of the
+domain that was trained on. Reported: earliest-error F1 (harmonic mean of the accuracy on erroneous and on sound records) on
+unseen problems of every domain and on held-out bAbI tasks (3, 11, 13), and the difference of each arm from the tree with its
+95% interval (paired bootstrap over records, all seeds of a record together).
+
+`--judge URL --model NAME` puts a language model behind an OpenAI-compatible server in place of the rules: it names what differs
+between the episodes of a pair, and reads the aspects of every step (one call each; needs the extra `llm`).
+
+The errors that a span answer can show are four of seven classes, so SQuAD and tales have these four alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+
+import numpy as np
+
+import reasongym  # noqa: F401
+from reasongym.audit.collect import collect
+from reasongym.audit.corruption import ERROR_CLASSES, RECALL_CLASSES, Planter
+from reasongym.prm.aspects import AspectReader, JudgedAspects, RelationAspects
+from reasongym.prm.conditioned import ConditionedScorer, ConditionedSettings, Example, examples_of
+from reasongym.prm.context import Complete, Context, contexts_of
+from reasongym.prm.differ import JudgedDiffer, RuleDiffer, raw_criteria
+from reasongym.prm.embedding import HashedEmbedder
+from reasongym.prm.growth import grow
+from reasongym.prm.records import StepRecord
+from reasongym.prm.selection import AllCriteria, DynamicSelection, FixedSelection, RandomSelection
+from reasongym.prm.thresholds import Thresholds, choose_thresholds, labelled_criteria
+from reasongym.prm.tree import Coarse, Fine, RewardTree, empty_tree
+from reasongym.prm.tree_prm import TreePRM
+from reasongym.seeding import rng
+
+TRAINED_TASKS, HELD_OUT_TASKS = (1, 2, 5, 6, 7, 8, 12), (3, 11, 13)
+DOMAINS = {
+    "bAbI": ("ReasonGym-bAbI-v0", ERROR_CLASSES),
+    "SQuAD": ("ReasonGym-SQuAD2-v0", RECALL_CLASSES),
+    "tales": ("ReasonGym-NarrativeQA-v0", RECALL_CLASSES),
+}
+HELD_OUT = "bAbI, held-out tasks"
+CRITERIA = tuple(name.replace(" ", "_") for name in ERROR_CLASSES)
+GENERAL = (
+    "The step is right.",
+    "Nothing is wrong with the step.",
+    "The step is correct.",
+    "There is no error in the step.",
+    "The step is free of mistakes.",
+    "It is a sound step.",
+)
+WORDINGS_TRAINED = 3
+CLASHES = ({"contradiction", "unsupported_answer", "premature_answer"}, {"stale_fact", "irrelevant_fact"})
+"""Criteria that one error may break together: the others of its set are left unscored at its step."""
+ARMS = ("tree", "flat rubric", "flat criteria", "no selection", "random selection", "mu = 0", "scalar sum")
+MEANS = ("flat rubric", "scalar sum")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many records, and how long is trained."""
+
+    train: int = 1200
+    pairs: int = 200
+    validation: int = 300
+    test: int = 300
+    epochs: int = 6
+    seeds: int = 2
+    resamples: int = 2000
+
+
+SMOKE = Sizes(train=30, pairs=20, validation=16, test=16, epochs=1, seeds=1, resamples=50)
+
+
+class Remembered:
+    """A scorer that scores no pair twice, so that all arms see the same scores and the whole table costs one pass."""
+
+    def __init__(self, scorer: ConditionedScorer) -> None:
+        self._scorer, self.version = scorer, scorer.version
+        self._known: dict[tuple[Context, str], float] = {}
+
+    def score(self, contexts: Sequence[Context], criteria: Sequence[str]) -> np.ndarray:
+        """(n,) scores."""
+        pairs = list(zip(contexts, criteria, strict=True))
+        new = [pair for pair in dict.fromkeys(pairs) if pair not in self._known]
+        if new:
+            scores = self._scorer.score([context for context, _ in new], [criterion for _, criterion in new])
+            self._known.update(zip(new, scores.tolist(), strict=True))
+        return np.array([self._known[pair] for pair in pairs], np.float32)
+
+
+def problems(domain: str, count: int, tasks: Sequence[int] = TRAINED_TASKS, start: int = 0) -> np.ndarray:
+    """Indices of `count` problems; of bAbI's joint id, problem i is of task i mod 20 + 1."""
+    if domain != "bAbI":
+        return np.arange(start, start + count)
+    rounds = -(-count // len(tasks))
+    return np.array([20 * (start + r) + task - 1 for r in range(rounds) for task in tasks])[:count]
+
+
+def play(domain: str, which: np.ndarray, split: str, rate: float, seed: int = 0) -> list[StepRecord]:
+    """Experts' episodes of these problems with errors planted at this rate, labelled by criterion."""
+    env_id, classes = DOMAINS[domain]
+    return [labelled(record) for record in collect(env_id, Planter(classes, rate=rate, seed=seed), which, split=split)]
+
+
+def labelled(record: StepRecord) -> StepRecord:
+    """1 up to the planted error; there -1 on the criterion that it breaks, nothing on those that it may; nothing after it."""
+    labels = np.ones((len(record.steps), len(CRITERIA) + 1), np.float32)
+    at = int(record.meta["error_step"])
+    if at >= 0:
+        broken = str(record.meta["error_class"]).replace(" ", "_")
+        for name in next((clash for clash in CLASHES if broken in clash), ()):
+            labels[at, CRITERIA.index(name)] = np.nan
+        labels[at, CRITERIA.index(broken)] = labels[at, -1] = -1
+        labels[at + 1 :] = np.nan
+    return replace(record, criteria=(*CRITERIA, "general"), labels=labels)
+
+
+def wordings(held_out: bool) -> dict[str, tuple[str, ...]]:
+    """Of every criterion the wordings that the scorer trains on, or the others."""
+    known = {c.name: c.wordings for c in labelled_criteria() if c.name in CRITERIA} | {"general": GENERAL}
+    return {name: texts[WORDINGS_TRAINED:] if held_out else texts[:WORDINGS_TRAINED] for name, texts in known.items()}
+
+
+def training_examples(records: Sequence[StepRecord], mu: int, seed: int) -> list[Example]:
+    """All that errors say, and of the sound steps' labels a share that does not swamp them (reading steps less than others)."""
+    texts, out = wordings(held_out=False), []
+    for i, record in enumerate(records):
+        draw = rng(seed, 1, i)
+        reading = np.isin(np.array(record.meta["kinds"]), ("next", "store", "update"))
+        keep = np.where(reading, 0.02, 0.35)[:, None] * np.where(np.arange(len(CRITERIA) + 1) == len(CRITERIA), 3, 1)
+        at = int(record.meta["error_step"])
+        if at >= 0:
+            keep[at] = 1
+        labels = np.where(draw.random(record.labels.shape) < keep, record.labels, np.nan)
+        out += examples_of(contexts_of(record, mu), record.criteria, labels, texts, seed=seed * 1_000_003 + i)
+    return out
+
+
+def judge_at(url: str, model: str) -> Complete:
+    """The model behind an OpenAI-compatible server, asked once for every distinct prompt."""
+    import openai
+
+    client = openai.OpenAI(base_url=url, api_key=os.environ.get("OPENAI_API_KEY", "none"), timeout=60, max_retries=4)
+
+    @cache
+    def complete(prompt: str) -> str:
+        asked = client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": prompt}], temperature=0, max_tokens=200
+        )
+        return asked.choices[0].message.content or ""
+
+    return complete
+
+
+def grown(
+    domain: str, count: int, embedder: HashedEmbedder, thresholds: Thresholds, judge: Complete | None
+) -> tuple[RewardTree, int]:
+    """The domain's tree, in wordings that the scorer has not seen, and how many raw criteria made it."""
+    which = problems(domain, count, start=50_000 // 20 if domain == "bAbI" else 50_000)
+    sound, wrong = (play(domain, which, "train", rate, seed=7) for rate in (0.0, 1.0))
+    pairs = [(a, b) for a, b in zip(sound, wrong, strict=True) if b.meta["error_class"] != "none"]
+    hidden = wordings(held_out=True)
+    known = [replace(c, wordings=hidden[c.name]) for c in labelled_criteria() if c.name in hidden]
+    raw = raw_criteria(JudgedDiffer(judge) if judge else RuleDiffer(known), pairs)
+    return grow(empty_tree(embedder, thresholds), raw.criteria, embedder), len(raw.criteria)
+
+
+def arms(
+    tree: RewardTree, scorer: Remembered, embedder: HashedEmbedder, aspects: AspectReader, mu: int, budget: int, seed: int
+) -> dict[str, TreePRM]:
+    """Every arm as a PRM."""
+    dynamic = DynamicSelection(embedder, aspects, mu=mu, budget=budget)
+    general = [Coarse(f"general_{i}", (Fine(f"g{i}", text, {text: 1}),)) for i, text in enumerate(GENERAL[WORDINGS_TRAINED:])]
+    flat = RewardTree(tuple(general[:budget]), tree.thresholds, tree.embedder)
+    return {
+        "tree": TreePRM(tree, scorer, dynamic, mu=mu),
+        "flat rubric": TreePRM(flat, scorer, AllCriteria(), mu=mu),
+        "flat criteria": TreePRM(tree, scorer, FixedSelection(budget=min(budget, len(tree.fine))), mu=mu),
+        "no selection": TreePRM(tree, scorer, AllCriteria(), mu=mu),
+        "random selection": TreePRM(tree, scorer, RandomSelection(dynamic, seed=seed), mu=mu),
+        "mu = 0": TreePRM(tree, scorer, DynamicSelection(embedder, aspects, mu=0, budget=budget), mu=0),
+        "scalar sum": TreePRM(tree, scorer, dynamic, mu=mu),
+    }
+
+
+def step_values(name: str, prm: TreePRM, records: Sequence[StepRecord]) -> list[np.ndarray]:
+    """(T,) value of every step."""
+    reduce = np.nanmean if name in MEANS else np.nanmin
+    return [reduce(scores, axis=1) for scores in prm.score_records(records)]
+
+
+def first_below(values: Sequence[np.ndarray], threshold: float) -> np.ndarray:
+    """(R,) index of each record's first step with a value below the threshold, -1 where there is none."""
+    below = [np.flatnonzero(steps < threshold) for steps in values]
+    return np.array([found[0] if len(found) else -1 for found in below])
+
+
+def f1(right: np.ndarray, wrong_records: np.ndarray) -> float:
+    """Harmonic mean of the accuracies on erroneous and on sound records, in percent; `right` is (..., R) bool."""
+    on_wrong, on_sound = right[..., wrong_records].mean(), right[..., ~wrong_records].mean()
+    return 200 * on_wrong * on_sound / max(on_wrong + on_sound, 1e-9)
+
+
+def threshold_for(values: Sequence[np.ndarray], truth: np.ndarray) -> float:
+    """The threshold with the best F1, among quantiles of the values."""
+    candidates = np.unique(
+        np.quantile(np.concatenate(values), np.concatenate([np.linspace(0, 0.3, 121), np.linspace(0.3, 1, 15)]))
+    )
+    return float(max(candidates, key=lambda x: f1(first_below(values, x) == truth, truth >= 0)))
+
+
+def difference(tree: np.ndarray, other: np.ndarray, truth: np.ndarray, resamples: int) -> dict[str, float]:
+    """F1 of the tree minus that of another arm, from (seeds, R) predictions, with the 95% interval over records."""
+    draw, hit, miss = rng(11), tree == truth, other == truth
+    found = []
+    for _ in range(resamples):
+        rows = draw.integers(0, len(truth), len(truth))
+        wrong = truth[rows] >= 0
+        if wrong.any() and not wrong.all():
+            found.append(f1(hit[:, rows], wrong) - f1(miss[:, rows], wrong))
+    low, high = np.percentile(found, [2.5, 97.5])
+    wrong = truth >= 0
+    return {
+        "difference": round(f1(hit, wrong) - f1(miss, wrong), 2),
+        "low": round(float(low), 2),
+        "high": round(float(high), 2),
+    }
+
+
+def row(
+    domain: str, tests: Mapping[str, list[StepRecord]], sizes: Sizes, mu: int, budget: int, judge: Complete | None = None
+) -> dict[str, Any]:
+    """Everything that is trained on one domain, tested on all."""
+    embedder = HashedEmbedder()
+    thresholds = choose_thresholds(embedder).thresholds
+    aspects = JudgedAspects(judge, on_unknown="drop") if judge else RelationAspects()
+    tree, raw = grown(domain, sizes.pairs, embedder, thresholds, judge)
+    train = play(domain, problems(domain, sizes.train), "train", rate=0.7)
+    validation = play(domain, problems(domain, sizes.validation), "validation", rate=0.5)
+    truth = np.array([int(record.meta["error_step"]) for record in validation])
+    predictions: dict[str, dict[str, list[np.ndarray]]] = {test: {arm: [] for arm in ARMS} for test in tests}
+    calls: dict[str, float] = {}
+    told: dict[str, Any] = {}
+    for seed in range(sizes.seeds):
+        scorer = ConditionedScorer(embedder, ConditionedSettings(epochs=sizes.epochs, mu=mu), seed=seed)
+        examples = training_examples(train, mu, seed)
+        losses = scorer.fit(examples)
+        told = {"examples": len(examples), "losses": [round(loss, 5) for loss in losses]}
+        for name, prm in arms(tree, Remembered(scorer), embedder, aspects, mu, budget, seed).items():
+            cut = threshold_for(step_values(name, prm, validation), truth)
+            contexts = [context for record in validation for context in contexts_of(record, mu)]
+            calls[name] = round(float((prm.selector.select(prm.tree, contexts).fine >= 0).sum() / len(contexts)), 3)
+            for test, records in tests.items():
+                predictions[test][name].append(first_below(step_values(name, prm, records), cut))
+    columns = {}
+    for test, records in tests.items():
+        truth = np.array([int(record.meta["error_step"]) for record in records])
+        found = {name: np.stack(predictions[test][name]) for name in ARMS}
+        columns[test] = {
+            name: {"f1": round(f1(found[name] == truth, truth >= 0), 2)}
+            | ({} if name == "tree" else {"tree_minus_this": difference(found["tree"], found[name], truth, sizes.resamples)})
+            for name in ARMS
+        }
+    shape = {"coarse": len(tree.coarse), "fine": len(tree.fine), "raw_criteria": raw, "version": tree.version}
+    return {"tree": shape, "scorer": told, "calls_per_step": calls, "tests": columns}
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The result as a Markdown table: F1, and the tree's lead with its interval."""
+    tests = list(next(iter(result["rows"].values()))["tests"])
+    lines = ["| trained on | arm | calls | " + " | ".join(tests) + " |", "| --- " * (3 + len(tests)) + "|"]
+    for domain, found in result["rows"].items():
+        for arm in ARMS:
+            cells = []
+            for test in tests:
+                cell = found["tests"][test][arm]
+                lead = cell.get("tree_minus_this")
+                cells.append(
+                    f"{cell['f1']:.1f}"
+                    + (f" ({lead['difference']:+.1f}: {lead['low']:+.1f} … {lead['high']:+.1f})" if lead else "")
+                )
+            lines.append(f"| {domain} | {arm} | {found['calls_per_step'][arm]:.1f} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="where the result goes")
+    parser.add_argument("--mu", type=int, default=2, help="earlier steps that selection and scorer read")
+    parser.add_argument("--budget", type=int, default=3, help="most criteria a step")
+    parser.add_argument("--train-on", nargs="*", choices=list(DOMAINS), default=list(DOMAINS), help="rows of the table")
+    for name, value in vars(Sizes()).items():
+        parser.add_argument(f"--{name}", type=int, default=value, help=f"see Sizes; default {value}")
+    parser.add_argument(
+        "--smoke", action="store_true", help="a few records and one epoch: shows that it runs, not what it finds"
+    )
+    parser.add_argument("--judge", metavar="URL", help="an OpenAI-compatible server, usually ending in /v1")
+    parser.add_argument("--model", default="", help="the judge's model, as its server knows it")
+    arguments = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(1)
+    sizes = SMOKE if arguments.smoke else Sizes(**{name: getattr(arguments, name) for name in vars(SMOKE)})
+    judge = judge_at(arguments.judge, arguments.model) if arguments.judge else None
+    started = time.process_time()
+    tests = {domain: play(domain, problems(domain, sizes.test), "test", rate=0.5) for domain in DOMAINS}
+    tests = {
+        "bAbI": tests["bAbI"],
+        HELD_OUT: play("bAbI", problems("bAbI", sizes.test, HELD_OUT_TASKS), "test", rate=0.5),
+        **tests,
+    }
+    result: dict[str, Any] = {
+        "sizes": vars(sizes),
+        "mu": arguments.mu,
+        "budget": arguments.budget,
+        "judge": arguments.judge and arguments.model,
+        "machine": f"{platform.processor() or platform.machine()}, 1 thread",
+        "rows": {},
+    }
+    for domain in arguments.train_on:
+        result["rows"][domain] = row(domain, tests, sizes, arguments.mu, arguments.budget, judge)
+        result["cpu_seconds"] = round(time.process_time() - started, 1)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(table(result))
+    print(f"{result['cpu_seconds']} CPU seconds")
+
+
+if __name__ == "__main__":
+    main()
