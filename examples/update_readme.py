@@ -159,6 +159,23 @@ def agreement_table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def prm_table(result: dict[str, Any]) -> str:
+    """Earliest-error F1 of the learned PRM by test set, beside baselines and ceiling, in percent; class-balanced ECE."""
+    columns = ("learned", "learned, tuned", "step type", "lexical")
+    lines = ["| episodes | number | " + " | ".join(columns) + " | ECE | by hindsight | ceiling by hindsight |"]
+    lines.append("| --- |" + " ---: |" * (len(columns) + 4))
+    for name, row in result["sets"].items():
+        cells = " | ".join(f"{100 * row[who]['f1']:.1f}" for who in columns)
+        hindsight = " | ".join(f"{100 * row['hindsight'][who]['f1']:.1f}" for who in ("learned", "ceiling"))
+        lines.append(f"| {name} | {row['episodes']} | {cells} | {row['ece']:.3f} | {hindsight} |")
+    completed = result["completions"]
+    lines.append(
+        f"\nLabels by completions, as verdicts on {completed['episodes']} planted episodes: {100 * completed['f1']:.1f}. "
+    )
+    lines[-1] += f"Training took {result['cpu_seconds']['training']:.0f} CPU seconds on {result['records']:,} episodes."
+    return "\n".join(lines)
+
+
 TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "ids": ("audit.json", ids_table),
     "coverage": ("audit.json", lambda report: audit_table(report, "coverage")),
@@ -169,6 +186,7 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "speed": ("bench_engine.json", speed_table),
     "ppo": ("bench_ppo.json", ppo_table),
     "agreement": ("agreement.json", agreement_table),
+    "prm": ("train_prm.json", prm_table),
     "readers": ("text_readers.json", readers_table),
 }
 """By name: the result file (or folder) that it is made from, and its maker."""
