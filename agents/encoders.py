@@ -12,13 +12,16 @@ Axes: F frames, K slots, H entries of the chain, J units a slot, I = K + H items
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from gymnasium import spaces
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from agents.sentence_embeddings import SentenceEmbeddings
 
 Observation = dict[str, Tensor]
 """A batch of observations as tensors, first axis F; a space that is no Dict stands under the key "observation"."""
@@ -43,16 +46,18 @@ class Frames:
     Attributes:
         columns: tensors whose first axis is the frame.
         table: (U, L) the distinct sentences as token ids, row 0 all padding; None where there are none.
+        vectors: (U, E) their pretrained embeddings; None without a sentence encoder.
     """
 
     columns: dict[str, Tensor]
     table: Tensor | None = None
+    vectors: Tensor | None = None
 
     def take(self, index: Tensor) -> Frames:
         """The frames `index`, in that order, with those of the sentences that they use."""
         columns = {key: value[index] for key, value in self.columns.items()}
         if self.table is None or len(self.table) < FEW_SENTENCES:
-            return Frames(columns, self.table)
+            return Frames(columns, self.table, self.vectors)
         used = torch.cat([self.table.new_zeros(1), *(columns[key].flatten() for key in SENTENCE_COLUMNS)])
         kept, place = torch.unique(used, return_inverse=True)  # row 0, all padding, stays first
         start = 1
@@ -60,7 +65,7 @@ class Frames:
             size = columns[key].numel()
             columns[key] = place[start : start + size].view(columns[key].shape)
             start += size
-        return Frames(columns, self.table[kept])
+        return Frames(columns, self.table[kept], None if self.vectors is None else self.vectors[kept])
 
 
 class Features(NamedTuple):
@@ -73,7 +78,8 @@ class Features(NamedTuple):
         num_slots: how many of the items are slots (K, less those that no frame uses).
         sentences: (U, D) the vectors of the table's sentences; None for a flat encoder.
         similarity: (F, K, 4) how much each slot's words are those of the question, the desk, the last entry of the
-            chain, and the whole chain; 0 for slots that were recalled already. None for a flat encoder.
+            chain, and the whole chain; 0 for slots that were recalled already; with a sentence encoder (F, K, 8), the cosines
+            with the same behind them. None for a flat encoder.
     """
 
     vector: Tensor
@@ -156,9 +162,17 @@ class ReaderEncoder(nn.Module):
         size: D.
         sentence_hidden: width of the sentence encoder's hidden layer.
         content_size: width of the bag of words.
+        pretrained: a frozen encoder's embeddings of the sentences, added to what the words say.
     """
 
-    def __init__(self, space: spaces.Dict, size: int = 64, sentence_hidden: int = 128, content_size: int = 32) -> None:
+    def __init__(
+        self,
+        space: spaces.Dict,
+        size: int = 64,
+        sentence_hidden: int = 128,
+        content_size: int = 32,
+        pretrained: SentenceEmbeddings | None = None,
+    ) -> None:
         super().__init__()
         shapes = {key: part.shape or () for key, part in space.spaces.items()}
         self.unit_tokens = shapes["unit"][0]
@@ -166,7 +180,9 @@ class ReaderEncoder(nn.Module):
         self.units_per_slot = shapes["chain"][1] // self.unit_tokens
         self.length = max(self.unit_tokens, shapes["question"][0])
         self.extras = [key for key in ("progress", "scores", "scored", "span_start") if key in shapes]
-        num_extras = sum(shapes[key][0] for key in self.extras)
+        self.pretrained = pretrained
+        num_extras = sum(shapes[key][0] for key in self.extras) + (0 if pretrained is None else pretrained.num_extras)
+        self.num_similarities = 4 if pretrained is None else 4 + pretrained.num_similarities
         units = space["unit"]
         assert isinstance(units, spaces.Box)
         vocabulary_size, J = int(units.high.max()), self.units_per_slot
@@ -175,7 +191,7 @@ class ReaderEncoder(nn.Module):
         self.places = nn.ModuleList(near_identity(size) for _ in range(J))
         self.recency = nn.ModuleList(word_table(1 + self.num_slots * J, size, 0.5) for _ in range(J))
         self.content = word_table(vocabulary_size + 1, content_size, content_size**-0.5)
-        self.similarity = nn.Linear(4, size, bias=False)
+        self.similarity = nn.Linear(self.num_similarities, size, bias=False)
         self.chain_place = nn.Parameter(0.5 * torch.randn(self.chain_length, size))
         self.slot_features = nn.Linear(shapes["memory_features"][1] + J, size)
         self.chain_features = nn.Linear(J, size)
@@ -208,7 +224,7 @@ class ReaderEncoder(nn.Module):
         chain_ids = ids[:, 2 + K * J :].view(n, H, J)
         positions = observation["memory_positions"][:, :K]
         mask = observation["action_mask"].bool()
-        return Frames({
+        frames = Frames({
             "question": ids[:, 0], "unit": ids[:, 1], "memory": memory_ids, "chain": chain_ids,
             "recency": recency(positions),
             "slot_features": torch.cat([observation["memory_features"][:, :K], positions], 2),
@@ -219,6 +235,7 @@ class ReaderEncoder(nn.Module):
             "action_mask": mask,
             **({"span_start": observation["span_start"].float()} if "span_start" in observation else {}),
         }, table)  # fmt: skip
+        return frames if self.pretrained is None else self.pretrained.read(frames)
 
     def _distinct(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """(R, L) token rows -> the distinct ones (U, L), all padding first, and each row's index (R,).
@@ -238,9 +255,13 @@ class ReaderEncoder(nn.Module):
         assert frames.table is not None
         c = frames.columns
         sentences = self.sentences(frames.table)
+        if self.pretrained is not None:
+            sentences = sentences + self.pretrained(frames)
         q, u = sentences[c["question"]], sentences[c["unit"]]
         units = [place(sentences) for place in self.places]
         similarity = self._similarity(frames.table, c)
+        if self.pretrained is not None:
+            similarity = torch.cat([similarity, c["cosines"]], 2)
         slots = self.slot_features(c["slot_features"]) + self.similarity(similarity)
         chain = self.chain_features(c["chain_features"])
         for j in range(c["memory"].shape[2]):

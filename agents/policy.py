@@ -10,6 +10,7 @@ Axes: T time, B batch (environments), F = T * B frames, K slots, C choices, A = 
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,9 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
 from agents.encoders import READER_KEYS, Features, FlatEncoder, Frames, Observation, ReaderEncoder, as_tensors
+from agents.frozen_encoder import load_encoder
 from agents.memory import CORES, SlotMemory, State
+from agents.sentence_embeddings import SentenceEmbeddings, check_vocabulary
 from agents.spans import SpanHead
 from reasongym.errors import unknown
 
@@ -158,9 +161,12 @@ class PointerHead(nn.Module):
         item_size: D.
         num_slots: K.
         choices: the head of the answers.
+        num_similarities: of each slot: four of the words, and, where there is a sentence encoder, as many cosines.
     """
 
-    def __init__(self, size: int, item_size: int, num_slots: int, choices: ChoiceHead | SpanHead) -> None:
+    def __init__(
+        self, size: int, item_size: int, num_slots: int, choices: ChoiceHead | SpanHead, num_similarities: int = 4
+    ) -> None:
         super().__init__()
         self.num_slots, self.item_size = num_slots, item_size
         self.num_choices = choices.num_choices
@@ -169,10 +175,11 @@ class PointerHead(nn.Module):
         self.kinds.bias.data[:2] = -5.0  # overwriting and adding
         self.room = nn.Parameter(torch.tensor(7.0))  # added where a slot is empty
         self.queries = linear(size, 3 * item_size, gain=0.1)
-        self.similarity = nn.Linear(4, 3, bias=False)
+        self.similarity = nn.Linear(num_similarities, 3, bias=False)
         nn.init.zeros_(self.similarity.weight)
-        self.similarity.weight.data[2, [0, 2]] = 1.0  # recall what shares words with question or last entry
-        self.similarity.weight.data[0, 1] = 1.0  # overwrite what shares words with the desk
+        self.similarity.weight.data[2, 0::4] = 1.0  # recall what shares words with the question
+        self.similarity.weight.data[2, 2::4] = 1.0  # or with the last entry
+        self.similarity.weight.data[0, 1::4] = 1.0  # overwrite what shares words with the desk
         self.choices = choices
 
     def forward(self, h: Tensor, features: Features, frames: Frames, words: nn.Embedding) -> Tensor:
@@ -235,6 +242,9 @@ class MemoryPolicy(BasePolicy):
         net_arch: layers of the flat body, tanh between.
         choice_tokens: token ids of each choice's words, so that answers share what is learned about words; MemoryPPO
             asks the environment for them.
+        sentence_encoder: a frozen sentence-transformers model whose embeddings the reader adds to its own (the folder, or the
+            name of an installed package that carries one), for environments with its tokenizer; see
+            `agents.sentence_embeddings`.
         optimizer_kwargs: for AdamW (no weight decay by default).
     """
 
@@ -253,6 +263,7 @@ class MemoryPolicy(BasePolicy):
         num_heads: int = 2,
         net_arch: tuple[int, ...] = (64, 64),
         choice_tokens: list[list[int]] | None = None,
+        sentence_encoder: str | PathLike[str] | None = None,
         optimizer_kwargs: dict[str, Any] | None = None,
         use_sde: bool = False,
     ) -> None:
@@ -273,7 +284,9 @@ class MemoryPolicy(BasePolicy):
         self.encoder: ReaderEncoder | FlatEncoder
         if self.reads:
             assert isinstance(observation_space, spaces.Dict)
-            self.encoder = ReaderEncoder(observation_space, size)
+            self.encoder = ReaderEncoder(observation_space, size, pretrained=self._pretrained(sentence_encoder, size))
+        elif sentence_encoder is not None:
+            raise ValueError(f"sentence_encoder={str(sentence_encoder)!r} needs ReasonGym's observation and encoder='reader'")
         else:
             self.encoder = FlatEncoder(observation_space)
         made = [CORES[core](self.encoder.output_size, core_size) for _ in range(2 if separate_critic else 1)]
@@ -295,12 +308,24 @@ class MemoryPolicy(BasePolicy):
         width = bodies[0].output_size
         self.actor: nn.Module
         if isinstance(self.encoder, ReaderEncoder):
-            self.actor = PointerHead(width, size, self.encoder.num_slots, self._choices(width, num_actions, choice_tokens))
+            choices = self._choices(width, num_actions, choice_tokens)
+            self.actor = PointerHead(width, size, self.encoder.num_slots, choices, self.encoder.num_similarities)
         else:
             self.actor = FlatHead(width, num_actions, gain=0.01)
         self.critic = FlatHead(width, 1, gain=0.05)
         self.optimizer_kwargs = {"eps": 1e-5, "weight_decay": 0.0, **(optimizer_kwargs or {})}
         self.optimizer = torch.optim.AdamW(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+
+    def _pretrained(self, sentence_encoder: str | PathLike[str] | None, size: int) -> SentenceEmbeddings | None:
+        """The sentence encoder's part of the reader, if there is one."""
+        if sentence_encoder is None:
+            return None
+        assert isinstance(self.observation_space, spaces.Dict)
+        units = self.observation_space["unit"]
+        assert isinstance(units, spaces.Box)
+        encoder = load_encoder(str(sentence_encoder))
+        check_vocabulary(encoder, int(units.high.max()))
+        return SentenceEmbeddings(encoder, size)
 
     def _choices(self, width: int, num_actions: int, choice_tokens: list[list[int]] | None) -> ChoiceHead | SpanHead:
         """The head of the answers: spans where the observation says what has been pointed at."""
