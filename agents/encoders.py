@@ -33,6 +33,8 @@ SENTENCE_COLUMNS = ("question", "unit", "memory", "chain")
 """Columns of prepared frames that are indices into the table of distinct sentences."""
 FEW_SENTENCES = 1_000
 """Tables below this are not worth cutting down to what a minibatch uses."""
+COSINE_SCALE = 8.0
+"""Similarity of two natural sentences with the same words; it is added to a pointer's logits."""
 LONG = 24
 """Sentences of more tokens than this are natural text: no weight a place and word, or the network would be all places."""
 
@@ -157,11 +159,14 @@ class ReaderEncoder(nn.Module):
     chain share with a slot are what a reader looks for first, and finding out that sharing words matters costs an
     untrained network most of its frames.
 
+    Natural text has words that say nothing, and sentences of all lengths: there it is the cosine of wider bags. Their words
+    can be begun as heavy as they are rare (`weigh_words`), which is TF-IDF to begin with, and learned on.
+
     Args:
         space: the observation space.
         size: D.
         sentence_hidden: width of the sentence encoder's hidden layer.
-        content_size: width of the bag of words.
+        content_size: width of the bag of words; None: 32, of natural text 128.
         pretrained: a frozen encoder's embeddings of the sentences, added to what the words say.
     """
 
@@ -170,7 +175,7 @@ class ReaderEncoder(nn.Module):
         space: spaces.Dict,
         size: int = 64,
         sentence_hidden: int = 128,
-        content_size: int = 32,
+        content_size: int | None = None,
         pretrained: SentenceEmbeddings | None = None,
     ) -> None:
         super().__init__()
@@ -190,12 +195,13 @@ class ReaderEncoder(nn.Module):
         self.sentences = SentenceEncoder(vocabulary_size, self.length, size, sentence_hidden)
         self.places = nn.ModuleList(near_identity(size) for _ in range(J))
         self.recency = nn.ModuleList(word_table(1 + self.num_slots * J, size, 0.5) for _ in range(J))
+        content_size = content_size or (128 if self.sentences.pools else 32)
         self.content = word_table(vocabulary_size + 1, content_size, content_size**-0.5)
         self.similarity = nn.Linear(self.num_similarities, size, bias=False)
         self.chain_place = nn.Parameter(0.5 * torch.randn(self.chain_length, size))
         self.slot_features = nn.Linear(shapes["memory_features"][1] + J, size)
         self.chain_features = nn.Linear(J, size)
-        matches = size + 3 if self.sentences.pools else 0
+        matches = size + 4 if self.sentences.pools else 0
         self.context = nn.Linear(3 * size + num_extras + matches, 2 * size)
         self.output_size = 2 * size + 3 * size
         generator = torch.Generator().manual_seed(0)
@@ -274,7 +280,7 @@ class ReaderEncoder(nn.Module):
         if H:
             back = (c["chain_size"][:, None] - 1 - torch.arange(H, device=q.device)).clamp(min=0)
             chain = chain + self.chain_place[back]
-        matches = [q * u * self.size**-0.5, self._desk_similarity(frames.table, c)] if self.sentences.pools else []
+        matches = [q * u * self.size**-0.5, self._overlaps(frames.table, c)] if self.sentences.pools else []
         context = F.relu(self.context(torch.cat([q, u, focus, c["extras"], *matches], 1)))
         items = torch.cat([slots, chain], 1)
         vector = torch.cat([context, q, u, focus], 1)
@@ -292,15 +298,24 @@ class ReaderEncoder(nn.Module):
         keys = [words[c["question"]], words[c["unit"]], last, words[c["chain"]].sum((1, 2))]
         return torch.bmm(held, torch.stack(keys, 2))
 
-    def _desk_similarity(self, table: Tensor, c: dict[str, Tensor]) -> Tensor:
-        """(F, 3) inner products of the desk's words with those of the question, of all slots, and of the chain."""
+    def _overlaps(self, table: Tensor, c: dict[str, Tensor]) -> Tensor:
+        """(F, 4) similarity of the desk to the question, to all slots and to the chain, and of chain and question."""
         words = self._bag(table)
-        keys = [words[c["question"]], words[c["memory"]].sum((1, 2)), words[c["chain"]].sum((1, 2))]
-        return torch.bmm(torch.stack(keys, 1), words[c["unit"]][:, :, None]).squeeze(2)
+        chain = words[c["chain"]].sum((1, 2))
+        keys = torch.stack([words[c["question"]], words[c["memory"]].sum((1, 2)), chain], 1)
+        desk = torch.bmm(keys, words[c["unit"]][:, :, None]).squeeze(2)
+        return torch.cat([desk, (chain * keys[:, 0]).sum(1, keepdim=True)], 1)
 
     def _bag(self, table: Tensor) -> Tensor:
-        """(U, L) token ids -> (U, content size) sums of the words' contents."""
-        return F.embedding_bag(table, self.content.weight, mode="sum", padding_idx=0)
+        """(U, L) token ids -> (U, content size): the sum of the words' contents; of natural text at a fixed length."""
+        bags = F.embedding_bag(table, self.content.weight, mode="sum", padding_idx=0)
+        return F.normalize(bags, dim=1) * COSINE_SCALE**0.5 if self.sentences.pools else bags
+
+    def weigh_words(self, rarity: np.ndarray) -> None:
+        """Scales the contents of the words, before training, to `rarity` (V + 1,): TF-IDF where it is the idf."""
+        with torch.no_grad():
+            lengths = self.content.weight.norm(dim=1, keepdim=True).clamp(min=1e-9)
+            self.content.weight.mul_(torch.as_tensor(rarity, dtype=torch.float32)[:, None] / lengths / float(rarity.max()))
 
 
 def near_identity(size: int) -> nn.Linear:

@@ -278,6 +278,7 @@ class MemoryPolicy(BasePolicy):
             raise ValueError(f"encoder='reader' needs a Dict observation with {READER_KEYS}, missing: {missing}")
         self.reads = encoder == "reader" or (encoder == "auto" and not missing)
         self.masked = "action_mask" in keys
+        self.points = False  # answers are spans
         assert isinstance(action_space, spaces.Discrete)
         num_actions = int(action_space.n)
         self.slots = SlotMemory(observation_space) if core == "slots" else None
@@ -332,6 +333,7 @@ class MemoryPolicy(BasePolicy):
         assert isinstance(self.encoder, ReaderEncoder)
         assert isinstance(self.observation_space, spaces.Dict)
         if "span_start" in self.observation_space.spaces:
+            self.points = True
             return SpanHead(width, self.encoder.size, self.encoder.unit_tokens, self.encoder.units_per_slot)
         tokens = None if choice_tokens is None else padded(choice_tokens)
         return ChoiceHead(width, self.encoder.size, num_actions - 1 - 3 * self.encoder.num_slots, tokens)

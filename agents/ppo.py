@@ -24,11 +24,15 @@ from stable_baselines3.common.utils import FloatSchedule, explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
-from agents.encoders import as_tensors
+from agents.encoders import ReaderEncoder, as_tensors
 from agents.memory import State
 from agents.policy import MemoryPolicy, entropy, sample
 from agents.rollout import Minibatch, Rollout
 from agents.sentence_embeddings import check_vocabulary
+from reasongym.audit.readers import Rarity
+from reasongym.errors import unknown
+
+ANSWER_LOSS_WHEN = ("answered", "legal")
 
 
 class MemoryPPO(OnPolicyAlgorithm):
@@ -48,7 +52,8 @@ class MemoryPPO(OnPolicyAlgorithm):
             of dense rewards are small beside a loss of normalised advantages.
         normalize_advantage: per minibatch.
         target_kl: an update ends when the approximate KL divergence exceeds 1.5 times this.
-        answer_loss_coef: weight of the cross-entropy on the gold choice in the steps that answer; 0 reads no gold.
+        answer_loss_coef: weight of the cross-entropy on the gold choice; 0 reads no gold.
+        answer_loss_when: taken wherever ANSWER was "legal", or in the steps that "answered".
         policy_kwargs: for the policy, e.g. `dict(core="lstm", core_size=256)`.
         device: where rollouts and network live.
     """
@@ -75,6 +80,7 @@ class MemoryPPO(OnPolicyAlgorithm):
         max_grad_norm: float = 0.5,
         target_kl: float | None = None,
         answer_loss_coef: float = 0.0,
+        answer_loss_when: str = "legal",
         stats_window_size: int = 1000,
         tensorboard_log: str | None = None,
         policy_kwargs: dict[str, Any] | None = None,
@@ -94,10 +100,12 @@ class MemoryPPO(OnPolicyAlgorithm):
                 raise ValueError(f"{name} must be at least 1, got {value!r}")
         if answer_loss_coef < 0:
             raise ValueError(f"answer_loss_coef must not be negative, got {answer_loss_coef!r}")
+        if answer_loss_when not in ANSWER_LOSS_WHEN:
+            raise unknown("answer_loss_when", answer_loss_when, ANSWER_LOSS_WHEN)
         self.batch_size, self.n_epochs = batch_size, n_epochs
         self.clip_range, self.clip_range_vf, self.ent_coef = clip_range, clip_range_vf, ent_coef  # type: ignore[assignment]
         self.normalize_advantage, self.target_kl = normalize_advantage, target_kl
-        self.answer_loss_coef = answer_loss_coef
+        self.answer_loss_coef, self.answer_loss_when = answer_loss_coef, answer_loss_when
         self._last_state: State = ()
         if _init_setup_model:
             self._setup_model()
@@ -110,6 +118,12 @@ class MemoryPPO(OnPolicyAlgorithm):
         if "choice_tokens" not in self.policy_kwargs and (tokens := choice_tokens(self.env)) is not None:
             self.policy_kwargs = {**self.policy_kwargs, "choice_tokens": tokens}
         made: Any = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
+        if (
+            isinstance(made.encoder, ReaderEncoder)
+            and made.encoder.sentences.pools
+            and (rarity := word_rarity(self.env)) is not None
+        ):
+            made.encoder.weigh_words(rarity)
         self.policy = made.to(self.device)
         pretrained = getattr(self.policy.encoder, "pretrained", None)
         if pretrained is not None and (vocabulary := vocabulary_of(self.env)) is not None:
@@ -227,15 +241,24 @@ class MemoryPPO(OnPolicyAlgorithm):
         return loss, record
 
     def _answer_loss(self, log_probs: Tensor, batch: Minibatch) -> Tensor:
-        """Mean cross-entropy (nats) of the gold choice among the choices, over the frames in which the policy answered.
+        """Mean cross-entropy (nats) of the gold choice among the choices, over the frames that `answer_loss_when` names.
 
-        Not wherever it might have: asked before the evidence is recalled, it would learn the training stories by heart.
+        Where answers are spans, plus that of whether to abstain, over the frames in which that is legal: which span to give
+        shows only once the evidence is recalled, and what is not worth recalling would never be learned.
         """
         num_choices = int(self.policy.actor.num_choices)  # type: ignore[arg-type]
+        mask = batch.frames.columns["action_mask"][:, -num_choices:]
         answers = log_probs[:, -num_choices:].log_softmax(1)
-        answered = (batch.actions >= log_probs.shape[1] - num_choices) & (batch.gold >= 0)
+        answered = batch.actions >= log_probs.shape[1] - num_choices
+        taken = (answered if self.answer_loss_when == "answered" else mask.any(1)) & (batch.gold >= 0)
         gold = answers.gather(1, batch.gold.clamp(min=0)[:, None]).squeeze(1)
-        return -(gold * answered).sum() / answered.sum().clamp(min=1)
+        loss = -(gold * taken).sum() / taken.sum().clamp(min=1)
+        if not self.policy.points:
+            return loss
+        decided = mask[:, -1] & (batch.gold != -1)
+        abstain = log_probs[:, -1].clamp(max=-1e-6)
+        whether = torch.where(batch.gold == num_choices - 1, abstain, torch.log1p(-abstain.exp()))
+        return loss - torch.where(decided, whether, 0.0).sum() / decided.sum().clamp(min=1)
 
     # ---- around it -------------------------------------------------------------------------------------------------
 
@@ -276,6 +299,13 @@ def vocabulary_of(env: VecEnv | None) -> tuple[str, ...] | None:
     if env is None or not env.has_attr("source"):
         return None
     return env.get_attr("source", 0)[0].vocabulary
+
+
+def word_rarity(env: VecEnv | None) -> np.ndarray | None:
+    """(V + 1,) inverse document frequency of each token in a sample of the environment's texts; None where it has none."""
+    if env is None or not env.has_attr("source"):
+        return None
+    return Rarity(env.get_attr("source", 0)[0]).idf
 
 
 def choice_tokens(env: VecEnv | None) -> list[list[int]] | None:

@@ -60,8 +60,8 @@ class SentenceEmbeddings(nn.Module):
         size: D.
     """
 
-    num_similarities, num_extras = 4, 3
-    """Cosines of a slot and of the desk."""
+    num_similarities, num_extras = 4, 4
+    """Cosines of a slot, and of the frame."""
 
     def __init__(self, encoder: FrozenEncoder, size: int) -> None:
         super().__init__()
@@ -74,8 +74,8 @@ class SentenceEmbeddings(nn.Module):
         assert frames.table is not None
         made = self.encoder.embed(frames.table.cpu().numpy(), frames.table.device)
         vectors = F.normalize(torch.as_tensor(made, device=frames.table.device).float(), dim=1)
-        slots, desk = cosines(vectors, frames.columns)
-        extras = torch.cat([frames.columns["extras"], SHARPNESS * desk], 1)
+        slots, rest = cosines(vectors, frames.columns)
+        extras = torch.cat([frames.columns["extras"], SHARPNESS * rest], 1)
         return Frames({**frames.columns, "extras": extras, "cosines": SHARPNESS * slots}, frames.table, vectors)
 
     def forward(self, frames: Frames) -> Tensor:
@@ -102,9 +102,9 @@ def cosines(vectors: Tensor, c: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
 
     Returns:
         (F, K, 4) slots with the question, the desk, the last entry of the chain, and all of it; 0 for slots that were recalled
-        already. (F, 3) the desk with the question, all slots, and the chain.
+        already. (F, 4) the desk with the question, all slots, and the chain, and the chain with the question.
     """
-    slots, desks = [], []
+    slots, rest = [], []
     last = last_link(c["chain"], c["chain_size"])
     kept = c["slot_features"][:, :, RECALLS] <= 0
     n, K, J = c["memory"].shape
@@ -116,6 +116,7 @@ def cosines(vectors: Tensor, c: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         found = torch.bmm(held, keys.transpose(1, 2)).view(len(part), K, J, -1).amax(2)
         groups = [found[:, :, 0], found[:, :, 1], found[:, :, 2 : 2 + J].amax(2), found[:, :, 2:].amax(2)]
         slots.append(torch.stack(groups, 2) * kept[part, :, None])
-        there = [torch.bmm(group, desk).amax(1) for group in (keys[:, :1], held, keys[:, 2:])]
-        desks.append(torch.cat(there, 1))
-    return torch.cat(slots), torch.cat(desks)
+        asked = keys[:, :1].transpose(1, 2)
+        pairs = ((keys[:, :1], desk), (held, desk), (keys[:, 2:], desk), (keys[:, 2:], asked))
+        rest.append(torch.cat([torch.bmm(group, key).amax(1) for group, key in pairs], 1))
+    return torch.cat(slots), torch.cat(rest)

@@ -45,7 +45,7 @@ class Config:
     """The arguments of a run, as they stand in `config.json`."""
 
     env: str = "ReasonGym-bAbI-qa2-v0"
-    source: str = "procedural"
+    source: str = "procedural"  # or a path, "hub", or JSON: paths by split
     split: str = "train"
     difficulty: str = ""  # a named setting, or JSON; "" is the default of the script
     timesteps: int = 2_400_000
@@ -62,6 +62,7 @@ class Config:
     utility_weight: float = 0.3
     gamma: float = 0.99  # the discount
     answer_loss: float = 0.0
+    answer_loss_when: str = "legal"  # or "answered"
     memory_slots: int = 10
     memory_view: str = "full"
     question_at: str = "start"
@@ -95,7 +96,8 @@ class Config:
         if short:
             easier = json.loads(self.warmup_difficulty) if self.warmup_difficulty else {"max_units": self.warmup_units}
             difficulty = {**(difficulty if isinstance(difficulty, dict) else {}), **easier}
-        chosen: dict[str, Any] = {"source": self.source, "difficulty": difficulty}
+        source = json.loads(self.source) if self.source.startswith("{") else self.source
+        chosen: dict[str, Any] = {"source": source, "difficulty": difficulty}
         if self.allow_partial:
             chosen["allow_partial"] = True
         if self.encoder:
@@ -198,6 +200,7 @@ def make_model(config: Config, env: ReasonGymVecEnv) -> MemoryPPO:
         gae_lambda=config.gae_lambda,
         vf_coef=config.vf_coef,
         answer_loss_coef=config.answer_loss,
+        answer_loss_when=config.answer_loss_when,
         policy_kwargs={
             "core": config.core,
             "core_size": config.core_size,

@@ -1,4 +1,4 @@
-"""`python -m reasongym`: list the ids, describe one, play one from the keyboard. Needs typer and rich (extra `play`)."""
+"""`python -m reasongym`: list the ids, describe one, play one, audit rewards, test a PRM. Needs the extra `play`."""
 
 from __future__ import annotations
 
@@ -34,12 +34,14 @@ def build_app() -> typer.Typer:
     import typer
 
     from reasongym.audit.command import command as audit
+    from reasongym.prm.bench.command import command as prm_bench
 
     app = typer.Typer(add_completion=False, no_args_is_help=True, help="Question answering under bounded working memory.")
     app.command("list")(list_ids)
     app.command("info")(info)
     app.command("play")(play)
     app.command("audit")(audit)
+    app.command("prm-bench")(prm_bench)
     return app
 
 

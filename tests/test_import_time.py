@@ -19,6 +19,8 @@ HEAVY = (
     "stable_baselines3",
     "nltk",
     "sacrebleu",
+    "openai",
+    "diskcache",
 )
 
 
@@ -35,6 +37,10 @@ def test_import_brings_nothing_heavy():
 
 def test_metrics_bring_nothing_heavy():
     assert loaded("import reasongym.metrics") == set()
+
+
+def test_a_judge_brings_nothing_heavy_before_it_is_made():
+    assert loaded("import reasongym.prm.judge, reasongym.prm.clients, reasongym.prm.judging.local") == set()
 
 
 def test_the_check_sees_a_heavy_import():

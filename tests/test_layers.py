@@ -22,9 +22,11 @@ FLOOR = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 SEPARATE = {"tasks", "memory", "prm"}
 """Siblings that never import one another."""
 HEAVY = {
-    "torch": {"reasongym.prm.learned"},
-    "transformers": {"reasongym.prm.learned", "reasongym.prm.judge", "reasongym.prm.clients"},
-    "openai": {"reasongym.prm.judge", "reasongym.prm.clients"},
+    "torch": {"reasongym.prm.learned", "reasongym.prm.judging.local"},
+    "transformers": {"reasongym.prm.learned", "reasongym.prm.judging.local"},
+    "openai": {"reasongym.prm.clients"},
+    "anyio": {"reasongym.prm.clients"},
+    "diskcache": {"reasongym.prm.judging.store"},
     "stable_baselines3": {f"reasongym.adapters.{name}" for name in ("sb3", "sb3_observations", "feedback")},
     "sb3_contrib": set(),
     "agents": set(),
@@ -110,7 +112,7 @@ def test_the_root_package_imports_no_more_than_registration():
         ("from reasongym.engine.batch import Engine", "reasongym.prm.lexical", "engine stands above prm"),
         ("def f():\n    from ..engine import batch", "reasongym.prm.lexical", "engine stands above prm"),
         ("from reasongym.memory.gates import Gate", "reasongym.prm.lexical", "siblings"),
-        ("import torch.nn as nn", "reasongym.engine.batch", "only reasongym.prm.learned may"),
+        ("import torch.nn as nn", "reasongym.engine.batch", "only reasongym.prm.judging.local, reasongym.prm.learned may"),
         (
             "from stable_baselines3 import PPO",
             "reasongym.wrappers.embed",
@@ -132,6 +134,7 @@ def test_a_fault_is_seen(source, module, why):
         ("from reasongym.types import Story", "reasongym.tasks.babi"),
         ("from stable_baselines3.common.vec_env import VecEnv", "reasongym.adapters.sb3"),
         ("import torch", "reasongym.prm.learned"),
+        ("import openai", "reasongym.prm.clients"),
     ],
 )
 def test_what_is_allowed(source, module):

@@ -6,12 +6,16 @@ import numpy as np
 
 from reasongym.engine.batch import Batch
 
+ELSEWHERE = -2
+"""A gold choice that is none: the problem has an answer, which cannot be given now."""
+
 
 def gold_choices(batch: Batch) -> np.ndarray:
     """(N,) int16: the gold choice of the problem that each environment is playing; -1 where none is known.
 
     Where answers are spans there is one only while answers are legal: ABSTAIN for a problem without an answer; otherwise START
-    of the best span of the link recalled last, if that span is right, and, once this START was given, its END.
+    of the best span of the link recalled last, if that span is right, and, once this START was given, its END. `ELSEWHERE`:
+    there is an answer, but not in this link.
     """
     problems, state = batch.table.tables.problems, batch.memory.state
     if not batch.shapes.span:
@@ -26,8 +30,10 @@ def gold_choices(batch: Batch) -> np.ndarray:
             gold[i] = 2 * P if begun < 0 else -1
         elif length:
             score, start, end = best_span(batch, i, batch.memory.chain[i, length - 1])
-            if score >= spans.right_at:
-                gold[i] = start if begun < 0 else P + end if begun == start else -1
+            found = start if begun < 0 else P + end if begun == start else ELSEWHERE
+            gold[i] = found if score >= spans.right_at else ELSEWHERE
+        else:
+            gold[i] = ELSEWHERE
     return gold
 
 

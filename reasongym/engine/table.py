@@ -164,7 +164,7 @@ class ProblemTable:
         if n > self.source.max_units:
             raise ValueError(f"{problem.name} has {n} units, but its source says max_units={self.source.max_units}")
         units = self._units[first_unit : first_unit + n]
-        units["sentence"] = [self.texts.sentences.index(text) for text in story.units[:n]]
+        units["sentence"] = self.texts.sentences.rows(story.units[:n])
         units["superseded_by"] = story.superseded_by[:n]
         units["entities"] = story.entities[:n]
         units["same_as"] = story.same_as[:n]

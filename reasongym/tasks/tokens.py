@@ -17,6 +17,8 @@ from reasongym.errors import DataError
 from reasongym.types import Encoding
 
 SHIPPED = Path(__file__).with_name("wordpieces.json")
+WORTH_THREADS = 64
+"""Fewer texts are tokenised faster without threads."""
 
 
 class Tokenizer:
@@ -47,9 +49,13 @@ class Tokenizer:
         return self.encode_all([text])[0]
 
     def encode_all(self, texts: list[str]) -> list[Encoding]:
-        """Many texts at once, in parallel; tokens without characters of their own are left out."""
+        """Many texts at once, in parallel where it pays; tokens without characters of their own are left out."""
+        if len(texts) < WORTH_THREADS:
+            encoded = [self._backend.encode(text, add_special_tokens=False) for text in texts]
+        else:
+            encoded = self._backend.encode_batch(texts, add_special_tokens=False)
         out = []
-        for made in self._backend.encode_batch(texts, add_special_tokens=False):
+        for made in encoded:
             kept = [(i + 1, a, b) for i, (a, b) in zip(made.ids, made.offsets, strict=True) if b > a]
             ids, starts, ends = zip(*kept, strict=True) if kept else ((), (), ())
             out.append(Encoding(ids, starts, ends))

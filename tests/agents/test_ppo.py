@@ -14,6 +14,8 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from agents.evaluation import evaluate, wilson
 from agents.memory import CORES
 from agents.ppo import MemoryPPO
+from reasongym.adapters.sb3 import make_vec_env
+from reasongym.engine.gold import ELSEWHERE
 from tests.agents.conftest import RepeatFirst, reader_env, small_model, vector
 
 
@@ -115,13 +117,30 @@ def test_cartpole_improves():
     assert after > max(100, before)
 
 
-def test_the_answer_loss_counts_the_steps_that_answer():
-    """Three frames of two actions and two choices: only the middle one answers, and gives the gold choice probability 1/4."""
-    model = small_model(reader_env(), "none", answer_loss_coef=1.0)
-    C = model.policy.actor.num_choices
-    n = model.action_space.n
+@pytest.mark.parametrize(("when", "expected"), [("answered", np.log(4.0)), ("legal", (np.log(4.0) + np.log(6.0)) / 2)])
+def test_the_answer_loss_by_hand(when, expected):
+    """Six choices, legal in two of three frames, uniform in the first; the second answers, and gives gold a quarter."""
+    model = small_model(reader_env(), "none", answer_loss_coef=1.0, answer_loss_when=when)
+    C, n = model.policy.actor.num_choices, model.action_space.n
+    assert C == 6
     log_probs = torch.full((3, n), -np.log(n))
     log_probs[1, -C:] = -np.log(4.0)
     log_probs[1, -C] = float(np.log((C - 1) / 4 / 3))  # a third of the other choices together: a quarter of all
-    batch = SimpleNamespace(actions=torch.tensor([0, n - C, 1]), gold=torch.tensor([0, 0, 0]))
-    assert model._answer_loss(log_probs, batch).item() == pytest.approx(np.log(4.0), abs=1e-5)
+    mask = torch.ones(3, n, dtype=torch.bool)
+    mask[2, -C:] = False
+    frames = SimpleNamespace(columns={"action_mask": mask})
+    batch = SimpleNamespace(actions=torch.tensor([0, n - C, 1]), gold=torch.tensor([0, 0, 0]), frames=frames)
+    assert model._answer_loss(log_probs, batch).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_of_spans_the_answer_loss_says_whether_to_abstain():
+    """Two frames that may abstain, with probability 1/5 where there is no answer and 1/2 where there is one elsewhere."""
+    env = make_vec_env("ReasonGym-SQuAD2-v0", 2, seed=0, num_problems=2, memory_slots=2)
+    model = small_model(env, "none", answer_loss_coef=1.0)
+    C, n = model.policy.actor.num_choices, model.action_space.n
+    log_probs, mask = torch.full((3, n), -1e9), torch.zeros(3, n, dtype=torch.bool)
+    log_probs[0, -1], log_probs[1, -1] = np.log(0.2), np.log(0.5)
+    mask[:2, -1] = True
+    frames = SimpleNamespace(columns={"action_mask": mask})
+    batch = SimpleNamespace(actions=torch.zeros(3, dtype=torch.long), gold=torch.tensor([C - 1, ELSEWHERE, -1]), frames=frames)
+    assert model._answer_loss(log_probs, batch).item() == pytest.approx((np.log(5.0) + np.log(2.0)) / 2, abs=1e-4)

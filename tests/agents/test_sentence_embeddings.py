@@ -340,7 +340,7 @@ def test_cosines_are_those_of_the_sentences_shown(model):
             expected = [0.0 if recalled else max(unit @ key for unit in held for key in group) for group in keys]
             found = frames.columns["cosines"][f, k].numpy()
             assert np.allclose(found, SHARPNESS * np.array(expected), atol=0.01)
-        there = frames.columns["extras"][f, -3:].numpy()
+        there = frames.columns["extras"][f, -4:].numpy()
         assert there[0] == pytest.approx(SHARPNESS * float(desk @ question), abs=0.01)
     assert seen_recalled
 
@@ -359,11 +359,11 @@ def test_cosines_by_hand():
     }
     slots, desk = cosines(vectors, columns)
     assert torch.allclose(slots, torch.tensor([[[1, half, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]]]))
-    assert torch.allclose(desk, torch.tensor([[half, half, 1]]))
+    assert torch.allclose(desk, torch.tensor([[half, half, 1, half]]))
     columns |= {"chain": torch.zeros(1, 0, 2, dtype=torch.long), "chain_size": torch.tensor([0])}
     slots, desk = cosines(vectors, columns)
     assert torch.allclose(slots[0, 0], torch.tensor([1, half, 0, 0]))
-    assert torch.allclose(desk, torch.tensor([[half, half, 0]]))
+    assert torch.allclose(desk, torch.tensor([[half, half, 0, 0]]))
 
 
 def test_frames_say_the_same_alone_together_and_cut(model, monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reasongym.adapters.sb3 import make_vec_env
-from reasongym.engine.gold import gold_choices
+from reasongym.engine.gold import ELSEWHERE, gold_choices
 
 ENVIRONMENTS = 24
 
@@ -66,6 +66,6 @@ def test_after_a_start_that_is_not_gold_nothing_is_told():
             actions[i] = first + other[0]
         env.step(actions)
         for i in starting:
-            assert gold_choices(env.batch)[i] == -1
+            assert gold_choices(env.batch)[i] == ELSEWHERE
             wrong += 1
     assert wrong > 0

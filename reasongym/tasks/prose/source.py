@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -187,6 +187,10 @@ class ProseSource:
     def encode(self, text: str) -> Encoding:
         """A unit or a question in tokens, with offsets."""
         return self._tokenizer.encode(text)
+
+    def encode_all(self, texts: Sequence[str]) -> list[Encoding]:
+        """Many texts in tokens."""
+        return self._tokenizer.encode_all(list(texts))
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids (from 1) of a unit or a question."""

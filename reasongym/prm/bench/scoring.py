@@ -1,0 +1,175 @@
+"""Records scored by a PRM under test, timed; what must be fitted first is fitted on other problems.
+
+Problems are dealt to folds in the order of a hash of their prompt, so all candidates of one problem share a fold.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from reasongym.errors import DataError, unknown
+from reasongym.prm.bench.loading import Unfitted
+from reasongym.prm.bench.references import worst
+from reasongym.prm.evaluation import UNSCORED, fitted_threshold
+from reasongym.prm.records import RecordScorer, StepRecord, score_records
+from reasongym.seeding import hash64
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """How a PRM is tested.
+
+    Attributes:
+        threshold: scores below it say wrong; None: fitted on the other folds, or on the training file.
+        unscored: what a step without a score counts as; a policy of `evaluation.UNSCORED`.
+        criterion: the criterion of labels and scores that is tested; "" for the worst of all of them.
+        batch_size: records handed to the PRM at once; 1 measures the latency of a solution scored by itself.
+        bins: bins of the reliability curve.
+        folds: of what is fitted.
+        group_by: the key of `meta` by which results are split; "" for the first of `GROUPS` that the data has.
+    """
+
+    threshold: float | None = 0.0
+    unscored: str = "miss"
+    criterion: str = ""
+    batch_size: int = 1
+    bins: int = 10
+    folds: int = 5
+    group_by: str = ""
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not -1 <= self.threshold <= 1:
+            raise ValueError(f"threshold must lie in [-1, 1], or be None to be fitted, got {self.threshold!r}")
+        if self.unscored not in UNSCORED:
+            raise unknown("policy for unscored steps", self.unscored, UNSCORED)
+        for name, least in (("batch_size", 1), ("bins", 1), ("folds", 2)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a PRM made of n records.
+
+    Attributes:
+        scores: n arrays (T, k), as the PRM gave them.
+        steps: n arrays (T,), the score of each step: its worst criterion, or the one that is tested.
+        thresholds: (n,) below which a step of the record is said to be wrong.
+        seconds: (batches,) time of each call.
+        sizes: (batches,) steps of each call.
+        criteria, version: of the PRM; of a fitted one, of its first fold.
+        label_meaning: "correctness" or "value".
+    """
+
+    scores: list[np.ndarray]
+    steps: list[np.ndarray]
+    thresholds: np.ndarray
+    seconds: np.ndarray
+    sizes: np.ndarray
+    criteria: tuple[str, ...]
+    version: str
+    label_meaning: str
+
+
+def labels_of(records: Sequence[StepRecord], criterion: str = "") -> list[np.ndarray]:
+    """(T,) labels each: of one criterion, or the worst of all.
+
+    Raises:
+        DataError: no record has the criterion.
+    """
+    if criterion and not any(criterion in record.criteria for record in records):
+        known = sorted({name for record in records for name in record.criteria})
+        raise DataError(f"no record has the criterion {criterion!r}; there are {', '.join(known)}")
+    return [_column(record.labels, record.criteria, criterion, absent=np.nan) for record in records]
+
+
+def folds_of(records: Sequence[StepRecord], folds: int) -> np.ndarray:
+    """(n,) the fold of each record; two problems or more fill at least two."""
+    prompts = sorted({record.prompt for record in records}, key=lambda prompt: (hash64(prompt), prompt))
+    place = {prompt: i % folds for i, prompt in enumerate(prompts)}
+    return np.array([place[record.prompt] for record in records])
+
+
+def score(
+    prm: RecordScorer | Unfitted, records: Sequence[StepRecord], settings: BenchSettings, train: Sequence[StepRecord] = ()
+) -> Scored:
+    """Scores all records.
+
+    Args:
+        prm: a scorer, or what must be fitted to become one.
+        records: at least one.
+        settings: see there.
+        train: what is fitted is fitted on these instead of on the other folds.
+    """
+    fold = folds_of(records, settings.folds)
+    seconds: list[float] = []
+    sizes: list[int] = []
+    scores: list[np.ndarray] = [np.empty(0)] * len(records)
+    fits = isinstance(prm, Unfitted) and not hasattr(prm, "score_records")
+    scorer: RecordScorer | None = None
+    for held_out in [np.ones(len(records), bool)] if not fits or train else [fold == f for f in np.unique(fold)]:
+        fitted = prm.fit(_others(records, held_out, train)) if fits else prm  # type: ignore[union-attr]
+        scorer = scorer or fitted  # type: ignore[assignment]
+        here = np.flatnonzero(held_out)
+        starts = range(0, len(here), settings.batch_size)
+        for start in tqdm(starts, type(fitted).__name__, leave=False, disable=None):  # None: silent where nobody looks
+            rows = here[start : start + settings.batch_size]
+            batch = [records[i] for i in rows]
+            began = time.perf_counter()
+            found = score_records(fitted, batch)  # type: ignore[arg-type]
+            seconds.append(time.perf_counter() - began)
+            sizes.append(sum(map(len, batch)))
+            for i, values in zip(rows, found, strict=True):
+                scores[i] = values
+    assert scorer is not None
+    steps = [_column(values, scorer.criteria, settings.criterion) for values in scores]
+    if settings.threshold is not None:
+        thresholds = np.full(len(records), settings.threshold)
+    else:
+        thresholds = _fitted(prm, records, steps, fold, settings, train)
+    meaning = getattr(scorer, "label_meaning", "correctness")
+    return Scored(scores, steps, thresholds, np.array(seconds), np.array(sizes), scorer.criteria, scorer.version, meaning)
+
+
+def _fitted(
+    prm: RecordScorer | Unfitted,
+    records: Sequence[StepRecord],
+    steps: list[np.ndarray],
+    fold: np.ndarray,
+    settings: BenchSettings,
+    train: Sequence[StepRecord],
+) -> np.ndarray:
+    """(n,) thresholds, each fitted on other folds than the record's, or all on the training records."""
+    if train:
+        plain = BenchSettings(criterion=settings.criterion, batch_size=settings.batch_size, folds=settings.folds)
+        known = score(prm, train, plain).steps
+        return np.full(len(records), fitted_threshold(labels_of(train, settings.criterion), known, settings.unscored))
+    labels, out = labels_of(records, settings.criterion), np.zeros(len(records))
+    for f in np.unique(fold):
+        others = np.flatnonzero(fold != f)
+        _others(records, fold == f, ())
+        out[fold == f] = fitted_threshold([labels[i] for i in others], [steps[i] for i in others], settings.unscored)
+    return out
+
+
+def _others(records: Sequence[StepRecord], held_out: np.ndarray, train: Sequence[StepRecord]) -> Sequence[StepRecord]:
+    others = train or [record for record, out in zip(records, held_out, strict=True) if not out]
+    if not others:
+        raise DataError(
+            f"{len(records)} records of one problem leave nothing to fit on: give a file to fit on (--train), or more problems"
+        )
+    return others
+
+
+def _column(values: np.ndarray, criteria: tuple[str, ...], criterion: str, absent: float | None = None) -> np.ndarray:
+    if criterion in criteria:
+        return values[:, criteria.index(criterion)]
+    if criterion and absent is not None:
+        return np.full(len(values), absent, np.float32)
+    return worst(values)

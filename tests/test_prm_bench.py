@@ -1,0 +1,535 @@
+"""The bench of PRMs: its references, what it tests, its command line, and the numbers of PRMBench."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reasongym.errors import DataError, PRMError, ReasonGymError, UnknownNameError
+from reasongym.prm.base import StepBatch
+from reasongym.prm.bench import REFERENCES, BenchSettings, bench, load_scorer
+from reasongym.prm.bench.adapter import StepBatchScorer
+from reasongym.prm.bench.plain_text import LexicalScorer
+from reasongym.prm.bench.references import Always, Oracle, Random, StepTypePrior, step_kind
+from reasongym.prm.combinators import PotentialDifference
+from reasongym.prm.formats import read_records, write_records
+from reasongym.prm.lexical import LexicalPRM
+from reasongym.prm.records import StepRecord
+
+ROOT = Path(__file__).parents[1]
+PRMBENCH = Path(os.environ.get("REASONGYM_DATA", ROOT / ".." / "shared" / "data")) / "prmbench" / "prmbench-subset394.jsonl.gz"
+needs_prmbench = pytest.mark.skipif(not PRMBENCH.exists(), reason=f"PRMBench is not at {PRMBENCH}: set REASONGYM_DATA")
+NAN = float("nan")
+
+MADE = [
+    StepRecord.of("What is 2 + 3?", ["2 + 3 = 5.", "So it is 5."], [1.0, 1.0], outcome=1, meta={"group": "easy"}),
+    StepRecord.of("What is 2 + 3?", ["2 + 3 = 6.", "So it is 6."], [-1.0, None], outcome=0, meta={"group": "easy"}),
+    StepRecord.of("Is 9 prime?", ["9 = 3 * 3.", "So 9 is prime."], [1.0, -1.0], outcome=0, meta={"group": "hard"}),
+    StepRecord.of(
+        "Is 7 prime?", ["7 has no divisor below it but 1.", "So yes."], [1.0, 1.0], outcome=1, meta={"group": "hard"}
+    ),
+]
+
+
+class Numbers:
+    """Scores each step with the next of the given numbers."""
+
+    criteria, version = ("correct",), "numbers-1"
+
+    def __init__(self, *scores):
+        self.scores = iter(scores)
+
+    def score_records(self, records):
+        return [np.array([[next(self.scores)] for _ in record.steps], np.float32) for record in records]
+
+
+def test_references_on_made_up_solutions():
+    report = bench({name: load_scorer(name) for name in REFERENCES}, MADE)
+    rows = report["prms"]
+    assert report["data"] | {"records": 4, "pooled": 4, "steps": 8, "labelled": 7, "wrong": 2} == report["data"]
+    assert rows["oracle"]["prm_score"] == rows["oracle"]["auc"] == rows["oracle"]["earliest_error"]["f1"] == 1
+    # always-yes: 5 right steps found, 2 wrong ones passed over: F1 = 10/12
+    assert rows["always-yes"]["counts"] == {"tp": 5, "fp": 2, "tn": 0, "fn": 0}
+    assert rows["always-yes"]["prm_score"] == pytest.approx(0.5 * 10 / 12)
+    assert rows["always-no"]["prm_score"] == pytest.approx(0.5 * 4 / 9)
+    assert rows["always-no"]["earliest_error"] == {"f1": 0, "on_wrong": 0.5, "on_right": 0, "wrong": 2, "right": 2}
+    assert 0 < rows["random"]["prm_score"] < 1
+    assert rows["oracle"]["groups"]["by"] == "group"
+    assert set(rows["oracle"]["groups"]["parts"]) == {"easy", "hard"}
+    assert rows["oracle"]["groups"]["mean_earliest_error_f1"] == 1
+    json.dumps(report, allow_nan=False)
+
+
+def test_best_of_n_in_the_report():
+    rows = bench({"oracle": Oracle(), "always-yes": Always(1)}, MADE)["prms"]
+    assert rows["oracle"]["best_of_n"]["fitting"] == "min"
+    assert rows["oracle"]["best_of_n"]["min"] == {"accuracy": 1, "random": 0.5, "oracle": 1, "problems": 1, "candidates": 2}
+    assert rows["always-yes"]["best_of_n"]["min"]["accuracy"] == 0.5, "a tie counts its mean"
+    value = Numbers(*[0.0] * 8)
+    value.label_meaning = "value"
+    assert bench({"value": value}, MADE)["prms"]["value"]["best_of_n"]["fitting"] == "last"
+
+
+def test_unscored_steps_are_stated():
+    scores = [1, NAN, -1, NAN, 1, -1, 1, 1]
+    row = bench({"some": Numbers(*scores)}, MADE)["prms"]["some"]
+    assert row["scored"] == pytest.approx(6 / 7)  # the other one has no label
+    assert row["counts"] == {"tp": 4, "fp": 0, "tn": 2, "fn": 1}
+    assert row["earliest_error"]["on_right"] == 0.5
+    kind = bench({"some": Numbers(*scores)}, MADE, BenchSettings(unscored="right"))["prms"]["some"]
+    assert kind["prm_score"] == 1
+
+
+def test_a_threshold_is_fitted_on_other_problems():
+    prompts = [f"problem {i}" for i in range(30)]
+    records = [StepRecord.of(p, ["a", "b"], [1.0, -1.0 if i % 2 else 1.0]) for i, p in enumerate(prompts)]
+    high = [x for i in range(30) for x in (0.9, 0.3 if i % 2 else 0.8)]  # all above 0, but in order
+    assert bench({"high": Numbers(*high)}, records)["prms"]["high"]["earliest_error"]["f1"] == 0
+    fitted = bench({"high": Numbers(*high)}, records, BenchSettings(threshold=None))["prms"]["high"]
+    assert fitted["earliest_error"]["f1"] == 1
+    assert fitted["calibration_error"] > 0.2, "a threshold does not calibrate"
+    with pytest.raises(DataError, match="leave nothing to fit on"):
+        bench({"high": Numbers(*high)}, records[:1], BenchSettings(threshold=None))
+    two = [StepRecord.of(p, ["a", "b"], [1.0, -1.0]) for p in ("high", "low")]  # each is told apart by its own threshold alone
+    counts = bench({"two": Numbers(0.9, 0.8, 0.2, 0.1)}, two, BenchSettings(threshold=None))["prms"]["two"]["counts"]
+    assert counts == {"tp": 1, "fp": 1, "tn": 1, "fn": 1}
+
+
+def test_the_step_type_prior_never_sees_the_problem_it_scores():
+    records = [StepRecord.of(f"p{i}", ["x = 1", "So it is 1."], [1.0, -1.0]) for i in range(20)]
+    row = bench({"prior": StepTypePrior()}, records)["prms"]["prior"]
+    assert row["prm_score"] == 1
+    same = [replace(record, prompt="p") for record in records]
+    with pytest.raises(DataError, match="leave nothing to fit on"):
+        bench({"prior": StepTypePrior()}, same)
+    assert bench({"prior": StepTypePrior()}, same, train=records)["prms"]["prior"]["prm_score"] == 1
+
+
+def test_the_prior_by_hand():
+    fitted = StepTypePrior().fit([StepRecord.of("p", ["x = 1", "y = 2", "Nothing more."], [1.0, -1.0, 1.0])])
+    # all: (2 + 1) / (3 + 2); equations: one of two, and that share as one more
+    assert fitted.other == 3 / 5
+    assert fitted.shares == {"equation": pytest.approx((1 + 0.6) / 3), "statement": pytest.approx((1 + 0.6) / 2)}
+    scores = fitted.score_records([StepRecord.of("q", ["z = 3", "So what."], [None, None])])[0]
+    np.testing.assert_allclose(scores[:, 0], [2 * 1.6 / 3 - 1, 2 * 0.6 - 1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("store 2: Mary is here", "store"), ("recall 3", "recall"), ("next", "next"), ("answer kitchen", "answer"),
+        ("pass over 3: Mary went.", "pass over"), ("note 4: Mary got it. (no effect)", "note, no effect"),
+        ("question: Where is it? recall 4: Mary got it. (chain: 2)", "recall"), ("answer: kitchen (chain: 4)", "answer"),
+        ("Next, we add both sides.", "statement"), ("Therefore x = 3.", "conclusion"), ("We get x = 3.", "equation"),
+        ("note that this holds", "statement"),
+    ],
+)  # fmt: skip
+def test_step_kinds(text, kind):
+    assert step_kind(StepRecord.of("p", [text], [None]), 0) == kind
+    assert step_kind(StepRecord.of("p", [text], [None], meta={"step_kinds": ["told"]}), 0) == "told"
+
+
+@pytest.mark.parametrize("name", [name for name in REFERENCES if name not in ("oracle", "step-type prior")] + ["adapted"])
+def test_no_score_reads_a_later_step(name):
+    scorer = StepBatchScorer(LexicalPRM()) if name == "adapted" else load_scorer(name)
+    whole = StepRecord.of(
+        "Where is the milk of Mary?",
+        ["Mary got the milk.", "Mary went to the garden.", "Mary did not get the milk."],
+        [None] * 3,
+    )
+    scores = scorer.score_records([whole])[0]
+    for t in (1, 2):
+        part = StepRecord.of(whole.prompt, whole.steps[:t], [None] * t)
+        np.testing.assert_array_equal(scorer.score_records([part])[0], scores[:t])
+    batch = scorer.score_records([MADE[0], whole, MADE[2]])
+    np.testing.assert_array_equal(batch[1], scores)
+
+
+def test_random_is_a_pure_function_of_seed_and_text():
+    one, same, other = (Random(seed).score_records(MADE) for seed in (0, 0, 1))
+    assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
+    assert not np.array_equal(one[0], other[0])
+    many = [StepRecord.of(f"p{i}", ["a"] * 4, [None] * 4) for i in range(500)]
+    drawn = np.concatenate(Random().score_records(many))
+    assert abs(drawn.mean()) < 0.05
+    assert drawn.std() == pytest.approx(3**-0.5, abs=0.02)
+
+
+def test_lexical_by_hand():
+    record = StepRecord.of(
+        "Mary has 3 red apples. How many apples?",
+        [
+            "Mary has 3 apples.",  # mary, 3, apple: all known
+            "Peter eats green pears quickly.",  # nothing known
+            "Mary has not 3 red apples.",  # what the prompt's sentence denies, though the prompt says more
+            "Peter never eats green pears quickly.",  # the contrary of step 2
+            "Mary has 3 apples.",  # said already
+            "So.",  # no words
+        ],
+        [None] * 6,
+    )
+    logic, coherence = LexicalScorer().score_records([record])[0].T
+    assert logic.tolist() == [1, 1, -1, -1, -1, 1]
+    np.testing.assert_array_equal(coherence, np.array([1, -1, 1, 1, 1, NAN], np.float32))
+
+
+class Seen:
+    """A PRM of environments that notes what it is told, and pays the number of its step within the episode."""
+
+    criteria, needs_annotation, version, default_beta, carry_size = ("thrift",), False, "seen-1", {}, 1
+
+    def __init__(self):
+        self.told = []
+
+    def score(self, steps):
+        self.told += [steps.text(i) for i in range(len(steps))]
+        steps.carry[:, 0] += 0.25
+        return steps.carry.astype(np.float32)
+
+
+def test_a_prm_of_environments_is_told_what_was_said_so_far():
+    prm = Seen()
+    scores = StepBatchScorer(prm).score_records(MADE[2:])
+    assert [value.tolist() for value in scores] == [[[0.25], [0.5]]] * 2
+    assert prm.told[2] == (
+        "question: Is 9 prime?\nchain 1: 9 = 3 * 3.\nslot 1: So 9 is prime.\ndesk: (empty)\naction: recall 1"
+    )
+    assert bench({"seen": Seen()}, MADE)["prms"]["seen"]["criteria"] == ["thrift"]
+
+
+def test_combinators_are_tested_too():
+    scores = StepBatchScorer(PotentialDifference(LexicalPRM(), terminal="keep")).score_records(MADE)
+    assert all(np.isfinite(value).any() for value in scores)
+
+
+def test_annotation_of_an_environment_is_not_to_be_had():
+    prm = Seen()
+    prm.needs_annotation = True
+    with pytest.raises(TypeError, match="Seen reads gold answers or support of an environment"):
+        bench({"seen": prm}, MADE)
+
+
+def test_several_criteria_are_tested_by_the_worst_or_one_by_one():
+    records = [
+        StepRecord(
+            f"p{i}", ("a", "b"), ("logic", "goal"), np.array([[1, NAN], [NAN if i % 2 else 1, -1 if i % 2 else 1]], np.float32)
+        )
+        for i in range(4)
+    ]
+
+    class Two:
+        criteria, version = ("goal", "logic"), "two-1"
+
+        def score_records(self, given):
+            return [np.array([[1, 1], [-1 if record.prompt in ("p1", "p3") else 1, 1]], np.float32) for record in given]
+
+    row = bench({"two": Two()}, records)["prms"]["two"]
+    assert row["counts"] == {"tp": 6, "fp": 0, "tn": 2, "fn": 0}
+    assert row["criteria_auc"] == {"goal": 1, "logic": None}
+    logic = bench({"two": Two()}, records, BenchSettings(criterion="logic"))
+    assert (logic["data"]["labelled"], logic["prms"]["two"]["counts"]["tp"]) == (6, 6)
+    with pytest.raises(DataError, match="no record has the criterion 'gaol'; there are goal, logic"):
+        bench({"two": Two()}, records, BenchSettings(criterion="gaol"))
+
+
+def test_bad_input():
+    with pytest.raises(DataError, match="no records"):
+        bench({"oracle": Oracle()}, [])
+    with pytest.raises(DataError, match="none of 1 records has a label"):
+        bench({"oracle": Oracle()}, [StepRecord.of("p", ["a"], [None])])
+    with pytest.raises(DataError, match="no record has 'subset' in its meta; there are group"):
+        bench({"oracle": Oracle()}, MADE, BenchSettings(group_by="subset"))
+    with pytest.raises(TypeError, match=r"oracle is the class Oracle; give an object: Oracle\(...\)"):
+        bench({"oracle": Oracle}, MADE)
+    with pytest.raises(PRMError, match="inf at step 1"):
+        bench({"inf": Numbers(np.inf, *[0] * 7)}, MADE)
+    for wrong, message in (
+        ({"threshold": 2.0}, "threshold must lie in"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
+        ({"folds": 1}, "at least 2"),
+        ({"unscored": "zero"}, "unknown policy"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            BenchSettings(**wrong)
+
+
+def test_intervals_over_problems():
+    """200 problems, of which a quarter is right: the share's interval is about 0.25 ± 1.96 sqrt(0.25 · 0.75 / 200)."""
+    records = [StepRecord.of(f"p{i}", ["a"], [1.0]) for i in range(200)] + [
+        StepRecord.of(f"q{i}", ["a"], [-1.0]) for i in range(200)
+    ]
+    some = [1.0 if i % 4 == 0 else -1.0 for i in range(200)] + [-1.0] * 200
+    report = bench({"some": Numbers(*some), "oracle": Oracle(), "same": Numbers(*some)}, records)
+    low, high = report["prms"]["some"]["intervals"]["earliest_error_f1"]
+    expected = [2 * share / (1 + share) for share in (0.25 - 0.06, 0.25 + 0.06)]  # all of the wrong ones are found
+    assert (low, high) == (pytest.approx(expected[0], abs=0.025), pytest.approx(expected[1], abs=0.025))
+    assert report["prms"]["oracle"]["intervals"] == {"prm_score": [1, 1], "earliest_error_f1": [1, 1]}
+    assert report["agreement"]["some / same"]["difference"]["prm_score"] == [0, 0], "paired: the same draws for both"
+    nearly = bench({"some": Numbers(*some), "nearly": Numbers(-1.0, *some[1:])}, records)
+    low, high = nearly["agreement"]["some / nearly"]["difference"]["prm_score"]
+    assert 0 <= low < high < 0.015, "one problem in 400 makes the difference, however wide the two intervals are"
+    low, high = nearly["prms"]["some"]["intervals"]["prm_score"]
+    assert high - low > 0.05
+    low, high = report["agreement"]["some / oracle"]["difference"]["prm_score"]
+    assert low < report["prms"]["some"]["prm_score"] - 1 < high < 0
+
+
+def test_solutions_of_one_problem_are_drawn_together():
+    one = [StepRecord.of("p", ["a"], [1.0 if i % 2 else -1.0]) for i in range(40)]
+    right = [1.0 if i % 4 == 1 else -1.0 for i in range(40)]
+    same = bench({"some": Numbers(*right)}, one)["prms"]["some"]["intervals"]["prm_score"]
+    assert same[0] == same[1], "with one problem there is nothing to draw from"
+    apart = bench({"some": Numbers(*right)}, [replace(record, prompt=f"p{i}") for i, record in enumerate(one)])
+    low, high = apart["prms"]["some"]["intervals"]["prm_score"]
+    assert low < same[0] < high
+
+
+def test_loading_by_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "beside.py").write_text("")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "my_prms.py").write_text(
+        "from reasongym.prm.bench.references import Always\n"
+        "ready = Always(0.5)\n"
+        "class Mine(Always):\n    def __init__(self):\n        super().__init__(0.25)\n"
+        "def made():\n    return Always(0.75)\n"
+        "import dataclasses, beside\n"
+        "@dataclasses.dataclass\nclass Data:\n    size: 'dataclasses.InitVar[int]' = 1\n"
+        "def needing(path):\n    return path\n"
+        "nothing = 3\n"
+    )
+    for name, score in (("my_prms.py:ready", 0.5), ("my_prms.py:Mine", 0.25), ("my_prms:made", 0.75)):
+        assert load_scorer(name).score == score
+    for module in ("my_prms", "_prm_of_my_prms", "beside"):
+        monkeypatch.delitem(sys.modules, module)
+    for name, error, message in (
+        ("orcale", UnknownNameError, "unknown PRM 'orcale': did you mean 'oracle'"),
+        (str(tmp_path), PRMError, "reasongym_prm.json is missing"),
+        ("my_prms.py:Mien", UnknownNameError, "did you mean 'Mine'"),
+        ("my_prms.py:needing", PRMError, "cannot be made without path"),
+        ("my_prms.py:nothing", PRMError, "is 3, no PRM: it needs criteria, version and score_records"),
+        ("missing.py:X", PRMError, "there is no file missing.py"),
+        ("no_such_module:X", PRMError, "there is no module 'no_such_module'"),
+    ):
+        with pytest.raises(error, match=re.escape(message)):
+            load_scorer(name)
+
+
+def test_the_bench_stays_light():
+    code = "import sys, reasongym.prm.bench, reasongym.prm.formats; print(*sys.modules)"
+    import subprocess
+
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120, cwd=ROOT)
+    loaded = set(run.stdout.split())
+    assert not loaded & {"torch", "pyarrow", "datasets", "matplotlib", "rich", "typer", "transformers"}
+
+
+# The command line
+
+
+def run(*arguments):
+    typer_testing = pytest.importorskip("typer.testing")
+    from reasongym import cli
+
+    result = typer_testing.CliRunner().invoke(cli.build_app(), ["prm-bench", *map(str, arguments)], env={"COLUMNS": "80"})
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def rows_of(output, heading):
+    """The numbers of a printed table, by PRM."""
+    lines = output.split(f"{heading} ")[1].splitlines()
+    found = {}
+    for line in lines[1:]:
+        cells = line.split()
+        numbers = [cell for cell in cells if re.fullmatch(r"-?\d+\.\d+|-", cell)]
+        if numbers:
+            found[" ".join(cells[: len(cells) - len(numbers)])] = numbers
+        elif found:
+            return found
+    return found
+
+
+@needs_prmbench
+def test_prmbench_by_the_command(tmp_path):
+    output = run("--prm", "references", "--data", PRMBENCH, "--json", tmp_path / "deep" / "out.json")
+    assert "384 solutions pooled, 5,590 steps, 5,590 labelled, 868 of them wrong" in output.replace("\n", " ")
+    assert "apart, not pooled: 10 multi_solutions" in output
+    assert "11 rows name errors past the end" in output
+    printed = rows_of(output, "steps")
+    assert printed["oracle"][:4] == ["100.0", "100.0", "100.0", "100.0"]
+    assert printed["always-yes"][:4] == ["45.8", "91.6", "0.0", "45.7"]
+    assert printed["always-no"][:4] == ["13.4", "0.0", "26.9", "13.7"]
+    assert "…" not in "".join(" ".join(row) for row in printed.values())
+    report = json.loads((tmp_path / "deep" / "out.json").read_text())
+    rows = report["prms"]
+    right, wrong = 5590 - 868, 868
+    assert rows["always-yes"]["prm_score"] == pytest.approx(right / (2 * right + wrong))
+    assert rows["always-no"]["prm_score"] == pytest.approx(wrong / (2 * wrong + right))
+    assert rows["always-yes"]["without_past_the_end"]["records"] == 373
+    assert rows["oracle"]["apart"]["multi_solutions"]["records"] == 10
+    assert len(rows["lexical"]["groups"]["parts"]) == 8
+    committed = json.loads((ROOT / "examples" / "results" / "prm_bench_prmbench.json").read_text())
+    for name in REFERENCES:
+        for key in (
+            "version",
+            "prm_score",
+            "counts",
+            "earliest_error",
+            "auc",
+            "calibration_error",
+            "without_past_the_end",
+            "groups",
+        ):
+            same_numbers(rows[name][key], committed["prms"][name][key])
+    assert committed["data"] == report["data"]
+
+
+def same_numbers(one, other):
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            same_numbers(one[key], other[key])
+    elif isinstance(one, list):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            same_numbers(a, b)
+    else:
+        assert one == pytest.approx(other) if isinstance(one, float) else one == other
+
+
+@needs_prmbench
+def test_prmbench_without_its_faulty_rows_and_with_right_solutions(tmp_path):
+    output = run("--prm", "always-yes", "--data", PRMBENCH, "--option", "past_the_end=drop", "--json", tmp_path / "x.json")
+    assert "left out: 11 rows, error steps past the end of the solution" in output
+    report = json.loads((tmp_path / "x.json").read_text())
+    assert (report["data"]["pooled"], report["data"]["steps"], report["data"]["wrong"]) == (373, 5323, 845)
+    run("--prm", "oracle", "--prm", "always-yes", "--data", PRMBENCH, "--option", "process=both", "--json", tmp_path / "y.json")
+    rows = json.loads((tmp_path / "y.json").read_text())["prms"]
+    assert rows["oracle"]["earliest_error"] == {"f1": 1, "on_wrong": 1, "on_right": 1, "wrong": 384, "right": 150}
+    assert rows["always-yes"]["earliest_error"]["on_right"] == 1
+    assert rows["always-yes"]["prm_score"] == pytest.approx(0.457913, abs=1e-6), "original solutions are not pooled"
+
+
+@needs_prmbench
+def test_any_copy_of_a_file_gives_the_same_numbers(tmp_path):
+    pytest.importorskip("pyarrow")
+    records = read_records(PRMBENCH)
+    write_records(records, tmp_path / "x.parquet")
+    copy = read_records(tmp_path / "x.parquet")
+    one, other = (bench({"random": Random()}, some)["prms"]["random"] for some in (records, copy))
+    del one["latency"], other["latency"]
+    assert one == other
+
+
+def test_the_picture(tmp_path):
+    pytest.importorskip("matplotlib")
+    write_records(MADE, tmp_path / "x.jsonl")
+    run("--prm", "random", "--prm", "oracle", "--data", tmp_path / "x.jsonl", "--picture", tmp_path / "in" / "x.png")
+    assert (tmp_path / "in" / "x.png").read_bytes()[:4] == b"\x89PNG"
+    from reasongym.prm.bench.picture import draw
+
+    right = bench({"oracle": Oracle()}, MADE[:1])
+    with pytest.raises(ValueError, match="no reliability curve"):
+        draw(right, tmp_path / "y.png")
+
+
+def test_labels_that_are_all_true_are_pointed_at(tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"prompt": "p", "completions": ["a", "b"], "labels": [true, true]}\n')
+    assert "no step is labelled wrong" in run("--prm", "oracle", "--data", tmp_path / "x.jsonl")
+
+
+def test_skipped_records_are_stated(tmp_path):
+    write_records(MADE, tmp_path / "x.jsonl")
+    with (tmp_path / "x.jsonl").open("a") as file:
+        file.write("{broken\n")
+    with pytest.raises(DataError, match="line 5: no JSON"):
+        run("--prm", "oracle", "--data", tmp_path / "x.jsonl")
+    assert "skipped: 1 broken rows" in run("--prm", "oracle", "--data", tmp_path / "x.jsonl", "--no-strict")
+
+
+def test_one_problem_of_ones_own(tmp_path):
+    write_records(MADE[:2], tmp_path / "x.jsonl")
+    output = run("--data", tmp_path / "x.jsonl")
+    assert "without the step-type prior, which needs other problems" in output
+    assert "oracle" in rows_of(output, "steps")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--threshold", "high"], "--threshold takes a number in"),
+        (["--option", "scale"], "--option takes name=value"),
+        (["--format", "processbnch"], "did you mean 'processbench'"),
+        (["--prm", "orcle"], "did you mean 'oracle'"),
+    ],
+)
+def test_bad_arguments(tmp_path, arguments, message):
+    write_records(MADE, tmp_path / "x.jsonl")
+    with pytest.raises((ReasonGymError, ValueError), match=message):
+        run("--data", tmp_path / "x.jsonl", *arguments)
+
+
+# README and docs
+
+
+def section():
+    return (ROOT / "README.md").read_text().split("## Test your PRM in five minutes")[1].split("\n## ")[0]
+
+
+def test_five_minutes_on_files_of_ones_own(tmp_path, monkeypatch):
+    """A newcomer's path: the files of the section are written as they stand, its commands are run as they stand."""
+    text = section()
+    for name, content in re.findall(r"`([\w.]+)`:\n\n```\w+\n(.*?)```", text, re.DOTALL):
+        (tmp_path / name).write_text(content)
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"^    python -m reasongym prm-bench (.*)$", text, re.MULTILINE)
+    assert {path.name for path in tmp_path.iterdir()} == {"solutions.jsonl", "my_prm.py"}
+    assert len(commands) == 2
+    for command in commands:
+        if "--picture" not in command or importlib.util.find_spec("matplotlib"):
+            assert "PRMScore" in run(*shlex.split(command))
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["data"]["records"] == len((tmp_path / "solutions.jsonl").read_text().splitlines())
+    assert report["prms"]["my_prm.py:MyPRM"]["counts"] == {"tp": 3, "fp": 1, "tn": 1, "fn": 0}, "it knows sums, and no parity"
+    assert report["prms"]["oracle"]["prm_score"] == 1
+
+
+def test_the_block_of_the_documentation_runs():
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "prm_bench.md").read_text(), re.DOTALL)
+    exec(compile(block, "prm_bench.md", "exec"), {"__name__": "docs"})
+
+
+def test_numbers_of_the_documentation_are_the_committed_ones():
+    committed = json.loads((ROOT / "examples" / "results" / "prm_bench_prmbench.json").read_text())["prms"]
+    table = dict(re.findall(r"^\| ([\w -]+?) \| (.*) \|$", (ROOT / "docs" / "prm_bench.md").read_text(), re.MULTILINE))
+    for name in REFERENCES:
+        row = committed[name]
+        shares = [row["prm_score"], row["f1"], row["negative_f1"], row["without_past_the_end"]["prm_score"]]
+        expected = [f"{100 * share:.1f}" for share in shares] + [f"{row['auc']:.3f}", f"{row['calibration_error']:.3f}"]
+        assert table[name].split(" | ") == expected, name
+    yes, lexical = (f"{100 * committed[name]['prm_score']:.1f}" for name in ("always-yes", "lexical"))
+    assert f"always-yes has {yes} and `lexical` {lexical}" in section()
+
+
+def test_the_adapter_batches_have_the_shapes_of_the_contract():
+    seen = []
+
+    class Shapes(Seen):
+        def score(self, steps: StepBatch):
+            seen.append((len(steps), steps.chain.shape, steps.memory_before.shape, steps.chain_length.tolist()))
+            return super().score(steps)
+
+    StepBatchScorer(Shapes()).score_records([MADE[0], StepRecord.of("p", ["only one"], [None])])
+    assert seen == [(2, (2, 1, 1), (2, 1, 1), [1, 1]), (1, (1, 2, 1), (1, 1, 1), [2])]
