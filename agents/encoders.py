@@ -29,7 +29,7 @@ Observation = dict[str, Tensor]
 OCCUPIED, RECALLS = 0, 3
 """Columns of `memory_features`: whether a slot holds anything, and how often it was recalled."""
 
-SENTENCE_COLUMNS = ("question", "unit", "memory", "chain")
+SENTENCE_COLUMNS = ("question", "unit", "memory", "chain", "before")
 """Columns of prepared frames that are indices into the table of distinct sentences."""
 FEW_SENTENCES = 1_000
 """Tables below this are not worth cutting down to what a minibatch uses."""
@@ -79,9 +79,9 @@ class Features(NamedTuple):
         present: (F, I) bool, which items are not empty.
         num_slots: how many of the items are slots (K, less those that no frame uses).
         sentences: (U, D) the vectors of the table's sentences; None for a flat encoder.
-        similarity: (F, K, 4) how much each slot's words are those of the question, the desk, the last entry of the
-            chain, and the whole chain; 0 for slots that were recalled already; with a sentence encoder (F, K, 8), the cosines
-            with the same behind them. None for a flat encoder.
+        similarity: (F, K, 4 or 6) how much each slot's words are those of the question, the desk, the last entry of the
+            chain, and the whole chain; 0 for slots that were recalled already; of natural text, and the words of what stood
+            before those of the question; with a sentence encoder four more, the first four in cosines. None for a flat encoder.
     """
 
     vector: Tensor
@@ -187,7 +187,6 @@ class ReaderEncoder(nn.Module):
         self.extras = [key for key in ("progress", "scores", "scored", "span_start") if key in shapes]
         self.pretrained = pretrained
         num_extras = sum(shapes[key][0] for key in self.extras) + (0 if pretrained is None else pretrained.num_extras)
-        self.num_similarities = 4 if pretrained is None else 4 + pretrained.num_similarities
         units = space["unit"]
         assert isinstance(units, spaces.Box)
         vocabulary_size, J = int(units.high.max()), self.units_per_slot
@@ -197,11 +196,16 @@ class ReaderEncoder(nn.Module):
         self.recency = nn.ModuleList(word_table(1 + self.num_slots * J, size, 0.5) for _ in range(J))
         content_size = content_size or (128 if self.sentences.pools else 32)
         self.content = word_table(vocabulary_size + 1, content_size, content_size**-0.5)
+        self.natural = self.sentences.pools
+        words = 6 if self.natural else 4
+        self.similarity_groups = (0,) if pretrained is None else (0, words)
+        self.num_similarities = words if pretrained is None else words + pretrained.num_similarities
         self.similarity = nn.Linear(self.num_similarities, size, bias=False)
+        self.before = nn.Linear(size, size, bias=False) if self.natural else None
         self.chain_place = nn.Parameter(0.5 * torch.randn(self.chain_length, size))
         self.slot_features = nn.Linear(shapes["memory_features"][1] + J, size)
         self.chain_features = nn.Linear(J, size)
-        matches = size + 4 if self.sentences.pools else 0
+        matches = size + 4 if self.natural else 0
         self.context = nn.Linear(3 * size + num_extras + matches, 2 * size)
         self.output_size = 2 * size + 3 * size
         generator = torch.Generator().manual_seed(0)
@@ -232,7 +236,7 @@ class ReaderEncoder(nn.Module):
         mask = observation["action_mask"].bool()
         frames = Frames({
             "question": ids[:, 0], "unit": ids[:, 1], "memory": memory_ids, "chain": chain_ids,
-            "recency": recency(positions),
+            "recency": recency(positions), "before": self._before(memory_ids, positions),
             "slot_features": torch.cat([observation["memory_features"][:, :K], positions], 2),
             "chain_features": observation["chain_positions"][:, :H],
             "chain_size": (chain_ids > 0).any(2).sum(1),
@@ -242,6 +246,15 @@ class ReaderEncoder(nn.Module):
             **({"span_start": observation["span_start"].float()} if "span_start" in observation else {}),
         }, table)  # fmt: skip
         return frames if self.pretrained is None else self.pretrained.read(frames)
+
+    def _before(self, memory_ids: Tensor, positions: Tensor) -> Tensor:
+        """(F, K) the held sentence that stood last before each slot's first, 0 for none; (F, 0) where sentences stand alone."""
+        if not self.natural:
+            return memory_ids.new_zeros(len(memory_ids), 0)
+        flat, ids = positions.flatten(1), memory_ids.flatten(1)
+        earlier = (flat[:, None] < positions[:, :, :1]) & (flat > 0)[:, None]
+        latest = torch.where(earlier, flat[:, None], 0.0).argmax(2)
+        return ids.gather(1, latest) * earlier.any(2)
 
     def _distinct(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """(R, L) token rows -> the distinct ones (U, L), all padding first, and each row's index (R,).
@@ -269,6 +282,8 @@ class ReaderEncoder(nn.Module):
         if self.pretrained is not None:
             similarity = torch.cat([similarity, c["cosines"]], 2)
         slots = self.slot_features(c["slot_features"]) + self.similarity(similarity)
+        if self.before is not None:
+            slots = slots + self.before(sentences)[c["before"]]
         chain = self.chain_features(c["chain_features"])
         for j in range(c["memory"].shape[2]):
             slots = slots + units[j][c["memory"][:, :, j]] + self.recency[j](c["recency"][:, :, j])
@@ -280,7 +295,7 @@ class ReaderEncoder(nn.Module):
         if H:
             back = (c["chain_size"][:, None] - 1 - torch.arange(H, device=q.device)).clamp(min=0)
             chain = chain + self.chain_place[back]
-        matches = [q * u * self.size**-0.5, self._overlaps(frames.table, c)] if self.sentences.pools else []
+        matches = [q * u * self.size**-0.5, self._overlaps(frames.table, c)] if self.natural else []
         context = F.relu(self.context(torch.cat([q, u, focus, c["extras"], *matches], 1)))
         items = torch.cat([slots, chain], 1)
         vector = torch.cat([context, q, u, focus], 1)
@@ -289,14 +304,24 @@ class ReaderEncoder(nn.Module):
     def _similarity(self, table: Tensor, c: dict[str, Tensor]) -> Tensor:
         """(F, K, 4) inner products of the slots' words with those of question, desk, last entry and whole chain.
 
-        Recalled slots are left out: nothing resembles the last entry more than the slot it came from.
+        Recalled slots are left out: nothing resembles the last entry more than the slot it came from. Of natural text, where
+        "it" is whatever the sentence before was about, (F, K, 6): also of the sentence before with the question, and the most
+        of all sentences before.
         """
         words = self._bag(table)
         recalled = c["slot_features"][:, :, RECALLS : RECALLS + 1] > 0
-        held = words[c["memory"]].sum(2) * ~recalled
+        held = words[c["memory"]].sum(2)
         last = words[last_link(c["chain"], c["chain_size"])].sum(1)
         keys = [words[c["question"]], words[c["unit"]], last, words[c["chain"]].sum((1, 2))]
-        return torch.bmm(held, torch.stack(keys, 2))
+        similarity = torch.bmm(held * ~recalled, torch.stack(keys, 2))
+        if not self.natural:
+            return similarity
+        asked = words[c["question"]][:, :, None]
+        before = torch.bmm(words[c["before"]], asked)
+        first = c["slot_features"][:, :, -self.units_per_slot]
+        earlier = (first[:, None] < first[:, :, None]) & (first > 0)[:, None]
+        most = torch.where(earlier, torch.bmm(held, asked).transpose(1, 2), 0.0).amax(2, keepdim=True)
+        return torch.cat([similarity, before, most], 2)
 
     def _overlaps(self, table: Tensor, c: dict[str, Tensor]) -> Tensor:
         """(F, 4) similarity of the desk to the question, to all slots and to the chain, and of chain and question."""
@@ -309,7 +334,7 @@ class ReaderEncoder(nn.Module):
     def _bag(self, table: Tensor) -> Tensor:
         """(U, L) token ids -> (U, content size): the sum of the words' contents; of natural text at a fixed length."""
         bags = F.embedding_bag(table, self.content.weight, mode="sum", padding_idx=0)
-        return F.normalize(bags, dim=1) * COSINE_SCALE**0.5 if self.sentences.pools else bags
+        return F.normalize(bags, dim=1) * COSINE_SCALE**0.5 if self.natural else bags
 
     def weigh_words(self, rarity: np.ndarray) -> None:
         """Scales the contents of the words, before training, to `rarity` (V + 1,): TF-IDF where it is the idf."""

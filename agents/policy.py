@@ -160,12 +160,19 @@ class PointerHead(nn.Module):
         size: width of the body.
         item_size: D.
         num_slots: K.
+        num_similarities: how many similarities of a slot the encoder tells.
         choices: the head of the answers.
-        num_similarities: of each slot: four of the words, and, where there is a sentence encoder, as many cosines.
+        similarity_groups: the columns at which such similarities begin: question, desk, last entry, chain.
     """
 
     def __init__(
-        self, size: int, item_size: int, num_slots: int, choices: ChoiceHead | SpanHead, num_similarities: int = 4
+        self,
+        size: int,
+        item_size: int,
+        num_slots: int,
+        num_similarities: int,
+        choices: ChoiceHead | SpanHead,
+        similarity_groups: tuple[int, ...] = (0,),
     ) -> None:
         super().__init__()
         self.num_slots, self.item_size = num_slots, item_size
@@ -177,9 +184,9 @@ class PointerHead(nn.Module):
         self.queries = linear(size, 3 * item_size, gain=0.1)
         self.similarity = nn.Linear(num_similarities, 3, bias=False)
         nn.init.zeros_(self.similarity.weight)
-        self.similarity.weight.data[2, 0::4] = 1.0  # recall what shares words with the question
-        self.similarity.weight.data[2, 2::4] = 1.0  # or with the last entry
-        self.similarity.weight.data[0, 1::4] = 1.0  # overwrite what shares words with the desk
+        for begin in similarity_groups:
+            self.similarity.weight.data[2, [begin, begin + 2]] = 1.0  # recall what is like question or last entry
+            self.similarity.weight.data[0, begin + 1] = 1.0  # overwrite what is like the desk
         self.choices = choices
 
     def forward(self, h: Tensor, features: Features, frames: Frames, words: nn.Embedding) -> Tensor:
@@ -309,8 +316,14 @@ class MemoryPolicy(BasePolicy):
         width = bodies[0].output_size
         self.actor: nn.Module
         if isinstance(self.encoder, ReaderEncoder):
-            choices = self._choices(width, num_actions, choice_tokens)
-            self.actor = PointerHead(width, size, self.encoder.num_slots, choices, self.encoder.num_similarities)
+            self.actor = PointerHead(
+                width,
+                size,
+                self.encoder.num_slots,
+                self.encoder.num_similarities,
+                self._choices(width, num_actions, choice_tokens),
+                self.encoder.similarity_groups,
+            )
         else:
             self.actor = FlatHead(width, num_actions, gain=0.01)
         self.critic = FlatHead(width, 1, gain=0.05)

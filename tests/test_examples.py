@@ -21,7 +21,7 @@ SHORT = {
     "total_timesteps": 16, "n_steps": 8, "batch_size": 16, "n_envs": 2, "num_envs": 8, "most": 200, "iterations": 2
 }  # fmt: skip
 """What README's numbers are replaced by, so that its blocks take seconds."""
-OPTIONAL = ("agents", "rich", "sb3_contrib", "stable_baselines3", "tokenizers", "torch", "transformers")
+OPTIONAL = ("agents", "rich", "safetensors", "sb3_contrib", "stable_baselines3", "tokenizers", "torch", "transformers")
 
 
 def skip_without(code: str) -> None:

@@ -21,9 +21,12 @@ FLOORS = (
 FLOOR = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 SEPARATE = {"tasks", "memory", "prm"}
 """Siblings that never import one another."""
+LEARNED = ("learned", "fitting", "step_encoder", "step_transformer", "step_network", "step_lm")
+"""Modules of the learned PRM."""
 HEAVY = {
-    "torch": {"reasongym.prm.learned", "reasongym.prm.judging.local"},
-    "transformers": {"reasongym.prm.learned", "reasongym.prm.judging.local"},
+    "torch": {*(f"reasongym.prm.{name}" for name in LEARNED), "reasongym.prm.judging.local"},
+    "transformers": {*(f"reasongym.prm.{name}" for name in LEARNED), "reasongym.prm.judging.local"},
+    "safetensors": {"reasongym.prm.learned"},
     "openai": {"reasongym.prm.clients"},
     "anyio": {"reasongym.prm.clients"},
     "diskcache": {"reasongym.prm.judging.store"},
@@ -112,7 +115,7 @@ def test_the_root_package_imports_no_more_than_registration():
         ("from reasongym.engine.batch import Engine", "reasongym.prm.lexical", "engine stands above prm"),
         ("def f():\n    from ..engine import batch", "reasongym.prm.lexical", "engine stands above prm"),
         ("from reasongym.memory.gates import Gate", "reasongym.prm.lexical", "siblings"),
-        ("import torch.nn as nn", "reasongym.engine.batch", "only reasongym.prm.judging.local, reasongym.prm.learned may"),
+        ("import torch.nn as nn", "reasongym.engine.batch", "reasongym.prm.learned"),
         (
             "from stable_baselines3 import PPO",
             "reasongym.wrappers.embed",

@@ -301,6 +301,11 @@ class Scorer:
         old = before.units[rows]
         where = problems["first_unit"][:, None, None] + np.maximum(old, 0)
         superseded_by = t.units["superseded_by"][where]
+        desk = t.units["same_as"][problems["first_unit"] + np.maximum(out["desk"], 0)]
+        needed_desk = np.zeros(len(rows), np.int32)
+        for b in range(max(count.max(initial=0), 0)):
+            at = problems["support"] + np.where(count > b, b, 0)
+            needed_desk |= ((count > b) & (out["desk"] >= 0) & (t.support["same_as"][at] == desk)).astype(np.int32) << b
         return Annotation(
             gold=problems["gold"],
             right=out["success"].astype(bool),
@@ -316,6 +321,7 @@ class Scorer:
             recalled_after=state["recalled"],
             entities=np.where(old >= 0, t.units["entities"][where], np.uint64(0)),
             linked_before=before.linked[rows],
+            needed_desk=needed_desk,
         )
 
 

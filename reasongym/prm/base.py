@@ -47,6 +47,7 @@ class Annotation:
         recalled_before, recalled_after: (n,) int32, supporting facts in the chain.
         entities: (n, K, U) uint64 entity mask of each held unit (memory before).
         linked_before: (n,) uint64, entity mask of question and chain before the step.
+        needed_desk: (n,) int32, which supporting facts the unit on the desk is.
     """
 
     gold: np.ndarray
@@ -63,6 +64,7 @@ class Annotation:
     recalled_after: np.ndarray
     entities: np.ndarray
     linked_before: np.ndarray
+    needed_desk: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from reasongym.adapters.sb3 import make_vec_env
 CPU = torch.device("cpu")
 
 
-def passages(n=8):
-    return make_vec_env("ReasonGym-SQuAD2-v0", n, seed=0, num_problems=40, memory_slots=3)
+def passages(n=8, **keywords):
+    return make_vec_env("ReasonGym-SQuAD2-v0", n, seed=0, num_problems=40, memory_slots=3, **keywords)
 
 
 def policy_of(env):
@@ -108,12 +108,13 @@ def test_training_moves_the_span_head():
 
 
 def test_the_answer_loss_teaches_the_span_of_the_link_recalled_last():
+    env = passages(difficulty={"unanswerable": 0.0, "units": [4, 5], "hops": [1]})
     model = MemoryPPO(
-        "MemoryPolicy", passages(), n_steps=64, batch_size=128, n_epochs=1, answer_loss_coef=1.0, answer_loss_when="legal",
+        "MemoryPolicy", env, n_steps=128, batch_size=128, n_epochs=1, answer_loss_coef=1.0, answer_loss_when="legal",
         learning_rate=1e-4, policy_kwargs={"core": "none"}, seed=0,
     )  # fmt: skip
-    model.learn(512)  # leaves a rollout behind
-    (rollout,) = model.rollout_buffer.minibatches(512, by_columns=True)
+    model.learn(1024)  # leaves a rollout behind
+    (rollout,) = model.rollout_buffer.minibatches(1024, by_columns=True)
     spans = (rollout.gold >= 0) & (rollout.gold < model.policy.actor.num_choices - 1)
     assert spans.any()  # beside ABSTAIN
     before = model.loss(rollout)[1]["answer_loss"]
