@@ -186,7 +186,7 @@ class ReaderEncoder(nn.Module):
         self.length = max(self.unit_tokens, shapes["question"][0])
         self.extras = [key for key in ("progress", "scores", "scored", "span_start") if key in shapes]
         self.pretrained = pretrained
-        num_extras = sum(shapes[key][0] for key in self.extras) + (0 if pretrained is None else pretrained.num_extras)
+        self.num_extras = sum(shapes[key][0] for key in self.extras) + (0 if pretrained is None else pretrained.num_extras)
         units = space["unit"]
         assert isinstance(units, spaces.Box)
         vocabulary_size, J = int(units.high.max()), self.units_per_slot
@@ -206,7 +206,7 @@ class ReaderEncoder(nn.Module):
         self.slot_features = nn.Linear(shapes["memory_features"][1] + J, size)
         self.chain_features = nn.Linear(J, size)
         matches = size + 4 if self.natural else 0
-        self.context = nn.Linear(3 * size + num_extras + matches, 2 * size)
+        self.context = nn.Linear(3 * size + self.num_extras + matches, 2 * size)
         self.output_size = 2 * size + 3 * size
         generator = torch.Generator().manual_seed(0)
         factors = torch.randint(-(2**62), 2**62, (self.length,), generator=generator) | 1

@@ -21,15 +21,17 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
+from agents.distributions import ILLEGAL, masked_log_probs, sample
 from agents.encoders import READER_KEYS, Features, FlatEncoder, Frames, Observation, ReaderEncoder, as_tensors
 from agents.frozen_encoder import load_encoder
+from agents.gates import ROOM, SELDOM, GatingNetwork
 from agents.memory import CORES, SlotMemory, State
 from agents.sentence_embeddings import SentenceEmbeddings, check_vocabulary
 from agents.spans import SpanHead
 from reasongym.errors import unknown
 
-ILLEGAL = -1e9
-"""Logit of an illegal action. Finite, so that no gradient is NaN; its probability is exactly 0 in float32."""
+HEADS = ("flat", "hierarchical")
+"""How the probabilities of actions are made from what is known; see `MemoryPolicy`."""
 
 SUM_SCALE = 0.3
 """What the sum over the items is multiplied by, so that some ten of them are about as long as one."""
@@ -41,24 +43,6 @@ def linear(input_size: int, output_size: int, gain: float = 2**0.5) -> nn.Linear
     nn.init.orthogonal_(layer.weight, gain)
     nn.init.zeros_(layer.bias)
     return layer
-
-
-def masked_log_probs(logits: Tensor, mask: Tensor | None) -> Tensor:
-    """(F, A) logits and legal actions -> log-probabilities, about -1e9 where illegal."""
-    if mask is not None:
-        logits = torch.where(mask, logits, ILLEGAL)
-    return F.log_softmax(logits, 1)
-
-
-def entropy(log_probs: Tensor) -> Tensor:
-    """Entropy in nats of each row (F, A); illegal actions count nothing."""
-    return -(log_probs.exp() * log_probs).sum(1)
-
-
-def sample(log_probs: Tensor) -> Tensor:
-    """One action a row by the Gumbel trick: (F, A) -> (F,) int64. Illegal actions are never drawn."""
-    noise = -torch.empty_like(log_probs).exponential_().log()
-    return (log_probs + noise).argmax(1)
 
 
 def padded(rows: list[list[int]]) -> Tensor:
@@ -162,6 +146,7 @@ class PointerHead(nn.Module):
         num_slots: K.
         num_similarities: how many similarities of a slot the encoder tells.
         choices: the head of the answers.
+        gate: decides on the kind of action; the logits are then log-probabilities of both levels. None: one flat softmax.
         similarity_groups: the columns at which such similarities begin: question, desk, last entry, chain.
     """
 
@@ -172,15 +157,18 @@ class PointerHead(nn.Module):
         num_slots: int,
         num_similarities: int,
         choices: ChoiceHead | SpanHead,
+        gate: GatingNetwork | None = None,
         similarity_groups: tuple[int, ...] = (0,),
     ) -> None:
         super().__init__()
         self.num_slots, self.item_size = num_slots, item_size
         self.num_choices = choices.num_choices
-        self.next = linear(size, 1, gain=0.01)
-        self.kinds = linear(size, 3, gain=0.01)
-        self.kinds.bias.data[:2] = -5.0  # overwriting and adding
-        self.room = nn.Parameter(torch.tensor(7.0))  # added where a slot is empty
+        self.gate = gate
+        if gate is None:
+            self.next = linear(size, 1, gain=0.01)
+            self.kinds = linear(size, 3, gain=0.01)
+            self.kinds.bias.data[:2] = SELDOM
+        self.room = nn.Parameter(torch.tensor(ROOM))  # added where a slot is empty
         self.queries = linear(size, 3 * item_size, gain=0.1)
         self.similarity = nn.Linear(num_similarities, 3, bias=False)
         nn.init.zeros_(self.similarity.weight)
@@ -198,12 +186,17 @@ class PointerHead(nn.Module):
         K = features.num_slots
         queries = self.queries(h).view(-1, 3, self.item_size)
         pointers = torch.bmm(queries, features.items[:, :K].transpose(1, 2)) * self.item_size**-0.5
-        pointers = pointers + self.kinds(h)[:, :, None] + self.similarity(features.similarity).transpose(1, 2)
+        if self.gate is None:
+            pointers = pointers + self.kinds(h)[:, :, None]
+        pointers = pointers + self.similarity(features.similarity).transpose(1, 2)
         empty = ~features.present[:, :K]
         pointers = torch.cat([pointers[:, :1] + self.room * empty[:, None], pointers[:, 1:]], 1)
         pointers = F.pad(pointers, (0, self.num_slots - K))  # trimmed slots are illegal anyway
         answers = self.choices(h, frames, features.sentences, words)
-        return torch.cat([self.next(h), pointers.flatten(1), answers], 1)
+        if self.gate is None:
+            return torch.cat([self.next(h), pointers.flatten(1), answers], 1)
+        logits = torch.cat([h.new_zeros(len(h), 1), pointers.flatten(1), answers], 1)
+        return self.gate.log_probs(h, features, frames, logits)
 
 
 class FlatHead(nn.Module):
@@ -239,13 +232,16 @@ class MemoryPolicy(BasePolicy):
     Args:
         observation_space, action_space: of the environment. The reader's network needs ReasonGym's keys.
         lr_schedule: called with 1.0 for the optimiser's first learning rate.
-        core: "none", "slots", "gru" or "lstm"; see `agents.memory.CORES`.
+        core: "none", "slots", "gru", "lstm", "dnc" or "rmc"; see `agents.memory.CORES`.
         core_size: H.
+        core_kwargs: further sizes of the core, e.g. `dict(memory_size=32)` of a DNC; `dict(compile=True)`.
         separate_critic: a critic with its own core and body; otherwise both heads sit on one body. It costs a third more
             a frame and pays: two-supporting-facts to 88% after 1.5 M frames with it, after 2.9 M without.
         encoder: "reader", "flat", or "auto" (reader where the keys are there).
         size: D, width of sentences, items and the reader's body.
         num_hops, num_heads: the reader's attention.
+        head: "flat", one softmax over all actions; or "hierarchical", first the kind of action by a gating network, then
+            slot or answer (`agents.gates`), for the reader.
         net_arch: layers of the flat body, tanh between.
         choice_tokens: token ids of each choice's words, so that answers share what is learned about words; MemoryPPO
             asks the environment for them.
@@ -262,12 +258,14 @@ class MemoryPolicy(BasePolicy):
         lr_schedule: Schedule,
         core: str = "gru",
         core_size: int = 128,
+        core_kwargs: dict[str, Any] | None = None,
         separate_critic: bool = True,
         encoder: str = "auto",
         size: int = 64,
         body_size: int = 96,
         num_hops: int = 2,
         num_heads: int = 2,
+        head: str = "flat",
         net_arch: tuple[int, ...] = (64, 64),
         choice_tokens: list[list[int]] | None = None,
         sentence_encoder: str | PathLike[str] | None = None,
@@ -279,11 +277,15 @@ class MemoryPolicy(BasePolicy):
             raise unknown("core", core, CORES)
         if encoder not in ("auto", "reader", "flat"):
             raise unknown("encoder", encoder, ("auto", "reader", "flat"))
+        if head not in HEADS:
+            raise unknown("head", head, HEADS)
         keys = set(observation_space.spaces) if isinstance(observation_space, spaces.Dict) else set()
         missing = [key for key in READER_KEYS if key not in keys]
         if encoder == "reader" and missing:
             raise ValueError(f"encoder='reader' needs a Dict observation with {READER_KEYS}, missing: {missing}")
         self.reads = encoder == "reader" or (encoder == "auto" and not missing)
+        if head == "hierarchical" and not self.reads:
+            raise ValueError(f"head='hierarchical' needs encoder='reader' on a Dict observation with {READER_KEYS}")
         self.masked = "action_mask" in keys
         self.points = False  # answers are spans
         assert isinstance(action_space, spaces.Discrete)
@@ -297,7 +299,8 @@ class MemoryPolicy(BasePolicy):
             raise ValueError(f"sentence_encoder={str(sentence_encoder)!r} needs ReasonGym's observation and encoder='reader'")
         else:
             self.encoder = FlatEncoder(observation_space)
-        made = [CORES[core](self.encoder.output_size, core_size) for _ in range(2 if separate_critic else 1)]
+        make, sizes = CORES[core], (self.encoder.output_size, core_size)
+        made = [make(*sizes, **(core_kwargs or {})) for _ in range(2 if separate_critic else 1)]
         self.cores = nn.ModuleList(made)
         self.recurrent = bool(made[0].recurrent)
         # Frames of one episode share their sentences: taken together, there are fewer to encode, which is most of the work
@@ -316,14 +319,10 @@ class MemoryPolicy(BasePolicy):
         width = bodies[0].output_size
         self.actor: nn.Module
         if isinstance(self.encoder, ReaderEncoder):
-            self.actor = PointerHead(
-                width,
-                size,
-                self.encoder.num_slots,
-                self.encoder.num_similarities,
-                self._choices(width, num_actions, choice_tokens),
-                self.encoder.similarity_groups,
-            )
+            K, S = self.encoder.num_slots, self.encoder.num_similarities
+            choices = self._choices(width, num_actions, choice_tokens)
+            gate = GatingNetwork(width, size, K, S, self.encoder.num_extras) if head == "hierarchical" else None
+            self.actor = PointerHead(width, size, K, S, choices, gate, self.encoder.similarity_groups)
         else:
             self.actor = FlatHead(width, num_actions, gain=0.01)
         self.critic = FlatHead(width, 1, gain=0.05)

@@ -24,9 +24,10 @@ from stable_baselines3.common.utils import FloatSchedule, explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
+from agents.distributions import entropy, sample
 from agents.encoders import ReaderEncoder, as_tensors
 from agents.memory import State
-from agents.policy import MemoryPolicy, entropy, sample
+from agents.policy import MemoryPolicy
 from agents.rollout import Minibatch, Rollout
 from agents.sentence_embeddings import check_vocabulary
 from reasongym.audit.readers import Rarity

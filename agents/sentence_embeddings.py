@@ -113,10 +113,10 @@ def cosines(vectors: Tensor, c: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         held = vectors[c["memory"][part].flatten(1)]
         chain = torch.cat([last[part], c["chain"][part].flatten(1)], 1)
         keys = torch.cat([vectors[c["question"][part]][:, None], desk.transpose(1, 2), vectors[chain]], 1)
-        found = torch.bmm(held, keys.transpose(1, 2)).view(len(part), K, J, -1).amax(2)
+        found = torch.bmm(held, keys.transpose(1, 2)).view(len(part), K, J, keys.shape[1]).amax(2)
         groups = [found[:, :, 0], found[:, :, 1], found[:, :, 2 : 2 + J].amax(2), found[:, :, 2:].amax(2)]
         slots.append(torch.stack(groups, 2) * kept[part, :, None])
         asked = keys[:, :1].transpose(1, 2)
-        pairs = ((keys[:, :1], desk), (held, desk), (keys[:, 2:], desk), (keys[:, 2:], asked))
+        pairs = ((keys[:, :1], desk), (F.pad(held, (0, 0, 0, 1)), desk), (keys[:, 2:], desk), (keys[:, 2:], asked))
         rest.append(torch.cat([torch.bmm(group, key).amax(1) for group, key in pairs], 1))
     return torch.cat(slots), torch.cat(rest)

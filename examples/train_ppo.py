@@ -54,6 +54,7 @@ class Config:
     warmup_difficulty: str = ""  # JSON: knobs of the warm-up instead, e.g. '{"unanswerable": 0}'
     seed: int = 0
     core: str = "none"
+    head: str = "flat"  # or "hierarchical": a learned gate decides on the kind of action
     encoder: str = ""  # a sentence-transformers folder, or an installed package with one; observations get its tokens
     device: str = "cpu"
     prm: str = "annotated"
@@ -204,6 +205,7 @@ def make_model(config: Config, env: ReasonGymVecEnv) -> MemoryPPO:
         policy_kwargs={
             "core": config.core,
             "core_size": config.core_size,
+            "head": config.head,
             "separate_critic": bool(config.separate_critic),
             "sentence_encoder": config.encoder or None,
             "optimizer_kwargs": {"weight_decay": config.weight_decay},

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from agents.memory.base import State
+from agents.memory.sequences import cut
 
 SHORT = 4
 """Pieces of at most so many steps share a group: another kernel call would cost more than their padding."""
@@ -57,13 +58,7 @@ class Group(NamedTuple):
 def pieces(reset: Tensor) -> Iterator[Group]:
     """Cut a sequence (T, B) at its episode starts and group the pieces by length, the longest first."""
     T, B = reset.shape
-    first = reset.clone()
-    first[0] = True
-    start = first.t().reshape(-1).nonzero().squeeze(1)  # b * T + t, so a piece never leaves its column
-    end = torch.cat([start[1:], start.new_tensor([B * T])])
-    length, order = torch.sort(end - start, descending=True)
-    column, begin = start[order] // T, start[order] % T
-    fresh = reset[begin, column]
+    begin, length, column, fresh = cut(reset)
     sizes = length.tolist()
     lo = 0
     while lo < len(sizes):

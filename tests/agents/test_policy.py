@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from agents.distributions import entropy, masked_log_probs, sample
 from agents.encoders import as_tensors
 from agents.memory import CORES
-from agents.policy import entropy, masked_log_probs, sample
 from reasongym.errors import UnknownNameError
 from tests.agents.conftest import RepeatFirst, reader_env, small_model, vector
 
@@ -100,6 +100,10 @@ def test_bad_names_say_what_there_is():
         small_model(vector(RepeatFirst, 1), policy_kwargs={"encoder": "readr"})
     with pytest.raises(ValueError, match="encoder='reader' needs a Dict observation"):
         small_model(vector(RepeatFirst, 1), policy_kwargs={"encoder": "reader"})
+    with pytest.raises(UnknownNameError, match=r"unknown head 'hierarchic'.*did you mean 'hierarchical'"):
+        small_model(vector(RepeatFirst, 1), policy_kwargs={"head": "hierarchic"})
+    with pytest.raises(ValueError, match="head='hierarchical' needs encoder='reader'"):
+        small_model(vector(RepeatFirst, 1), policy_kwargs={"head": "hierarchical"})
 
 
 def test_every_slot_is_pointed_at_when_its_words_are_hidden():
@@ -111,3 +115,21 @@ def test_every_slot_is_pointed_at_when_its_words_are_hidden():
     assert not observation["memory"].any()
     frames = model.policy.prepare(as_tensors(observation, CPU))
     assert frames.columns["present"].tolist() == [[True, True, False]]  # two held, the next that can be stored to
+
+
+@pytest.mark.parametrize("core", ["gru", "dnc", "rmc"])
+def test_a_core_alone_remembers_without_slots(core):
+    """K = 0, no external memory: NEXT until the text is over, then an answer; the same network learns and acts."""
+    env = reader_env(memory_slots=0)
+    model = small_model(env, core).learn(128)
+    kinds = np.unique(model.rollout_buffer.actions.numpy())
+    assert kinds.min() == 0
+    assert kinds.max() >= 1
+    actions, state = model.predict(env.reset(), deterministic=True)
+    assert actions.shape == (4,)
+    assert all(len(s) == 4 for s in state)
+
+
+def test_a_cores_own_sizes_are_passed_on():
+    model = small_model(reader_env(), "dnc", policy_kwargs={"core_kwargs": {"memory_size": 5, "word_size": 3, "num_reads": 2}})
+    assert tuple(model.policy.initial_state(4)[3].shape) == (4, 5, 3)

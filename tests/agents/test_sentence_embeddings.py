@@ -364,6 +364,10 @@ def test_cosines_by_hand():
     slots, desk = cosines(vectors, columns)
     assert torch.allclose(slots[0, 0], torch.tensor([1, half, 0, 0]))
     assert torch.allclose(desk, torch.tensor([[half, half, 0, 0]]))
+    columns |= {"memory": torch.zeros(1, 0, 2, dtype=torch.long), "slot_features": torch.zeros(1, 0, 4)}
+    slots, desk = cosines(vectors, columns)
+    assert slots.shape == (1, 0, 4)
+    assert torch.allclose(desk, torch.tensor([[half, 0, 0, 0]]))
 
 
 def test_frames_say_the_same_alone_together_and_cut(model, monkeypatch):
@@ -389,8 +393,9 @@ def test_frames_say_the_same_alone_together_and_cut(model, monkeypatch):
     assert torch.allclose(log_probs(cut, len(part)), together[part], atol=1e-4)
 
 
-def test_training_learns_the_projection_and_leaves_the_encoder_alone(model):
-    learner = small(passages(model), model)
+@pytest.mark.parametrize("head", ["flat", "hierarchical"])
+def test_training_learns_the_projection_and_leaves_the_encoder_alone(model, head):
+    learner = small(passages(model), model, head=head)
     pretrained = learner.policy.encoder.pretrained
     before = pretrained.projection.weight.clone()
     learner.learn(128)
