@@ -12,13 +12,16 @@ Axes: F frames, K slots, H entries of the chain, J units a slot, I = K + H items
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from gymnasium import spaces
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from agents.sentence_embeddings import SentenceEmbeddings
 
 Observation = dict[str, Tensor]
 """A batch of observations as tensors, first axis F; a space that is no Dict stands under the key "observation"."""
@@ -45,16 +48,18 @@ class Frames:
     Attributes:
         columns: tensors whose first axis is the frame.
         table: (U, L) the distinct sentences as token ids, row 0 all padding; None where there are none.
+        vectors: (U, E) their pretrained embeddings; None without a sentence encoder.
     """
 
     columns: dict[str, Tensor]
     table: Tensor | None = None
+    vectors: Tensor | None = None
 
     def take(self, index: Tensor) -> Frames:
         """The frames `index`, in that order, with those of the sentences that they use."""
         columns = {key: value[index] for key, value in self.columns.items()}
         if self.table is None or len(self.table) < FEW_SENTENCES:
-            return Frames(columns, self.table)
+            return Frames(columns, self.table, self.vectors)
         used = torch.cat([self.table.new_zeros(1), *(columns[key].flatten() for key in SENTENCE_COLUMNS)])
         kept, place = torch.unique(used, return_inverse=True)  # row 0, all padding, stays first
         start = 1
@@ -62,7 +67,7 @@ class Frames:
             size = columns[key].numel()
             columns[key] = place[start : start + size].view(columns[key].shape)
             start += size
-        return Frames(columns, self.table[kept])
+        return Frames(columns, self.table[kept], None if self.vectors is None else self.vectors[kept])
 
 
 class Features(NamedTuple):
@@ -76,7 +81,7 @@ class Features(NamedTuple):
         sentences: (U, D) the vectors of the table's sentences; None for a flat encoder.
         similarity: (F, K, 4 or 6) how much each slot's words are those of the question, the desk, the last entry of the
             chain, and the whole chain; 0 for slots that were recalled already; of natural text, and the words of what stood
-            before those of the question. None for a flat encoder.
+            before those of the question; with a sentence encoder four more, the first four in cosines. None for a flat encoder.
     """
 
     vector: Tensor
@@ -162,9 +167,17 @@ class ReaderEncoder(nn.Module):
         size: D.
         sentence_hidden: width of the sentence encoder's hidden layer.
         content_size: width of the bag of words; None: 32, of natural text 128.
+        pretrained: a frozen encoder's embeddings of the sentences, added to what the words say.
     """
 
-    def __init__(self, space: spaces.Dict, size: int = 64, sentence_hidden: int = 128, content_size: int | None = None) -> None:
+    def __init__(
+        self,
+        space: spaces.Dict,
+        size: int = 64,
+        sentence_hidden: int = 128,
+        content_size: int | None = None,
+        pretrained: SentenceEmbeddings | None = None,
+    ) -> None:
         super().__init__()
         shapes = {key: part.shape or () for key, part in space.spaces.items()}
         self.unit_tokens = shapes["unit"][0]
@@ -172,7 +185,8 @@ class ReaderEncoder(nn.Module):
         self.units_per_slot = shapes["chain"][1] // self.unit_tokens
         self.length = max(self.unit_tokens, shapes["question"][0])
         self.extras = [key for key in ("progress", "scores", "scored", "span_start") if key in shapes]
-        self.num_extras = sum(shapes[key][0] for key in self.extras)
+        self.pretrained = pretrained
+        self.num_extras = sum(shapes[key][0] for key in self.extras) + (0 if pretrained is None else pretrained.num_extras)
         units = space["unit"]
         assert isinstance(units, spaces.Box)
         vocabulary_size, J = int(units.high.max()), self.units_per_slot
@@ -183,7 +197,9 @@ class ReaderEncoder(nn.Module):
         content_size = content_size or (128 if self.sentences.pools else 32)
         self.content = word_table(vocabulary_size + 1, content_size, content_size**-0.5)
         self.natural = self.sentences.pools
-        self.num_similarities = 6 if self.natural else 4
+        words = 6 if self.natural else 4
+        self.similarity_groups = (0,) if pretrained is None else (0, words)
+        self.num_similarities = words if pretrained is None else words + pretrained.num_similarities
         self.similarity = nn.Linear(self.num_similarities, size, bias=False)
         self.before = nn.Linear(size, size, bias=False) if self.natural else None
         self.chain_place = nn.Parameter(0.5 * torch.randn(self.chain_length, size))
@@ -218,7 +234,7 @@ class ReaderEncoder(nn.Module):
         chain_ids = ids[:, 2 + K * J :].view(n, H, J)
         positions = observation["memory_positions"][:, :K]
         mask = observation["action_mask"].bool()
-        return Frames({
+        frames = Frames({
             "question": ids[:, 0], "unit": ids[:, 1], "memory": memory_ids, "chain": chain_ids,
             "recency": recency(positions), "before": self._before(memory_ids, positions),
             "slot_features": torch.cat([observation["memory_features"][:, :K], positions], 2),
@@ -229,6 +245,7 @@ class ReaderEncoder(nn.Module):
             "action_mask": mask,
             **({"span_start": observation["span_start"].float()} if "span_start" in observation else {}),
         }, table)  # fmt: skip
+        return frames if self.pretrained is None else self.pretrained.read(frames)
 
     def _before(self, memory_ids: Tensor, positions: Tensor) -> Tensor:
         """(F, K) the held sentence that stood last before each slot's first, 0 for none; (F, 0) where sentences stand alone."""
@@ -257,9 +274,13 @@ class ReaderEncoder(nn.Module):
         assert frames.table is not None
         c = frames.columns
         sentences = self.sentences(frames.table)
+        if self.pretrained is not None:
+            sentences = sentences + self.pretrained(frames)
         q, u = sentences[c["question"]], sentences[c["unit"]]
         units = [place(sentences) for place in self.places]
         similarity = self._similarity(frames.table, c)
+        if self.pretrained is not None:
+            similarity = torch.cat([similarity, c["cosines"]], 2)
         slots = self.slot_features(c["slot_features"]) + self.similarity(similarity)
         if self.before is not None:
             slots = slots + self.before(sentences)[c["before"]]

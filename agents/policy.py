@@ -10,6 +10,7 @@ Axes: T time, B batch (environments), F = T * B frames, K slots, C choices, A = 
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,8 +23,10 @@ from torch import Tensor, nn
 
 from agents.distributions import ILLEGAL, masked_log_probs, sample
 from agents.encoders import READER_KEYS, Features, FlatEncoder, Frames, Observation, ReaderEncoder, as_tensors
+from agents.frozen_encoder import load_encoder
 from agents.gates import ROOM, SELDOM, GatingNetwork
 from agents.memory import CORES, SlotMemory, State
+from agents.sentence_embeddings import SentenceEmbeddings, check_vocabulary
 from agents.spans import SpanHead
 from reasongym.errors import unknown
 
@@ -144,6 +147,7 @@ class PointerHead(nn.Module):
         num_similarities: how many similarities of a slot the encoder tells.
         choices: the head of the answers.
         gate: decides on the kind of action; the logits are then log-probabilities of both levels. None: one flat softmax.
+        similarity_groups: the columns at which such similarities begin: question, desk, last entry, chain.
     """
 
     def __init__(
@@ -154,6 +158,7 @@ class PointerHead(nn.Module):
         num_similarities: int,
         choices: ChoiceHead | SpanHead,
         gate: GatingNetwork | None = None,
+        similarity_groups: tuple[int, ...] = (0,),
     ) -> None:
         super().__init__()
         self.num_slots, self.item_size = num_slots, item_size
@@ -167,8 +172,9 @@ class PointerHead(nn.Module):
         self.queries = linear(size, 3 * item_size, gain=0.1)
         self.similarity = nn.Linear(num_similarities, 3, bias=False)
         nn.init.zeros_(self.similarity.weight)
-        self.similarity.weight.data[2, [0, 2]] = 1.0  # recall what shares words with question or last entry
-        self.similarity.weight.data[0, 1] = 1.0  # overwrite what shares words with the desk
+        for begin in similarity_groups:
+            self.similarity.weight.data[2, [begin, begin + 2]] = 1.0  # recall what is like question or last entry
+            self.similarity.weight.data[0, begin + 1] = 1.0  # overwrite what is like the desk
         self.choices = choices
 
     def forward(self, h: Tensor, features: Features, frames: Frames, words: nn.Embedding) -> Tensor:
@@ -239,6 +245,9 @@ class MemoryPolicy(BasePolicy):
         net_arch: layers of the flat body, tanh between.
         choice_tokens: token ids of each choice's words, so that answers share what is learned about words; MemoryPPO
             asks the environment for them.
+        sentence_encoder: a frozen sentence-transformers model whose embeddings the reader adds to its own (the folder, or the
+            name of an installed package that carries one), for environments with its tokenizer; see
+            `agents.sentence_embeddings`.
         optimizer_kwargs: for AdamW (no weight decay by default).
     """
 
@@ -259,6 +268,7 @@ class MemoryPolicy(BasePolicy):
         head: str = "flat",
         net_arch: tuple[int, ...] = (64, 64),
         choice_tokens: list[list[int]] | None = None,
+        sentence_encoder: str | PathLike[str] | None = None,
         optimizer_kwargs: dict[str, Any] | None = None,
         use_sde: bool = False,
     ) -> None:
@@ -284,7 +294,9 @@ class MemoryPolicy(BasePolicy):
         self.encoder: ReaderEncoder | FlatEncoder
         if self.reads:
             assert isinstance(observation_space, spaces.Dict)
-            self.encoder = ReaderEncoder(observation_space, size)
+            self.encoder = ReaderEncoder(observation_space, size, pretrained=self._pretrained(sentence_encoder, size))
+        elif sentence_encoder is not None:
+            raise ValueError(f"sentence_encoder={str(sentence_encoder)!r} needs ReasonGym's observation and encoder='reader'")
         else:
             self.encoder = FlatEncoder(observation_space)
         make, sizes = CORES[core], (self.encoder.output_size, core_size)
@@ -310,12 +322,23 @@ class MemoryPolicy(BasePolicy):
             K, S = self.encoder.num_slots, self.encoder.num_similarities
             choices = self._choices(width, num_actions, choice_tokens)
             gate = GatingNetwork(width, size, K, S, self.encoder.num_extras) if head == "hierarchical" else None
-            self.actor = PointerHead(width, size, K, S, choices, gate)
+            self.actor = PointerHead(width, size, K, S, choices, gate, self.encoder.similarity_groups)
         else:
             self.actor = FlatHead(width, num_actions, gain=0.01)
         self.critic = FlatHead(width, 1, gain=0.05)
         self.optimizer_kwargs = {"eps": 1e-5, "weight_decay": 0.0, **(optimizer_kwargs or {})}
         self.optimizer = torch.optim.AdamW(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+
+    def _pretrained(self, sentence_encoder: str | PathLike[str] | None, size: int) -> SentenceEmbeddings | None:
+        """The sentence encoder's part of the reader, if there is one."""
+        if sentence_encoder is None:
+            return None
+        assert isinstance(self.observation_space, spaces.Dict)
+        units = self.observation_space["unit"]
+        assert isinstance(units, spaces.Box)
+        encoder = load_encoder(str(sentence_encoder))
+        check_vocabulary(encoder, int(units.high.max()))
+        return SentenceEmbeddings(encoder, size)
 
     def _choices(self, width: int, num_actions: int, choice_tokens: list[list[int]] | None) -> ChoiceHead | SpanHead:
         """The head of the answers: spans where the observation says what has been pointed at."""

@@ -29,6 +29,7 @@ from agents.encoders import ReaderEncoder, as_tensors
 from agents.memory import State
 from agents.policy import MemoryPolicy
 from agents.rollout import Minibatch, Rollout
+from agents.sentence_embeddings import check_vocabulary
 from reasongym.audit.readers import Rarity
 from reasongym.errors import unknown
 
@@ -125,6 +126,9 @@ class MemoryPPO(OnPolicyAlgorithm):
         ):
             made.encoder.weigh_words(rarity)
         self.policy = made.to(self.device)
+        pretrained = getattr(self.policy.encoder, "pretrained", None)
+        if pretrained is not None and (vocabulary := vocabulary_of(self.env)) is not None:
+            check_vocabulary(pretrained.encoder, len(vocabulary), vocabulary)
         if self.answer_loss_coef and not self.policy.reads:
             raise ValueError("answer_loss_coef needs ReasonGym's observation: this one has no answers among its actions")
         self.rollout_buffer = Rollout(self.n_steps, self.n_envs, self.device)
@@ -289,6 +293,13 @@ def gold_choices(env: VecEnv) -> np.ndarray:
             f"answer_loss_coef needs environments that tell gold choices (see adapters.sb3), got {type(inner).__name__}"
         )
     return inner.gold_choice.astype(np.int64)
+
+
+def vocabulary_of(env: VecEnv | None) -> tuple[str, ...] | None:
+    """What the environments' token ids stand for; None where they do not tell."""
+    if env is None or not env.has_attr("source"):
+        return None
+    return env.get_attr("source", 0)[0].vocabulary
 
 
 def word_rarity(env: VecEnv | None) -> np.ndarray | None:

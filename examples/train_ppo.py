@@ -35,6 +35,7 @@ import reasongym
 from agents import checkpoint
 from agents.evaluation import Evaluation, evaluate
 from agents.ppo import MemoryPPO
+from agents.sentence_embeddings import tokenizer_of
 from reasongym.adapters.sb3 import ReasonGymVecEnv, make_vec_env
 from reasongym.audit.accuracy import baselines
 
@@ -54,6 +55,7 @@ class Config:
     seed: int = 0
     core: str = "none"
     head: str = "flat"  # or "hierarchical": a learned gate decides on the kind of action
+    encoder: str = ""  # a sentence-transformers folder, or an installed package with one; observations get its tokens
     device: str = "cpu"
     prm: str = "annotated"
     beta: str = ""  # JSON: weights by criterion
@@ -99,6 +101,8 @@ class Config:
         chosen: dict[str, Any] = {"source": source, "difficulty": difficulty}
         if self.allow_partial:
             chosen["allow_partial"] = True
+        if self.encoder:
+            chosen["tokenizer"] = tokenizer_of(self.encoder)
         return chosen
 
     def warmup_end(self) -> int:
@@ -203,6 +207,7 @@ def make_model(config: Config, env: ReasonGymVecEnv) -> MemoryPPO:
             "core_size": config.core_size,
             "head": config.head,
             "separate_critic": bool(config.separate_critic),
+            "sentence_encoder": config.encoder or None,
             "optimizer_kwargs": {"weight_decay": config.weight_decay},
         },
         seed=config.seed,
@@ -275,7 +280,9 @@ def supervision(config: Config) -> str:
         told = ["outcome reward"]
     if config.utility not in ("none", "use") and config.utility_weight:
         told.append(f"utility {config.utility}")
-    return " + ".join(told + (["gold answers (answer loss)"] if config.answer_loss else []))
+    if config.answer_loss:
+        told.append("gold answers (answer loss)")
+    return " + ".join(told + ([f"pretrained sentence embeddings ({config.encoder})"] if config.encoder else []))
 
 
 def keep_metrics(path: Path, timesteps: int) -> None:

@@ -31,6 +31,8 @@ class Tokenizer:
 
     def __init__(self, name: str, backend: Any) -> None:
         self.name, self._backend = name, backend
+        backend.no_truncation()  # a model's own limit, which would drop the end of a text without a word
+        backend.no_padding()
         pieces = backend.get_vocab(with_added_tokens=True)
         names = [""] * (max(pieces.values()) + 1)
         for piece, number in pieces.items():
@@ -58,6 +60,12 @@ class Tokenizer:
             ids, starts, ends = zip(*kept, strict=True) if kept else ((), (), ())
             out.append(Encoding(ids, starts, ends))
         return out
+
+    def specials(self) -> tuple[list[int], list[int]]:
+        """The special tokens that the model wants before and after a text, as its own ids (from 0)."""
+        made = self._backend.encode("a")
+        own = [i for i, special in enumerate(made.special_tokens_mask) if not special]
+        return made.ids[: own[0]], made.ids[own[-1] + 1 :]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self.name, self._backend.to_str())
