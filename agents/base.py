@@ -5,8 +5,9 @@
     agent = make("tf-idf", make_vec_env("ReasonGym-bAbI-qa1-v0", n_envs=64)).learn(4_000)
     evaluate(agent, "ReasonGym-bAbI-qa1-v0").accuracy
 
-An agent decides on what observations show. It is made with its training environments, `Class(env, seed=0, **options)`, and named
-by import path, `pkg.module:Class`, where it is somebody else's. Any Stable-Baselines3 model is one: `SB3Agent(model)`.
+An agent decides on what observations show. It is made with its training environments, `Class(env, seed=0, device="cpu",
+**options)`, and named by import path, `pkg.module:Class`, where it is somebody else's. Any Stable-Baselines3 model is one:
+`SB3Agent(model)`.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ class Budget:
 
 
 class BudgetCallback(BaseCallback):
-    """Ends an SB3 algorithm's learning where a budget does, between two updates."""
+    """Ends an SB3 algorithm's learning where a budget does, between two updates; MemoryPPO's schedules follow the budget."""
 
     def __init__(self, budget: Budget) -> None:
         super().__init__()
@@ -141,6 +142,7 @@ class BudgetCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._counted = self.num_timesteps
+        self._follow(lambda: self.budget.share_left)
 
     def _on_rollout_start(self) -> None:
         new = self.num_timesteps - self._counted
@@ -151,6 +153,12 @@ class BudgetCallback(BaseCallback):
     def _on_training_end(self) -> None:
         if not self.budget.over:  # the last rollout has been trained on
             self._on_rollout_start()
+        self._follow(None)
+
+    def _follow(self, share_left: Callable[[], float] | None) -> None:
+        model: Any = self.model
+        if hasattr(model, "share_left"):
+            model.share_left = share_left
 
     def _on_step(self) -> bool:
         return not self.budget.over

@@ -1,4 +1,4 @@
-"""A reward model learned from comparisons of episodes, and the annotators who compare (Christiano et al. 2017, arXiv 1706.03741).
+"""A reward model learned from comparisons of episodes, and those who compare (Christiano et al. 2017, arXiv 1706.03741).
 
 The model reads how an episode ended: question, memory and chain in front of the last action, and that action. It has one score
 for each coarse quality (`QUALITIES`), apart from one another, each fitted by the model of Bradley and Terry (1952):
@@ -29,7 +29,7 @@ from reasongym.adapters.sb3 import ReasonGymVecEnv
 from reasongym.seeding import rng
 
 QUALITIES = ("useful", "harmful")
-"""What annotators judge: whether the question was answered; answers without evidence and acts that have nothing to do with it."""
+"""What annotators judge: whether the question was answered; answers without evidence, and acts that do not serve it."""
 HELD_OUT = 0.2
 """Share of the pairs that is not trained on."""
 PATIENCE = 5
@@ -184,8 +184,10 @@ class RewardModel(nn.Module):
     was fine-tuned (Ouyang et al. 2022, arXiv 2203.02155): the score of an action is its logit. Cores are left out.
 
     Args:
-        model: whose policy is copied where it has no recurrent core; else one of its shape is made.
-        device: where it lives.
+        model: whose policy is copied where it has no recurrent core; else one of its shape is made. It lives on its device.
+
+    Raises:
+        ValueError: the policy does not read ReasonGym's observation.
     """
 
     def __init__(self, model: MemoryPPO) -> None:

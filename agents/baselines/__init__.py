@@ -1,6 +1,6 @@
 """What MemoryPPO is compared with, by name; each is an agent (`agents.base.Agent`).
 
-A new one: a class made as `Class(env, seed=0, device="cpu", **options)`, and a line in `BASELINES`; or nothing but its import path.
+A new one: a class made as `Class(env, seed=0, device="cpu", **options)`, and a line in `BASELINES`; or only its import path.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Behaviour cloning and DAgger (Ross, Gordon and Bagnell 2011, arXiv 1011.0686) on `expert_action`.
 
-Vector environments are played by a mixture of expert and learner, every state met is labelled with the expert's action, what was
-labelled is aggregated, and the policy is trained on it by cross-entropy. Cloning plays the expert alone (beta = 1 throughout), so it
-never sees its own mistakes; DAgger plays the expert in iteration 1 and the learner from then on (the paper's parameter-free
-choice, beta_i = I(i = 1)), or decays by `decay` (beta_i = decay^(i - 1)).
+Vector environments are played by a mixture of expert and learner, every state met is labelled with the expert's action, what
+was labelled is aggregated, and the policy is trained on it by cross-entropy. Cloning plays the expert alone (beta = 1
+throughout), so it never sees its own mistakes; DAgger plays the expert in iteration 1 and the learner from then on (the
+paper's parameter-free choice, beta_i = I(i = 1)), or decays by `decay` (beta_i = decay^(i - 1)).
 
 What differs from the paper: the aggregate is bounded (the oldest rollout goes first), and an iteration is a rollout of
 `n_steps` steps of all environments, which goes on where the last one stopped, so that long episodes are seen to their ends.

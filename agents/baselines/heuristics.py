@@ -82,7 +82,7 @@ class Rule:
         self._env = env.vector if self.rule == "expert" else None
 
     def learn(self, total_timesteps: int, *, seconds: float | None = None, progress: Progress | None = None) -> Rule:
-        """Counts over training problems; how many is fixed (`audit.accuracy.TRAINING_PROBLEMS`), a budget of 0 learns nothing."""
+        """Counts over training problems: `audit.accuracy.TRAINING_PROBLEMS` of them, whatever the budget; none if that is 0."""
         budget = Budget(total_timesteps, seconds, progress)
         if budget.over or self.rule in ("random", "expert"):
             return self

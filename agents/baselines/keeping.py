@@ -8,11 +8,12 @@
 | lru | the least recently used: read by content, or written |
 | tf-idf | the one farthest from the question, where the new unit is nearer; else none |
 
-The first four are the line-up of EMR (Han et al. 2019, arXiv 1903.06164), which are rules for keeping under a trained reader. Here
-the reader is a rule as well, the same for all of them: it recalls the slot nearest to the question, where that paid in training
-then the one nearest to what was recalled, and answers what training problems with the same evidence were answered with. Answers
-in spans are pointed at by the rule of `reasongym.audit.readers`. Nearness is the TF-IDF weight of the words shared; of equals, the
-later unit is nearer.
+The first four are the line-up of EMR (Han et al. 2019, arXiv 1903.06164), rules for keeping, there under a trained reader.
+Here the
+reader is a rule as well, the same for all of them: it recalls the slot nearest to the question, where that paid in training
+then the one nearest to what was recalled, and answers what training problems with the same evidence were answered with.
+Answers in spans are pointed at by the rule of `reasongym.audit.readers`. Nearness is the TF-IDF weight of the words shared;
+of equals, the later unit is nearer.
 
 Axes: N environments, K slots, L tokens of a unit, M units of a story.
 """
@@ -97,7 +98,7 @@ def chain(rarity: Rarity, question: Tokens, units: list[Tokens], links: int) -> 
 
 
 def overlap(rarity: Rarity, queries: np.ndarray, texts: np.ndarray) -> np.ndarray:
-    """(N, L), (N, M, L') tokens -> (N, M) float64: TF-IDF weight of each query's words that a text has, every word counted once.
+    """(N, L), (N, M, L') tokens -> (N, M) float64: TF-IDF weight of each query's distinct words that a text has.
 
     Not their cosine: of two sentences about John, the one with the rarer verb is no farther from "Where is John?".
     """

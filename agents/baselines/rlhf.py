@@ -1,9 +1,9 @@
 """Traditional RLHF: coarse comparisons of whole episodes, a reward model, and PPO that stays near where it started.
 
-The recipe of Christiano et al. (2017, arXiv 1706.03741) and Ouyang et al. (2022, arXiv 2203.02155): clone demonstrations; compare
-pairs of episodes of the same problem; fit a reward model by Bradley and Terry; maximise its score of how an episode ends, less
-`kl_coef` times the divergence from the cloned policy; in several rounds, so that the reward model has seen what the policy does now.
-The environment's own rewards are never read.
+The recipe of Christiano et al. (2017, arXiv 1706.03741) and Ouyang et al. (2022, arXiv 2203.02155): clone demonstrations;
+compare pairs of episodes of the same problem; fit a reward model by Bradley and Terry; maximise its score of how an episode
+ends, less `kl_coef` times the divergence from the cloned policy; in several rounds, so that the reward model has seen what
+the policy does now. The environment's own rewards are never read.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PAIRS_A_ROUND = 512
 class KLPPO(MemoryPPO):
     """MemoryPPO whose reward is less `kl_coef` times log pi(a|s) - log pi_ref(a|s) a step.
 
-    The reference policy is a copy of the policy as it is made, or as it is when `set_reference` is called; saved with the model.
+    The reference policy is a copy of the policy as it is made, or when `set_reference` is called; it is saved with the model.
 
     Args:
         args, keywords: as for MemoryPPO.
@@ -137,6 +137,7 @@ class RLHFAgent(SB3Agent):
         seed, device: as for MemoryPPO.
         label_budget: labels in all (two a pair: one a quality); None: as many as there are pairs.
         label_error: the annotators' error rate.
+        pairs: compared in a round where labels are not counted.
         rounds: times that episodes are compared and the reward model is fitted.
         cloning_share: share of the budget spent on the cloned start.
         harm: weight of harmfulness in the reward.
@@ -151,6 +152,7 @@ class RLHFAgent(SB3Agent):
         device: str = "cpu",
         label_budget: int | None = 1_000,
         label_error: float = 0.1,
+        pairs: int = PAIRS_A_ROUND,
         rounds: int = 3,
         cloning_share: float = 0.2,
         harm: float = 0.5,
@@ -171,10 +173,10 @@ class RLHFAgent(SB3Agent):
         start = "expert actions (cloned start) + " if cloning_share else ""
         super().__init__(model, f"{start}comparisons of episodes: {told}")
         self.annotators = Annotators(label_budget, label_error, seed)
-        self.rounds, self.cloning_share, self.fits = rounds, cloning_share, []
-        self._draw = rng(seed, 9)
+        self.rounds, self.pairs, self.cloning_share, self.fits = rounds, pairs, cloning_share, []
+        self._draw, self._labels = rng(seed, 9), np.zeros((0, len(QUALITIES)))
 
-    rounds = 0
+    rounds = 0  # of an agent that was loaded
     fits: list[dict[str, Any]]
 
     def learn(self, total_timesteps: int, *, seconds: float | None = None, progress: Progress | None = None) -> Any:
@@ -207,7 +209,7 @@ class RLHFAgent(SB3Agent):
     def _compare(self, budget: Budget, rounds_left: int) -> None:
         """New pairs are played and labelled, and the reward model is fitted to all so far."""
         left = self.annotators.left
-        pairs = PAIRS_A_ROUND if left == np.inf else int(left) // (rounds_left * len(QUALITIES))
+        pairs = self.pairs if left == np.inf else int(left) // (rounds_left * len(QUALITIES))
         if pairs:
             end = self.wrapped.unwrapped.batch.source.num_problems or 2**31  # type: ignore[attr-defined]
             ends = play_pairs(self.model, self.wrapped.venv, self._draw.integers(end, size=pairs))
@@ -219,9 +221,8 @@ class RLHFAgent(SB3Agent):
             self.wrapped.reward_model = RewardModel(self.model)
             fit = self.wrapped.reward_model.fit(self._ends, self._labels, seed=self.model.seed or 0)
             self.fits.append({**fit._asdict(), "labels": self.annotators.labels})
+            self.ledger |= {f"pair_accuracy_{name}": share for name, share in fit.accuracy.items()}
         self.ledger |= {"labels": self.annotators.labels, "label_bits": self.annotators.label_bits}
-
-    _labels: np.ndarray = np.zeros((0, len(QUALITIES)))
 
     def _add(self, ends: Ends, labels: np.ndarray) -> None:
         """Puts new pairs behind the old ones: first episodes of all pairs come before second ones."""

@@ -1,7 +1,8 @@
 """Rows that are only settings, and MemoryPPO with the arguments that the project's own results were trained with.
 
-*PRM-only*: the same spaces, K and process rewards, without utility, gate, observer or feedback. *No external memory*: the same
-with K = 0 and a core of about as many parameters. *Outcome-only*: the answer's reward alone.
+*PRM-only*: the same spaces, K and process rewards, without utility, gate, observer or feedback. *No external memory*: the
+same with K = 0 and a recurrent core, whose size can be matched to another row's parameters (`matched_core_size`).
+*Outcome-only*: the answer's reward alone.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def memory_ppo(
     return algorithm("MemoryPolicy", env, seed=seed, device=device, policy_kwargs=policy, **settings)
 
 
-def matched_core_size(env: VecEnv, parameters: int, core: str = "lstm", most: int = 1024) -> int:
-    """The `core_size` at which a policy in `env` has as many parameters as wanted, or the fewest more.
+def matched_core_size(env: VecEnv, parameters: int, core: str = "lstm", most: int = 2048) -> int:
+    """The least `core_size` at which a policy in `env` has as many parameters as wanted.
 
     Args:
         env: environments, e.g. with K = 0.
@@ -62,17 +63,20 @@ def matched_core_size(env: VecEnv, parameters: int, core: str = "lstm", most: in
     Raises:
         ValueError: not even `most` is enough.
     """
-    low, high = 1, most
+
+    def enough(size: int) -> bool:
+        return num_parameters(memory_ppo(env, core=core, policy_kwargs={"core_size": size})) >= parameters
+
+    high = 1
+    while not enough(high):
+        if high >= most:
+            raise ValueError(f"core={core!r} of size {high} makes fewer than the {parameters} parameters wanted")
+        high = min(2 * high, most)
+    low = high // 2 + 1
     while low < high:
         middle = (low + high) // 2
-        if num_parameters(memory_ppo(env, core=core, policy_kwargs={"core_size": middle})) < parameters:
-            low = middle + 1
-        else:
-            high = middle
-    there = num_parameters(memory_ppo(env, core=core, policy_kwargs={"core_size": low}))
-    if there < parameters:
-        raise ValueError(f"core={core!r} of size {most} makes {there} parameters, fewer than the {parameters} wanted")
-    return low
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
+    return high
 
 
 def num_parameters(model: MemoryPPO) -> int:

@@ -1,8 +1,9 @@
 """Recurrent entity network (Henaff, Weston, Szlam, Bordes and LeCun 2017, arXiv 1612.03969).
 
-`num_blocks` blocks, each a key w_j and a hidden state h_j, read every unit in parallel; a gate says which of them it concerns.
-The question is read last: the blocks are attended to once. Defaults as in the paper's bAbI experiments (section 5.2 and appendix):
-20 blocks, d = 100, Adam 0.01 halved every 25 epochs, 200 epochs, batches of 32, weights from N(0, 0.1), gradients cut at 40, phi a PReLU.
+`num_blocks` blocks, each a key w_j and a hidden state h_j, read every unit in parallel; a gate says which of them it
+concerns. The question is read last: the blocks are attended to once. Defaults as in the paper's bAbI experiments: 20 blocks,
+d = 100, Adam 0.01 halved every 25 epochs, 200 epochs, batches of 32, weights from N(0, 0.1), gradients cut at 40, phi a
+PReLU.
 
 What differs: answers are the id's choices instead of words.
 

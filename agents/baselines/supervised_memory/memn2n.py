@@ -2,8 +2,8 @@
 
 The last `memory_size` units are kept as they are: what is remembered is not chosen, it is everything that fits. `num_hops`
 attentions read them. Adjacent tying: A of a hop is C of the hop before, and B is A of the first. Position and temporal
-encoding, random noise, linear start, and training as in the paper (section 4.2): d = 20 (50 jointly), SGD 0.01 halved every 25 epochs,
-100 epochs, batches of 32, gradients cut at 40, weights from N(0, 0.1).
+encoding, random noise, linear start, and training as in the paper (section 4.2): d = 20 (50 jointly), SGD 0.01 halved every 25
+epochs, 100 epochs, batches of 32, gradients cut at 40, weights from N(0, 0.1).
 
 What differs: answers are the id's choices, which may be lists, so W is a matrix of its own and not tied to C; linear start
 lasts a fixed number of epochs instead of until the validation loss rises.
@@ -65,9 +65,7 @@ class MemN2N(nn.Module):
             units, back = self._with_noise(units, back)
         there = units > 0
         encoding = position_encoding(stories.table.shape[1], self.size).to(units.device)
-        sentences = [
-            (words(stories.table) * encoding).sum(1) for words in self.words
-        ]  # eq. in section 4.1: m_i = sum l_j * A x_ij
+        sentences = [(words(stories.table) * encoding).sum(1) for words in self.words]  # m_i = sum_j l_j * A x_ij
         u = sentences[0][stories.question]  # B = A^1
         for hop in range(len(self.words) - 1):
             m = sentences[hop][units] + self.times[hop](back)  # (B, M, D)

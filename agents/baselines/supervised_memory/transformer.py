@@ -1,7 +1,7 @@
 """A small Transformer encoder (Vaswani et al. 2017, arXiv 1706.03762) over units, the question last.
 
 Sentences are sums of word embeddings with position encoding, and the encoder attends among sentences, as in the bAbI
-experiments of the Universal Transformer (Dehghani et al. 2019, arXiv 1807.03819, section 3.1), whose Transformer this row is beside. Sinusoids
+experiments of the Universal Transformer (Dehghani et al. 2019, arXiv 1807.03819, section 3.1). Sinusoids
 count units back from the question, so longer texts than those trained on have places too. The answer is read at the question.
 
 Axes: B problems, M units, L tokens, D width, C choices.
