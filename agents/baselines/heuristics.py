@@ -8,6 +8,7 @@ Axes: N environments, L tokens.
 
 from __future__ import annotations
 
+import copy
 import pickle
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,8 +127,9 @@ class Rule:
         key = np.where(begin, hashed(observation), state.key)
         step = np.where(begin, 0, state.step)
         guess = self._tables.training.majority if self._tables.training else 0
-        actions = state.policy(Situation(self._env, observation, key, step, guess, self.seed))
-        return np.asarray(actions, np.int64), Playing(state.policy, key, step + 1)
+        policy = copy.copy(state.policy)  # what it remembers is part of the state, which is not to change
+        actions = policy(Situation(self._env, observation, key, step, guess, self.seed))
+        return np.asarray(actions, np.int64), Playing(policy, key, step + 1)
 
     def save(self, path: Any) -> None:
         spaces = (self.observation_space, self.action_space)

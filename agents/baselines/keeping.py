@@ -148,7 +148,7 @@ class Keeper:
         action = np.where(s.mask[np.arange(n), store], store, 0)
         if self.rule == "lru":
             written = (action[:, None] == 1 + np.arange(k)) & s.reading[:, None]
-            self._usage += written
+            self._usage = self._usage + written
         return action
 
     def _overwritten(self, s: Situation, units: np.ndarray) -> np.ndarray:
@@ -163,10 +163,8 @@ class Keeper:
             return noise(s, s.slots).argmax(1)
         desk = o["unit"].astype(np.int64)
         if self.rule == "lru":
-            if self._usage.shape != position.shape:
-                self._usage = np.zeros(position.shape)
-            self._usage[s.step == 0] = 0.0
-            self._usage = DECAY * self._usage + self.rarity.nearness(desk, units)
+            before = self._usage if self._usage.shape == position.shape else np.zeros(position.shape)
+            self._usage = DECAY * before * (s.step > 0)[:, None] + self.rarity.nearness(desk, units)
             return self._usage.argmin(1)
         question = o["question"].astype(np.int64)
         near = overlap(self.rarity, question, units)

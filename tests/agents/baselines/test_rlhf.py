@@ -144,7 +144,7 @@ def test_the_reward_comes_on_the_last_step():
 
 @pytest.mark.parametrize("core", ["none", "gru"])
 def test_the_divergence_from_the_reference_is_taken_off_the_reward(core):
-    """First none: the policy is its own reference. Then by hand: kl_coef (log pi - log pi_ref), with pi_ref run step by step."""
+    """None while the policy is its own reference. Then kl_coef (log pi - log pi_ref), with pi_ref run step by step."""
     env = RewardModelVecEnv(env_of())
     model = memory_ppo(env, algorithm=KLPPO, kl_coef=0.5, core=core, **SMALL)
     _, callback = model._setup_learn(1_000)

@@ -183,7 +183,7 @@ def test_the_agent_reads_what_the_lesson_holds():
 
 
 def test_spans_and_unknown_names_are_refused():
-    with pytest.raises(UnknownNameError, match="unknown network 'memn2m'.*did you mean 'memn2n'"):
+    with pytest.raises(UnknownNameError, match=r"unknown network 'memn2m'.*did you mean 'memn2n'"):
         make_network("memn2m", 7, 4, 2)
     with pytest.raises(UnknownNameError, match="unknown optimizer"):
         Training(optimizer="adamm")
