@@ -189,3 +189,23 @@ def test_the_recipe_spends_its_labels_and_says_so():
     assert agent.fits[0]["labels"] == 50  # half of them in the first of two rounds: 25 pairs
     assert agent.fits[0]["pairs"] + agent.fits[0]["held_out"] == 25
     assert agent.wrapped.reward_model is not None
+
+
+class LikesTheFirst:
+    """A stand-in for a reward model: pays for answering with the first choice, whatever the question."""
+
+    def reward(self, observations, actions, harm):
+        return (actions == 7).astype(np.float32)
+
+
+@pytest.mark.parametrize(("kl_coef", "low", "high"), [(0.0, 0.8, 1.0), (5.0, 0.0, 0.5)])
+def test_the_reward_is_learned_as_far_as_the_divergence_lets_it(kl_coef, low, high):
+    env = RewardModelVecEnv(env_of(32), LikesTheFirst())
+    model = memory_ppo(env, algorithm=KLPPO, kl_coef=kl_coef, gae_lambda=0.95, learning_rate=2e-3, ent_coef=0.0, **SMALL)
+    model.learn(6_000)
+    observation, first, answered = env.reset(), 0, 0
+    for _ in range(30):
+        actions, _ = model.predict(observation, deterministic=False)
+        first, answered = first + int((actions == 7).sum()), answered + int((actions >= 7).sum())
+        observation, *_ = env.step(actions)
+    assert low <= first / answered <= high
