@@ -23,8 +23,9 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
-from agents.base import Budget, Progress, SB3Agent
+from agents.base import SB3Agent
 from agents.baselines.settings import memory_ppo
+from agents.budget import Budget, Progress
 from agents.encoders import as_tensors
 from agents.policy import sample
 from agents.ppo import MemoryPPO

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.base import Budget, Observation, Progress, check_spaces
+from agents.base import Observation, check_spaces
 from agents.baselines.keeping import KEEPERS, Answers, Keeper
+from agents.budget import Budget, Progress
 from reasongym.adapters.sb3 import ReasonGymVecEnv
 from reasongym.audit import policies
 from reasongym.audit.accuracy import LastUnit, Training, training_of
@@ -74,7 +75,8 @@ class Rule:
         self.rule, self.seed, self.supervision = rule, seed, SUPERVISION.get(rule, "answers")
         self.observation_space, self.action_space = env.observation_space, env.action_space
         self.ledger: dict[str, float] = {}
-        self._source, self._positions = inner.batch.source, inner.batch.shapes.positions if inner.batch.shapes.span else 0
+        self._source: Any = inner.batch.source
+        self._positions = inner.batch.shapes.positions if inner.batch.shapes.span else 0
         self._tables = Tables()
         self._env: Any = None
 

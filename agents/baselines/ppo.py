@@ -6,9 +6,10 @@ from typing import Any
 
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.base import Budget, Progress, SB3Agent
+from agents.base import SB3Agent
 from agents.baselines.cloning import Cloner
 from agents.baselines.settings import matched_core_size, memory_ppo
+from agents.budget import Budget, Progress
 
 
 class PPOAgent(SB3Agent):

@@ -16,13 +16,15 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
-from agents.base import Budget, Progress, SB3Agent
+from agents.annotators import QUALITIES, Annotators, Ends, play_pairs
+from agents.base import SB3Agent
 from agents.baselines.cloning import Cloner
 from agents.baselines.settings import memory_ppo
+from agents.budget import Budget, Progress
 from agents.encoders import as_tensors
 from agents.memory import State
 from agents.ppo import MemoryPPO
-from agents.reward_model import QUALITIES, Annotators, Ends, RewardModel, play_pairs
+from agents.reward_model import RewardModel
 from agents.rollout import gae
 from reasongym.seeding import rng
 
@@ -178,6 +180,7 @@ class RLHFAgent(SB3Agent):
 
     rounds = 0  # of an agent that was loaded
     fits: list[dict[str, Any]]
+    _ends: Ends
 
     def learn(self, total_timesteps: int, *, seconds: float | None = None, progress: Progress | None = None) -> Any:
         """The cloned start, then rounds of comparing, fitting and PPO.

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.base import Budget
 from agents.baselines.supervised_memory.stories import Lesson, Stories
+from agents.budget import Budget
 from reasongym.errors import unknown
 from reasongym.seeding import rng
 

@@ -14,18 +14,19 @@ import numpy as np
 import torch
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.base import Budget, Observation, Progress, check_spaces
+from agents.base import Observation, check_spaces
 from agents.baselines.supervised_memory import make_network, network_class
 from agents.baselines.supervised_memory.base import Fitted, Training, fit
 from agents.baselines.supervised_memory.stories import Stories, lesson_of
+from agents.budget import Budget, Progress
 from reasongym.adapters.sb3 import ReasonGymVecEnv
 
 
 class Heard(NamedTuple):
-    """State of N episodes: the units read so far (N, M, L) token ids, and how many they are (N,) int64."""
+    """State of N episodes: the units read so far (N, M, L) token ids, and how many they are."""
 
     units: np.ndarray
-    count: np.ndarray
+    lengths: np.ndarray
 
 
 class SupervisedReader:
@@ -72,11 +73,11 @@ class SupervisedReader:
         }
         self.problems = problems
         self.training = replace(network_class(network).defaults, support_coef=support_coef, **(training or {}))
-        self._source = inner.batch.source
+        self._source: Any = inner.batch.source
         self._make(network, sizes, options, seed, device)
 
     def _make(self, network: str, sizes: dict[str, int], options: dict[str, Any], seed: int, device: str) -> None:
-        self.record = {"network": network, "sizes": sizes, "options": options, "seed": seed}
+        self.record: dict[str, Any] = {"network": network, "sizes": sizes, "options": options, "seed": seed}
         self.seed, self.device = seed, torch.device(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -117,7 +118,7 @@ class SupervisedReader:
         n, width = desk.shape
         if state is None:
             state = Heard(np.zeros((n, 8, width), desk.dtype), np.zeros(n, np.int64))
-        count = state.count if episode_start is None else np.where(episode_start, 0, state.count)
+        count = state.lengths if episode_start is None else np.where(episode_start, 0, state.lengths)
         reading = observation["progress"][:, 2] > 0
         room = state.units.shape[1]
         units = state.units.copy() if count.max() < room else np.pad(state.units, ((0, 0), (0, room), (0, 0)))

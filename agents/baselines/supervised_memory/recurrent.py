@@ -60,8 +60,9 @@ class Recurrent(nn.Module):
         sizes: dict[str, Any] = dict(core_options or {})
         if core_size or core in ("gru", "lstm"):
             sizes["hidden_size"] = core_size or 256
-        self.core: Any = CORES[core](size + 1, **sizes)
-        width = self.core.output_size
+        made: Any = CORES[core](size + 1, **sizes)
+        self.core = made
+        width: int = made.output_size
         self.relevance = nn.Linear(width, width)
         self.answers = nn.Linear(width, num_choices)
 
@@ -82,7 +83,8 @@ class Recurrent(nn.Module):
         reset = torch.cat([place == 0, torch.zeros_like(place[:, :1], dtype=torch.bool)], 1)
         reset[:, 0] = True
         inputs = torch.cat([x, asked], 2).transpose(0, 1)
-        y, _ = self.core(inputs, self.core.initial_state(B), reset.t(), False)
+        core: Any = self.core
+        y, _ = core(inputs, core.initial_state(B), reset.t(), False)
         last = y[-1]
         mattered = torch.einsum("mbh,bh->bm", y[:-1], self.relevance(last)) * last.shape[1] ** -0.5
         back = (M - stories.lengths[:, None] + torch.arange(M, device=x.device)[None]).clamp(max=M - 1)

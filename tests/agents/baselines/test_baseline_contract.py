@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from stable_baselines3 import PPO
 
-from agents.base import Budget, SB3Agent, agent_class, evaluate
+from agents.base import SB3Agent, agent_class, evaluate
 from agents.baselines import BASELINES, baseline, make
 from agents.baselines.settings import matched_core_size, memory_ppo, num_parameters
 from agents.baselines.supervised_memory import NETWORKS
+from agents.budget import Budget
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.adapters.sb3_observations import EmbedVecEnv
 from reasongym.errors import UnknownNameError
@@ -142,7 +143,7 @@ def test_somebody_elses_agent_by_import_path():
         ("no_such_package.mine:Agent", ModuleNotFoundError, "no module 'no_such_package', asked for by"),
         ("agents.baselines.heuristics:Rulez", UnknownNameError, r"unknown class of agents.*heuristics.*did you mean 'Rule'"),
         ("agents.baselines.heuristics:RULES", ValueError, "not a class"),
-        ("agents.base:Budget", TypeError, "is no agent: it has no act, learn, save, load"),
+        ("agents.budget:Budget", TypeError, "is no agent: it has no act, learn, save, load"),
     ],
 )  # fmt: skip
 def test_import_paths_that_are_wrong_say_how(path, error, words):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from agents.base import Budget
 from agents.baselines.cloning import Cloner, CloningAgent
 from agents.baselines.settings import memory_ppo
+from agents.budget import Budget
 from agents.policy import ILLEGAL
 from reasongym.adapters.sb3 import make_vec_env
 from tests.agents.conftest import RepeatFirst, small_model, vector

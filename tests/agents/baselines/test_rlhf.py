@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from agents.annotators import Annotators, Ends, play_pairs
 from agents.baselines.rlhf import KLPPO, RewardModelVecEnv, RLHFAgent
 from agents.baselines.settings import memory_ppo
-from agents.reward_model import Annotators, Ends, RewardModel, bradley_terry_loss, pair_accuracy, play_pairs
+from agents.reward_model import RewardModel, bradley_terry_loss, pair_accuracy
 from reasongym.adapters.sb3 import make_vec_env
 
 TINY = {"difficulty": {"max_units": 2}, "memory_slots": 2}

@@ -7,12 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from agents.base import Budget
 from agents.baselines import make
 from agents.baselines.supervised_memory import NETWORKS, Training, fit, make_network
 from agents.baselines.supervised_memory.base import last_units, loss_of, position_encoding
 from agents.baselines.supervised_memory.recurrent import recurrent_cores
 from agents.baselines.supervised_memory.stories import Lesson, Stories, lesson_of
+from agents.budget import Budget
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.errors import UnknownNameError
 
