@@ -46,6 +46,7 @@ class Training:
         epochs: at most.
         batch_size: problems.
         max_grad_norm: gradients are scaled down to it.
+        summed: whether a step descends the sum of a batch's losses, not their mean (plain SGD's rate means another thing then).
         support_coef: weight of the support loss (cross-entropy of `relevance`, nats a unit); 0 reads no support.
     """
 
@@ -55,6 +56,7 @@ class Training:
     epochs: int = 100
     batch_size: int = 32
     max_grad_norm: float = 40.0
+    summed: bool = False
     support_coef: float = 0.0
 
     def __post_init__(self) -> None:
@@ -127,7 +129,8 @@ def fit(network: Any, lesson: Lesson, training: Training, budget: Budget, seed: 
                 group["lr"] = training.learning_rate * 0.5 ** (epoch // training.halve_every)
         for part in rows[torch.randperm(len(rows), generator=generator).to(device)].split(training.batch_size):
             optimizer.zero_grad()
-            loss_of(network, lesson.take(part), training.support_coef).backward()
+            loss = loss_of(network, lesson.take(part), training.support_coef)
+            (loss * len(part) if training.summed else loss).backward()
             nn.utils.clip_grad_norm_(network.parameters(), training.max_grad_norm)
             optimizer.step()
             read += len(part)

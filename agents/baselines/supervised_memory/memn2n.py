@@ -2,8 +2,9 @@
 
 The last `memory_size` units are kept as they are: what is remembered is not chosen, it is everything that fits. `num_hops`
 attentions read them. Adjacent tying: A of a hop is C of the hop before, and B is A of the first. Position and temporal
-encoding, random noise, linear start, and training as in the paper (section 4.2): d = 20 (50 jointly), SGD 0.01 halved every 25
-epochs, 100 epochs, batches of 32, gradients cut at 40, weights from N(0, 0.1).
+encoding, random noise, linear start, and training as in the paper (section 4.2): d = 20 (50 jointly), SGD 0.005 (that of
+linear starts, for the batch's summed loss) halved every 25 epochs, 100 epochs, batches of 32, gradients cut at 40, weights
+from N(0, 0.1).
 
 What differs: answers are the id's choices, which may be lists, so W is a matrix of its own and not tied to C; linear start
 lasts a fixed number of epochs instead of until the validation loss rises.
@@ -36,7 +37,7 @@ class MemN2N(nn.Module):
         linear_epochs: epochs at the beginning without the attentions' softmax.
     """
 
-    defaults = Training("sgd", 0.01, halve_every=25, epochs=100, batch_size=32, max_grad_norm=40.0)
+    defaults = Training("sgd", 0.005, halve_every=25, epochs=100, batch_size=32, max_grad_norm=40.0, summed=True)
 
     def __init__(
         self,
