@@ -10,6 +10,7 @@ Axes: T time (n_steps), N environments, F = T * N frames or those of a minibatch
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -62,6 +63,8 @@ class MemoryPPO(OnPolicyAlgorithm):
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MemoryPolicy": MemoryPolicy}
     policy: MemoryPolicy  # type: ignore[assignment]
     rollout_buffer: Rollout  # type: ignore[assignment]
+    share_left: Callable[[], float] | None = None
+    """Share of another budget than frames (CPU seconds) that is left: schedules follow whichever is less."""
 
     def __init__(
         self,
@@ -187,6 +190,11 @@ class MemoryPPO(OnPolicyAlgorithm):
 
     # ---- learning --------------------------------------------------------------------------------------------------
 
+    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+        super()._update_current_progress_remaining(num_timesteps, total_timesteps)
+        if self.share_left is not None:
+            self._current_progress_remaining = min(self._current_progress_remaining, self.share_left())
+
     def train(self) -> None:
         """Updates the policy from the rollout."""
         policy, rollout = self.policy, self.rollout_buffer
@@ -278,7 +286,7 @@ class MemoryPPO(OnPolicyAlgorithm):
         return values
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_last_state", "_clip_range", "_clip_range_vf", "_ent_coef"]
+        return [*super()._excluded_save_params(), "_last_state", "_clip_range", "_clip_range_vf", "_ent_coef", "share_left"]
 
 
 def gold_choices(env: VecEnv) -> np.ndarray:

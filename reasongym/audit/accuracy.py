@@ -63,9 +63,8 @@ class LastUnit:
 
     def __call__(self, s: Situation) -> np.ndarray:
         unit, out = s.observation["unit"], np.zeros(len(s.step), np.int64)
-        if self._units is None:
-            self._units = np.zeros_like(unit)
-        self._units[s.reading] = unit[s.reading]
+        before = np.zeros_like(unit) if self._units is None else self._units * (s.step > 0)[:, None]
+        self._units = np.where(s.reading[:, None], unit, before)  # a new array: copies of a policy share none
         for row in np.flatnonzero(~s.reading):
             tokens = tuple(self._units[row][self._units[row] > 0].tolist())
             out[row] = s.answers + self._training.by_last_unit.get(tokens, self._training.majority)

@@ -81,7 +81,7 @@ class Reader:
             left = min(2, held[row]) - links[row]  # slots still to be recalled, the best last
             action[row] = 1 + 2 * k + order[row, -left] if left > 0 else 0
             if not mask[row, action[row]]:
-                action[row] = self._answer(o, mask[row], row, 1 + 3 * k)
+                action[row] = self.answer(o, mask[row], row, 1 + 3 * k)
         return action
 
     def _read(self, s: Situation, near: np.ndarray) -> np.ndarray:
@@ -94,7 +94,7 @@ class Reader:
         store = 1 + worst
         return np.where(better & s.mask[np.arange(len(store)), store] & (k > 0), store, 0)
 
-    def _answer(self, o: dict[str, np.ndarray], mask: np.ndarray, row: int, answers: int) -> int:
+    def answer(self, o: dict[str, np.ndarray], mask: np.ndarray, row: int, answers: int) -> int:
         """START or END of the span by rule in the last link, ABSTAIN where there is nothing to point at."""
         positions = (len(mask) - answers - 1) // 2
         link = int((o["chain_positions"][row] > 0).any(1).sum()) - 1

@@ -1,0 +1,63 @@
+"""MemoryPPO as an agent: from scratch, from a cloned start, or with as many parameters as another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stable_baselines3.common.vec_env import VecEnv
+
+from agents.base import SB3Agent
+from agents.baselines.cloning import Cloner
+from agents.baselines.settings import matched_core_size, memory_ppo
+from agents.budget import Budget, Progress
+
+
+class PPOAgent(SB3Agent):
+    """MemoryPPO with a memory of slots (and a core), from scratch or from a cloned start.
+
+    Args:
+        env: training environments.
+        seed, device: as for MemoryPPO.
+        cloning_share: share of the budget spent on cloning the expert first; 0 none.
+        dagger: whether that is DAgger instead of behaviour cloning.
+        match: parameters to have, by the size of the core; 0: as `policy_kwargs` say.
+        supervision: in words, beside the cloned start.
+        settings: for `memory_ppo`.
+    """
+
+    _cloner: Cloner | None = None  # nor has an agent that was loaded
+    _share = 0.0
+
+    def __init__(
+        self,
+        env: VecEnv,
+        seed: int = 0,
+        device: str = "cpu",
+        cloning_share: float = 0.0,
+        dagger: bool = False,
+        match: int = 0,
+        supervision: str = "the environment's rewards",
+        **settings: Any,
+    ) -> None:
+        if not 0 <= cloning_share < 1:
+            raise ValueError(f"cloning_share must lie in [0, 1), got {cloning_share!r}")
+        if match:
+            size = matched_core_size(env, match, settings.get("core", "lstm"))
+            settings["policy_kwargs"] = {**settings.get("policy_kwargs", {}), "core_size": size}
+        told = " + expert actions (cloned start)" if cloning_share else ""
+        super().__init__(memory_ppo(env, seed, device, **settings), supervision + told)
+        if cloning_share:
+            self._share, self._cloner = cloning_share, Cloner(self.model, dagger=dagger)
+
+    def learn(self, total_timesteps: int, *, seconds: float | None = None, progress: Progress | None = None) -> Any:
+        """As any agent; the cloned start comes first, once."""
+        budget = Budget(total_timesteps, seconds, progress)
+        if self._cloner is not None and not budget.over:
+            part = budget.part(self._share)
+            self._cloner.run(part)
+            self.ledger["expert_actions"] = self._cloner.labels
+            self._cloner = None
+            budget.include(part)
+        if not budget.over:
+            self.spend(budget.rest())
+        return self

@@ -1,0 +1,100 @@
+"""How long an agent may learn: frames, CPU seconds, whichever ends first, and somebody who is told of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+
+Progress = Callable[[int], bool]
+"""Called between updates with the frames so far; False ends learning."""
+
+
+class Budget:
+    """Frames and CPU seconds that learning may spend, and who is told of it.
+
+    Args:
+        total_timesteps, seconds, progress: as `Agent.learn` is given them.
+    """
+
+    def __init__(self, total_timesteps: int, seconds: float | None = None, progress: Progress | None = None) -> None:
+        if total_timesteps < 0 or (seconds is not None and seconds < 0):
+            raise ValueError(f"a budget must not be negative, got total_timesteps={total_timesteps}, seconds={seconds}")
+        self.total_timesteps, self.seconds, self.progress = total_timesteps, seconds, progress
+        self.frames, self.over = 0, total_timesteps == 0
+        self.ended = False  # by `progress`
+        self._started = time.process_time()
+
+    @property
+    def spent(self) -> float:
+        """CPU seconds since it was made."""
+        return time.process_time() - self._started
+
+    @property
+    def share_left(self) -> float:
+        """In [0, 1]: of frames or of seconds, whichever is less; 1 at the beginning."""
+        left = 1 - self.frames / max(self.total_timesteps, 1)
+        return max(0.0, left if self.seconds is None else min(left, 1 - self.spent / max(self.seconds, 1e-9)))
+
+    def part(self, share: float) -> Budget:
+        """A budget of its own for a share of the whole; when it is over, `include` it."""
+        seconds = None if self.seconds is None else share * self.seconds
+        return Budget(max(1, int(share * self.total_timesteps)), seconds, self._later())
+
+    def rest(self) -> Budget:
+        """A budget of its own of what is left."""
+        seconds = None if self.seconds is None else max(0.0, self.seconds - self.spent)
+        return Budget(max(0, self.total_timesteps - self.frames), seconds, self._later())
+
+    def include(self, part: Budget) -> bool:
+        """Counts what a part has spent, which its own `progress` was told of; whether there is anything left."""
+        self.frames += part.frames
+        self.over |= part.ended or self.frames >= self.total_timesteps
+        self.over |= self.seconds is not None and self.spent >= self.seconds
+        return not self.over
+
+    def _later(self) -> Progress | None:
+        """`progress` of a part that begins now."""
+        told, before = self.progress, self.frames
+        return None if told is None else lambda frames: told(before + frames)
+
+    def spend(self, frames: int) -> bool:
+        """Counts frames, tells of them; whether there is anything left."""
+        self.frames += frames
+        self.ended |= self.progress is not None and not self.progress(self.frames)
+        self.over |= self.ended or self.frames >= self.total_timesteps
+        self.over |= self.seconds is not None and self.spent >= self.seconds
+        return not self.over
+
+
+class BudgetCallback(BaseCallback):
+    """Ends an SB3 algorithm's learning where a budget does, between two updates; MemoryPPO's schedules follow the budget."""
+
+    def __init__(self, budget: Budget) -> None:
+        super().__init__()
+        self.budget, self._counted = budget, 0
+
+    def _on_training_start(self) -> None:
+        self._counted = self.num_timesteps
+        self._follow(lambda: self.budget.share_left)
+
+    def _on_rollout_start(self) -> None:
+        new = self.num_timesteps - self._counted
+        self._counted = self.num_timesteps
+        if new:
+            self.budget.spend(new)
+
+    def _on_training_end(self) -> None:
+        if not self.budget.over:  # the last rollout has been trained on
+            self._on_rollout_start()
+        self._follow(None)
+
+    def _follow(self, share_left: Callable[[], float] | None) -> None:
+        model: Any = self.model
+        if hasattr(model, "share_left"):
+            model.share_left = share_left
+
+    def _on_step(self) -> bool:
+        return not self.budget.over
