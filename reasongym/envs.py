@@ -37,6 +37,8 @@ def build(dataset: str | ProblemSource, tasks: Sequence[int], keywords: Mapping[
     """
     for name in keywords:
         if name not in SOURCE_KEYWORDS and name not in SETTING_KEYWORDS:
+            if name in OWN_KEYWORDS:
+                raise TypeError(f"{name}= is a keyword of vectors of environments: pass it to gym.make_vec")
             raise unknown("keyword", name, (*SOURCE_KEYWORDS, *SETTING_KEYWORDS, *OWN_KEYWORDS))
     settings = Settings(**{name: value for name, value in keywords.items() if name in SETTING_KEYWORDS})
     chosen = {name: value for name, value in keywords.items() if name in SOURCE_KEYWORDS}

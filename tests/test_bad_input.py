@@ -224,3 +224,8 @@ def test_answerability_of_a_source_without_a_solver():
     env.reset(seed=0)
     with pytest.raises(PRMError, match="utility='answerability' needs a source with follows"):
         env.step(0)
+
+
+def test_a_keyword_of_vectors_is_sent_to_make_vec():
+    with pytest.raises(TypeError, match=r"pass it to gym\.make_vec"):
+        gym.make("ReasonGym-bAbI-qa1-v0", copy=False)

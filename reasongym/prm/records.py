@@ -133,8 +133,11 @@ def score_records(scorer: RecordScorer, records: Sequence[StepRecord]) -> list[n
         PRMError: another number of arrays, another shape, an infinity, or a value outside [-1, 1].
     """
     shown = records if getattr(scorer, "needs_annotation", False) else [record.unlabelled() for record in records]
-    scores = list(scorer.score_records(shown))
+    found: Any = scorer.score_records(shown)
     name = type(scorer).__name__
+    if not isinstance(found, (Sequence, np.ndarray)):
+        raise PRMError(f"{name}.score_records returned {found!r}; expected a list with one (steps, criteria) array a record")
+    scores = list(found)
     if len(scores) != len(records):
         raise PRMError(f"{name}.score_records returned {len(scores)} arrays for {len(records)} records; expected one each")
     out = []
@@ -143,7 +146,8 @@ def score_records(scorer: RecordScorer, records: Sequence[StepRecord]) -> list[n
         if values.shape != (len(record), len(scorer.criteria)):
             raise PRMError(
                 f"{name} scored record {i} with shape {values.shape}, expected {(len(record), len(scorer.criteria))}: "
-                "steps x criteria; a solution that is too long is refused or unscored (NaN), never cut"
+                "steps x criteria (of one score a step make a column: np.array(scores)[:, None]); "
+                "a step that cannot be scored is NaN"
             )
         outside = ~((values >= -1) & (values <= 1)) & ~np.isnan(values)
         if outside.any():

@@ -84,7 +84,7 @@ def load(
     if source == "procedural":
         return ProceduralSource(chosen, split=split, num_problems=num_problems, difficulty=difficulty, annotation=annotation)
     if split == "ood":
-        raise ValueError("the split 'ood' exists for source='procedural' only: published files have train and test")
+        raise ValueError("the split 'ood' exists for source='procedural' only: published files have train, validation and test")
     max_units = _longest(difficulty)
     if source == "hub" or source.startswith("hub:"):
         folder = "hub"

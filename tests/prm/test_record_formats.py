@@ -390,3 +390,22 @@ def test_every_layout_is_known_by_its_fields():
     assert set(rows) == set(LAYOUTS)
     for name, row in rows.items():
         assert layout_of(row).name == name
+
+
+def test_the_outcome_of_a_stepwise_row_is_read_and_written(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    rows = [
+        {"prompt": "p", "completions": ["a"], "labels": [True], "outcome": 1.0},
+        {"prompt": "p", "completions": ["b"], "labels": [False], "outcome": False},
+        {"prompt": "p", "completions": ["c"], "labels": [True]},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    records = read_records(path).records
+    assert [record.outcome for record in records[:2]] == [1.0, 0.0]
+    assert np.isnan(records[2].outcome)
+    again = tmp_path / "again.jsonl"
+    write_records(records, again, format="stepwise")
+    assert [json.loads(line).get("outcome") for line in again.read_text().splitlines()] == [1.0, 0.0, None]
+    path.write_text(json.dumps({**rows[0], "outcome": "yes"}) + "\n")
+    with pytest.raises(DataError, match="'outcome' must be true, false, null or a number"):
+        read_records(path)

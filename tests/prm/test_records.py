@@ -137,7 +137,7 @@ class Returning:
     ("result", "message"),
     [
         ([], "0 arrays for 1 records"),
-        ([np.zeros((1, 1))], r"record 0 with shape \(1, 1\), expected \(2, 1\).*never cut"),
+        ([np.zeros((1, 1))], r"record 0 with shape \(1, 1\), expected \(2, 1\).*make a column"),
         ([np.array([[0], [np.inf]])], "inf at step 2 of record 0"),
         ([np.array([[-1.5], [0]])], "'logic' with -1.5 at step 1"),
     ],

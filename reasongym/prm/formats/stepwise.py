@@ -1,5 +1,7 @@
 """The stepwise table that trainers used: {prompt, completions, labels}, with bool, 0/1 or soft labels.
 
+A column `outcome` (1 right, 0 wrong, in between partly, null unknown) is read where there is one: best-of-N needs it.
+
 A bool list is the published layout: True right, False wrong. Anything else is taken only where it can be told what it means:
 
 | labels | meaning |
@@ -53,8 +55,16 @@ def read(row: Mapping[str, Any], scale: str = "probability", unscored: float | N
             "give bools and null, or numbers"
         )
     values = [_label(label, scale, unscored) for label in labels]
-    meta = rest(row, KEYS)
-    return [StepRecord.of(text(row, "prompt"), steps, values, meta=meta)]
+    meta = rest(row, (*KEYS, "outcome"))
+    return [StepRecord.of(text(row, "prompt"), steps, values, outcome=_outcome(row.get("outcome")), meta=meta)]
+
+
+def _outcome(given: Any) -> float:
+    if given is None:
+        return float("nan")
+    if not isinstance(given, (bool, int, float)) or not 0 <= given <= 1:
+        raise DataError(f"'outcome' must be true, false, null or a number in [0, 1], got {given!r}")
+    return float(given)
 
 
 def _label(label: Any, scale: str, unscored: float | None) -> float:
@@ -90,7 +100,9 @@ def write(records: Sequence[StepRecord]) -> list[dict[str, Any]]:
         labels: list[Any] = [label == 1 for label in column]
         if not hard:
             labels = [None if np.isnan(label) else (label + 1) / 2 for label in column]
-        row = {"prompt": record.prompt, "completions": list(record.steps), "labels": labels}
+        row: dict[str, Any] = {"prompt": record.prompt, "completions": list(record.steps), "labels": labels}
+        if not math.isnan(record.outcome):
+            row["outcome"] = record.outcome
         rows.append({**{key: value for key, value in record.meta.items() if key not in row}, **row})
     return rows
 
