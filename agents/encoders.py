@@ -192,11 +192,11 @@ class ReaderEncoder(nn.Module):
         vocabulary_size, J = int(units.high.max()), self.units_per_slot
         self.size = size
         self.sentences = SentenceEncoder(vocabulary_size, self.length, size, sentence_hidden)
+        self.natural = self.sentences.pools
         self.places = nn.ModuleList(near_identity(size) for _ in range(J))
         self.recency = nn.ModuleList(word_table(1 + self.num_slots * J, size, 0.5) for _ in range(J))
-        content_size = content_size or (128 if self.sentences.pools else 32)
+        content_size = content_size or (128 if self.natural else 32)
         self.content = word_table(vocabulary_size + 1, content_size, content_size**-0.5)
-        self.natural = self.sentences.pools
         words = 6 if self.natural else 4
         self.similarity_groups = (0,) if pretrained is None else (0, words)
         self.num_similarities = words if pretrained is None else words + pretrained.num_similarities

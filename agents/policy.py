@@ -305,7 +305,7 @@ class MemoryPolicy(BasePolicy):
         self.recurrent = bool(made[0].recurrent)
         # Frames of one episode share their sentences: taken together, there are fewer to encode, which is most of the work
         # where sentences are long.
-        self.by_columns = self.recurrent or (isinstance(self.encoder, ReaderEncoder) and self.encoder.sentences.pools)
+        self.by_columns = self.recurrent or (isinstance(self.encoder, ReaderEncoder) and self.encoder.natural)
         core_output: Any = made[0].output_size
         if self.reads and self.recurrent:
             core_output += self.encoder.output_size

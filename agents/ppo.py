@@ -124,7 +124,7 @@ class MemoryPPO(OnPolicyAlgorithm):
         made: Any = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
         if (
             isinstance(made.encoder, ReaderEncoder)
-            and made.encoder.sentences.pools
+            and made.encoder.natural
             and (rarity := word_rarity(self.env)) is not None
         ):
             made.encoder.weigh_words(rarity)
