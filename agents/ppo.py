@@ -56,6 +56,9 @@ class MemoryPPO(OnPolicyAlgorithm):
         target_kl: an update ends when the approximate KL divergence exceeds 1.5 times this.
         answer_loss_coef: weight of the cross-entropy on the gold choice; 0 reads no gold.
         answer_loss_when: taken wherever ANSWER was "legal", or in the steps that "answered".
+        expert_loss_coef: weight of the cross-entropy on the expert's action in the steps after the text is read, where it recalls
+            and answers: DAgger's loss (Ross et al. 2011, arXiv 1011.0686) in the states that the policy itself comes to; 0 asks
+            no expert.
         policy_kwargs: for the policy, e.g. `dict(core="lstm", core_size=256)`.
         device: where rollouts and network live.
     """
@@ -85,6 +88,7 @@ class MemoryPPO(OnPolicyAlgorithm):
         target_kl: float | None = None,
         answer_loss_coef: float = 0.0,
         answer_loss_when: str = "legal",
+        expert_loss_coef: float = 0.0,
         stats_window_size: int = 1000,
         tensorboard_log: str | None = None,
         policy_kwargs: dict[str, Any] | None = None,
@@ -102,14 +106,16 @@ class MemoryPPO(OnPolicyAlgorithm):
         for name, value in (("n_steps", n_steps), ("batch_size", batch_size), ("n_epochs", n_epochs)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value!r}")
-        if answer_loss_coef < 0:
-            raise ValueError(f"answer_loss_coef must not be negative, got {answer_loss_coef!r}")
+        for name, weight in (("answer_loss_coef", answer_loss_coef), ("expert_loss_coef", expert_loss_coef)):
+            if weight < 0:
+                raise ValueError(f"{name} must not be negative, got {weight!r}")
         if answer_loss_when not in ANSWER_LOSS_WHEN:
             raise unknown("answer_loss_when", answer_loss_when, ANSWER_LOSS_WHEN)
         self.batch_size, self.n_epochs = batch_size, n_epochs
         self.clip_range, self.clip_range_vf, self.ent_coef = clip_range, clip_range_vf, ent_coef  # type: ignore[assignment]
         self.normalize_advantage, self.target_kl = normalize_advantage, target_kl
         self.answer_loss_coef, self.answer_loss_when = answer_loss_coef, answer_loss_when
+        self.expert_loss_coef = expert_loss_coef
         self._last_state: State = ()
         if _init_setup_model:
             self._setup_model()
@@ -156,6 +162,8 @@ class MemoryPPO(OnPolicyAlgorithm):
             rollout.put_observation(t, observation)
             if self.answer_loss_coef:
                 rollout.gold[t] = torch.as_tensor(gold_choices(env), device=self.device)
+            if self.expert_loss_coef:
+                rollout.best[t] = torch.as_tensor(best_reasoning(env), device=self.device)
             new_observation, rewards, dones, infos = env.step(actions.cpu().numpy())
             self.num_timesteps += env.num_envs
             callback.update_locals(locals())
@@ -244,6 +252,12 @@ class MemoryPPO(OnPolicyAlgorithm):
             answer_loss = self._answer_loss(log_probs, batch)
             loss = loss + self.answer_loss_coef * answer_loss
             record["answer_loss"] = answer_loss.item()
+        if self.expert_loss_coef:
+            told = batch.best >= 0
+            likely = log_probs.gather(1, batch.best.clamp(min=0)[:, None]).squeeze(1)
+            expert_loss = -torch.where(told, likely, 0.0).sum() / told.sum().clamp(min=1)
+            loss = loss + self.expert_loss_coef * expert_loss
+            record["expert_loss"] = expert_loss.item()
         with torch.no_grad():
             record["approx_kl"] = (ratio - 1 - log_ratio).mean().item()
             record["clip_fraction"] = ((ratio - 1).abs() > clip_range).float().mean().item()
@@ -301,6 +315,20 @@ def gold_choices(env: VecEnv) -> np.ndarray:
             f"answer_loss_coef needs environments that tell gold choices (see adapters.sb3), got {type(inner).__name__}"
         )
     return inner.gold_choice.astype(np.int64)
+
+
+def best_reasoning(env: VecEnv) -> np.ndarray:
+    """(N,) int64 the expert's action where the text is over, -1 elsewhere.
+
+    Raises:
+        AttributeError: the environments have no expert.
+    """
+    inner: Any = env.unwrapped
+    if not hasattr(inner, "best_reasoning"):
+        raise AttributeError(
+            f"expert_loss_coef needs environments with an expert (see adapters.sb3), got {type(inner).__name__}"
+        )
+    return inner.best_reasoning.astype(np.int64)
 
 
 def vocabulary_of(env: VecEnv | None) -> tuple[str, ...] | None:
