@@ -3,7 +3,8 @@
 A Stable-Baselines3 algorithm: callbacks, logger, `save`/`load`, `predict(state=...)`, `EvalCallback` and `evaluate_policy` work
 unchanged. What differs from its PPO: the legal actions are read from the observation (`action_mask`); the policy may
 carry a memory core, trained on whole sequences with episode starts inside; a core's state is taken into account where
-a time limit's cut is bootstrapped; and an *answer loss* can be added (supervision that every result must name).
+a time limit's cut is bootstrapped; and an *answer loss* or an *expert loss* can be added (supervision that every result must
+name).
 
 Axes: T time (n_steps), N environments, F = T * N frames or those of a minibatch, A actions, C choices.
 """
@@ -56,9 +57,9 @@ class MemoryPPO(OnPolicyAlgorithm):
         target_kl: an update ends when the approximate KL divergence exceeds 1.5 times this.
         answer_loss_coef: weight of the cross-entropy on the gold choice; 0 reads no gold.
         answer_loss_when: taken wherever ANSWER was "legal", or in the steps that "answered".
-        expert_loss_coef: weight of the cross-entropy on the expert's action in the steps after the text is read, where it recalls
-            and answers: DAgger's loss (Ross et al. 2011, arXiv 1011.0686) in the states that the policy itself comes to; 0 asks
-            no expert.
+        expert_loss_coef: weight of the cross-entropy on the expert's action once the text is read, where it recalls and
+            answers: DAgger's loss (Ross et al. 2011, arXiv 1011.0686) in the states that the policy itself comes to; 0 asks no
+            expert.
         policy_kwargs: for the policy, e.g. `dict(core="lstm", core_size=256)`.
         device: where rollouts and network live.
     """
@@ -128,11 +129,7 @@ class MemoryPPO(OnPolicyAlgorithm):
         if "choice_tokens" not in self.policy_kwargs and (tokens := choice_tokens(self.env)) is not None:
             self.policy_kwargs = {**self.policy_kwargs, "choice_tokens": tokens}
         made: Any = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
-        if (
-            isinstance(made.encoder, ReaderEncoder)
-            and made.encoder.natural
-            and (rarity := word_rarity(self.env)) is not None
-        ):
+        if isinstance(made.encoder, ReaderEncoder) and made.encoder.natural and (rarity := word_rarity(self.env)) is not None:
             made.encoder.weigh_words(rarity)
         self.policy = made.to(self.device)
         pretrained = getattr(self.policy.encoder, "pretrained", None)
@@ -253,9 +250,7 @@ class MemoryPPO(OnPolicyAlgorithm):
             loss = loss + self.answer_loss_coef * answer_loss
             record["answer_loss"] = answer_loss.item()
         if self.expert_loss_coef:
-            told = batch.best >= 0
-            likely = log_probs.gather(1, batch.best.clamp(min=0)[:, None]).squeeze(1)
-            expert_loss = -torch.where(told, likely, 0.0).sum() / told.sum().clamp(min=1)
+            expert_loss = self._expert_loss(log_probs, batch)
             loss = loss + self.expert_loss_coef * expert_loss
             record["expert_loss"] = expert_loss.item()
         with torch.no_grad():
@@ -282,6 +277,12 @@ class MemoryPPO(OnPolicyAlgorithm):
         abstain = log_probs[:, -1].clamp(max=-1e-6)
         whether = torch.where(batch.gold == num_choices - 1, abstain, torch.log1p(-abstain.exp()))
         return loss - torch.where(decided, whether, 0.0).sum() / decided.sum().clamp(min=1)
+
+    def _expert_loss(self, log_probs: Tensor, batch: Minibatch) -> Tensor:
+        """Mean cross-entropy (nats) of the expert's action over the frames that have one."""
+        told = batch.best >= 0
+        likely = log_probs.gather(1, batch.best.clamp(min=0)[:, None]).squeeze(1)
+        return -torch.where(told, likely, 0.0).sum() / told.sum().clamp(min=1)
 
     # ---- around it -------------------------------------------------------------------------------------------------
 
