@@ -64,6 +64,7 @@ class Config:
     gamma: float = 0.99  # the discount
     answer_loss: float = 0.0
     answer_loss_when: str = "legal"  # or "answered"
+    expert_loss: float = 0.0  # on the expert's action in the steps after the text is read
     memory_slots: int = 10
     memory_view: str = "full"
     question_at: str = "start"
@@ -211,6 +212,7 @@ def make_model(config: Config, env: ReasonGymVecEnv) -> MemoryPPO:
         vf_coef=config.vf_coef,
         answer_loss_coef=config.answer_loss,
         answer_loss_when=config.answer_loss_when,
+        expert_loss_coef=config.expert_loss,
         policy_kwargs={
             "core": config.core,
             "core_size": config.core_size,
@@ -291,6 +293,8 @@ def supervision(config: Config) -> str:
         told.append(f"utility {config.utility}")
     if config.answer_loss:
         told.append("gold answers (answer loss)")
+    if config.expert_loss:
+        told.append("expert's recalls and answers (expert loss)")
     return " + ".join(told + ([f"pretrained sentence embeddings ({config.encoder})"] if config.encoder else []))
 
 

@@ -18,6 +18,7 @@ from gymnasium.error import ResetNeeded
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
+from reasongym.engine.expert import expert_action
 from reasongym.engine.gold import gold_choices
 from reasongym.engine.infos import InfoWriter
 from reasongym.envs import ReasonGymVectorEnv, checked_options, problem_indices
@@ -54,10 +55,28 @@ class ReasonGymVecEnv(VecEnv):
         Raises:
             PermissionError: the environment is not of the training split, or reads no gold answers.
         """
+        self._check_training("gold choices are")
+        return gold_choices(self.batch)
+
+    @property
+    def best_reasoning(self) -> np.ndarray:
+        """(N,) int16: the expert's action where the text is over, -1 elsewhere, and after a wrong START; for training only.
+
+        Raises:
+            PermissionError: as for `gold_choice`.
+        """
+        self._check_training("the expert's actions are")
+        state, best = self.batch.memory.state, np.full(self.num_envs, -1, np.int16)
+        over, begun = state["cursor"] >= state["num_units"], state["span_start"] >= 0
+        for i in np.flatnonzero(over & ~begun).tolist():
+            best[i] = expert_action(self.batch, i)
+        gold = gold_choices(self.batch) if begun.any() else best
+        return np.where(begun & (gold >= 0), 1 + 3 * self.batch.shapes.slots + gold, best)
+
+    def _check_training(self, what: str) -> None:
         split = getattr(self.batch.source, "split", "train")
         if split != "train" or not self.batch.settings.reads_gold:
-            raise PermissionError(f"gold choices are told on the training split only (this is {split!r}), where gold is read")
-        return gold_choices(self.batch)
+            raise PermissionError(f"{what} told on the training split only (this is {split!r}), where gold is read")
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         self._seed = int(np.random.SeedSequence().entropy % 2**31) if seed is None else seed  # type: ignore[operator]
