@@ -57,7 +57,7 @@ class Config:
     head: str = "flat"  # or "hierarchical": a learned gate decides on the kind of action
     encoder: str = ""  # a sentence-transformers folder, or an installed package with one; observations get its tokens
     device: str = "cpu"
-    prm: str = "annotated"  # or another name that `reasongym.prm.loading` knows: the folder of a learned PRM, ...
+    prm: str = "annotated"  # or another name (docs/reward.md): the folder of a learned one, file.py:Object, ...
     beta: str = ""  # JSON: weights by criterion
     utility: str = "coverage"
     utility_weight: float = 0.3
