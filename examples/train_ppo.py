@@ -57,7 +57,7 @@ class Config:
     head: str = "flat"  # or "hierarchical": a learned gate decides on the kind of action
     encoder: str = ""  # a sentence-transformers folder, or an installed package with one; observations get its tokens
     device: str = "cpu"
-    prm: str = "annotated"  # or another name, or the folder of a learned one
+    prm: str = "annotated"  # or another name (docs/reward.md): the folder of a learned one, file.py:Object, ...
     beta: str = ""  # JSON: weights by criterion
     utility: str = "coverage"
     utility_weight: float = 0.3
@@ -114,7 +114,7 @@ class Config:
     def rewards(self) -> dict[str, Any]:
         """The keywords that make the reward and the memory."""
         return {
-            "prm": reward_model(self.prm),
+            "prm": self.prm,
             "beta": json.loads(self.beta) if self.beta else None,
             "utility": self.utility,
             "utility_weight": self.utility_weight,
@@ -122,15 +122,6 @@ class Config:
             "memory_view": self.memory_view,
             "question_at": self.question_at,
         }
-
-
-def reward_model(name: str) -> Any:
-    """The PRM itself where `name` is the folder of a learned one, else the name."""
-    if not (Path(name) / "reasongym_prm.json").exists():
-        return name
-    from reasongym.prm.learned import LearnedPRM
-
-    return LearnedPRM.from_pretrained(name)
 
 
 class Progress(BaseCallback):
