@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,13 +34,23 @@ class Curve:
         points: evaluations, evenly over the budget, beside the final one.
         problems: of each.
         spent: CPU seconds that went before (training a reward model).
+        parent: the process without which this one is to end; 0: none.
     """
 
     def __init__(
-        self, agent: Agent, held_out: Any, folder: Path, seconds: float, points: int, problems: int, spent: float = 0.0
+        self,
+        agent: Agent,
+        held_out: Any,
+        folder: Path,
+        *,
+        seconds: float,
+        points: int,
+        problems: int,
+        spent: float = 0.0,
+        parent: int = 0,
     ) -> None:
         self.agent, self.held_out, self.path, self.told = agent, held_out, folder / CURVE, folder / PROGRESS
-        self.seconds, self.problems, self.before = seconds, problems, spent
+        self.seconds, self.problems, self.before, self.parent = seconds, problems, spent, parent
         self.every = seconds / (points + 1) if points else float("inf")
         self.frames, self.lines, self._looked, self._evaluated = 0, [], 0.0, 0.0
         self.path.write_text("")
@@ -57,11 +68,14 @@ class Curve:
 
         Raises:
             FloatingPointError: a parameter is no finite number.
+            SystemExit: the parent is gone.
         """
         self.frames, spent = frames, self.spent
         if spent - self._looked >= LOOK_EVERY:
             self._looked = spent
             self.told.write_text(f"{self.before + spent:.1f}")
+            if self.parent and os.getppid() != self.parent:
+                raise SystemExit("the process that began this run is gone: the run is played anew the next time")
             if not finite(self.agent):
                 raise FloatingPointError(f"parameters are not finite after {frames:,} frames")
         if spent - self._evaluated >= self.every and spent < self.seconds - self.every / 2:
