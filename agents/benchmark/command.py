@@ -40,32 +40,46 @@ def command(
     chosen = with_agents(load_suite(suite), agent or ())
     folder = runs / chosen.name
     every = list(chosen.runs(device))
-    queue = Queue(folder, jobs, data)
+    queue, stopped = Queue(folder, jobs, data), ""
     left = queue.left(every)
     if not show:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that running processes are ended
         check(chosen, data)
-        queue.play(selected(every, only))
+        wanted = selected(every, only)
+        try:
+            queue.play(wanted)
+        except OSError as error:  # a full disk, most likely: what is there is still shown
+            stopped = str(error)
         left = queue.left(every)
     results = read_results(folder, every)
     if results:
-        write_suite(json_path or runs / f"{chosen.name}.json", chosen, results)
+        if not stopped:
+            write_suite(json_path or runs / f"{chosen.name}.json", chosen, results)
         report(console, chosen, results)
     console.print(f"{len(results)} of {len(every)} runs are over" + (f", {len(left)} left" if left else ""))
     for failure in queue.failures:
         console.print(Text(f"failed: {failure.run.id}: {failure.why}", style="red"))
-    if queue.failures:
+    if stopped:
+        console.print(Text(f"stopped: {stopped}", style="red"))
+    if queue.failures or stopped:
         raise typer.Exit(1)
+
+
+app = typer.Typer(add_completion=False)
+app.command()(command)
 
 
 def with_agents(suite: Suite, paths: Any) -> Suite:
     """A suite with somebody's agents.
 
     Raises:
-        UnknownNameError, ValueError, ModuleNotFoundError, TypeError: as `agents.base.agent_class`.
+        ValueError: no such row, module or class, or a class that is no agent.
     """
     for path in paths:
-        baseline(path)
+        try:
+            baseline(path)
+        except (ModuleNotFoundError, TypeError) as error:
+            raise ValueError(str(error)) from error
         suite = suite.with_agent(path)
     return suite
 

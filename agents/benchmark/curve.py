@@ -84,16 +84,17 @@ class Curve:
                 self.add(evaluate_in(self.agent, self.held_out, self.problems), spent)
         return spent < PATIENCE * self.seconds
 
-    def add(self, found: Evaluation, spent: float) -> None:
-        """Writes a line."""
-        line = {
+    def add(self, found: Evaluation, spent: float, paid: bool = True) -> None:
+        """Writes a line; without `paid`, the rewards are not those of the run, and are left out."""
+        line: dict[str, Any] = {
             "frames": self.frames,
             "cpu_seconds": round(self.before + spent, 2),
             "success": found.accuracy,
-            "return": round(found.mean_return, 4),
             "length": round(found.mean_length, 2),
-            "terms": {name: round(term, 4) for name, term in found.terms.items()},
         }
+        if paid:
+            line["return"] = round(found.mean_return, 4)
+            line["terms"] = {name: round(term, 4) for name, term in found.terms.items()}
         self.lines.append(line)
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")

@@ -1,7 +1,7 @@
 """What training was told, counted: label bits, judge calls, and what an agent counts itself.
 
-`label_bits` is the most that annotation can have said, in bits: an outcome 1 an episode; a step label, or a change of the
-annotated utility, log2 3 (better, worse, neither); a comparison log2 3; an expert's action log2 of the actions; a training
+`label_bits` is the most that annotation can have said, in bits: an outcome 1 an episode; a step label that is paid, or a
+change of the annotated utility, log2 3 (better, worse, neither); a comparison log2 3; an expert's action log2 of the actions; a training
 answer log2 of the choices; a problem's support one bit a unit.
 """
 
@@ -62,7 +62,8 @@ def ledger_of(agent: Any, env: CountedVecEnv, before: dict[str, float]) -> dict[
     if getattr(agent, "reads_rewards", True):
         if settings.weights["outcome"]:
             bits += env.episodes
-        labelled = len(settings.model.criteria) * settings.model.needs_annotation
+        paid = sum(settings.weights[name] != 0 for name in settings.model.criteria)
+        labelled = paid * settings.model.needs_annotation
         labelled += bool(settings.utility_weight) and utility_needs_annotation(settings.utility)
         bits += max(0.0, env.steps - own.get("expert_actions", 0.0)) * labelled * STEP_BITS
     calls = sum(_judge_calls(model) for model in (settings.model, settings.observer_model))

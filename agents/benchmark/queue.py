@@ -81,7 +81,8 @@ class Queue:
             OSError: the disk is full.
         """
         waiting = self.left(runs)[::-1]
-        with tqdm(total=len(runs), initial=len(runs) - len(waiting), unit="run", dynamic_ncols=True, smoothing=0) as bar:
+        played = len(runs) - len(waiting)
+        with tqdm(total=len(runs), initial=played, unit="run", dynamic_ncols=True, smoothing=0, disable=None) as bar:
             try:
                 while waiting or self._playing:
                     while waiting and len(self._playing) < self.jobs:
@@ -91,9 +92,17 @@ class Queue:
                         self._playing.remove(one)
                         self._end(one)
                         bar.update()
-                    bar.set_postfix_str("; ".join(f"{one.run.id} {_seconds(one.folder)}" for one in self._playing))
+                    self._show(bar)
             finally:
                 self._stop()
+
+    def _show(self, bar: tqdm) -> None:
+        """Says what is being played; without a terminal only the lines of runs that ended are told."""
+        if not bar.disable:
+            playing = "; ".join(f"{one.run.id} {_seconds(one.folder)}" for one in self._playing)
+            bar.set_postfix_str(playing, refresh=False)
+            if time.time() - bar.last_print_t > 1:
+                bar.refresh()
 
     def _start(self, run: Run) -> None:
         folder = self.folder / run.id

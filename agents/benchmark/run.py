@@ -45,14 +45,16 @@ class Stage(NamedTuple):
     Attributes:
         agent: fresh.
         env: its training environments.
-        held_out: environments to evaluate in.
-        keywords: of both.
+        held_out: environments to evaluate in on the way, with the row's own rewards.
+        measured: those of the final evaluation: the same, where its memory is measured, too.
+        keywords: of the training environments.
         made: the reward model, if the row trains one.
     """
 
     agent: Agent
     env: CountedVecEnv
     held_out: Any
+    measured: Any
     keywords: dict[str, Any]
     made: Made | None
 
@@ -90,8 +92,8 @@ def play(folder: Path, data: str = "", threads: int = 1, parent: int = 0) -> dic
         diverged = learn(stage.agent, curve, config["budget"]["timesteps"], max(0.0, seconds - spent))
         learned, found = curve.spent, None
         if not diverged:
-            found = evaluate_in(stage.agent, stage.held_out, _least(how["problems"], stage.held_out))
-            curve.add(found, learned)
+            found = evaluate_in(stage.agent, stage.measured, _least(how["problems"], stage.measured))
+            curve.add(found, learned, paid=stage.measured is stage.held_out)
             if how["episodes"]:
                 record(stage, config, run["row"], folder)
         result = result_of(run, stage, curve, found, spent + learned)
@@ -112,10 +114,14 @@ def staged(config: Mapping[str, Any], seed: int, folder: Path, data: str = "") -
     keywords |= {"unit_tokens": shapes.unit_tokens, "question_tokens": shapes.question_tokens}
     split, problems = config["evaluation"]["split"], config["evaluation"]["problems"]
     held_out = make_vec_env(config["env"], min(500, problems), seed=0, split=split, **keywords)
+    measured = held_out
+    if not held_out.batch.settings.annotated:  # capture, retention, ... are told where support is read; rewards alone change
+        own = {**keywords, "prm": "annotated", "beta": None}
+        measured = make_vec_env(config["env"], min(500, problems), seed=0, split=split, **own)
     name = config["agent"]
-    kind, own = (agent_class(name), {}) if ":" in name else (BASELINES[name].agent, BASELINES[name].options)
-    agent = kind(env, seed=seed, device=config["device"], **{**own, **config["options"]})
-    return Stage(agent, env, held_out, keywords, made)
+    kind, options = (agent_class(name), {}) if ":" in name else (BASELINES[name].agent, BASELINES[name].options)
+    agent = kind(env, seed=seed, device=config["device"], **{**options, **config["options"]})
+    return Stage(agent, env, held_out, measured, keywords, made)
 
 
 def resolved(value: Any, data: str) -> Any:

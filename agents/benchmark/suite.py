@@ -19,6 +19,7 @@ from typing import Any
 
 from agents.baselines import baseline
 from agents.baselines.heuristics import RULES
+from agents.memory import CORES
 from reasongym.errors import unknown
 
 PROTOCOL = 1
@@ -169,6 +170,8 @@ class Suite:
                     raise ValueError(f"the name of a {kind} is letters, digits, '_', '.', '+' and single '-', got {name!r}")
         for name, row in self.rows.items():
             baseline(row.agent)
+            if (core := row.options.get("core", "none")) not in CORES and ":" not in row.agent:
+                raise unknown(f"core of row {name!r}", core, CORES)
             for setting in row.settings or ():
                 if setting not in self.settings:
                     raise unknown(f"setting of row {name!r}", setting, self.settings)
@@ -231,8 +234,7 @@ def load_suite(name: str) -> Suite:
     """A committed suite by name, or any by its file.
 
     Raises:
-        UnknownNameError: no such suite, agent, setting or field.
-        FileNotFoundError: no such file.
+        UnknownNameError: no such suite, file, agent, setting or field.
         ValueError: another version of the protocol, or a value out of range.
     """
     path = Path(name)
@@ -241,6 +243,8 @@ def load_suite(name: str) -> Suite:
         if name not in known:
             raise unknown("suite", name, known)
         path = known[name]
+    elif not path.is_file():
+        raise unknown("suite", name, known_suites())
     source = json.loads(path.read_text())
     if source.get("protocol") != PROTOCOL:
         raise ValueError(f"{path} is of protocol {source.get('protocol')!r}, this version plays protocol {PROTOCOL}")
