@@ -117,11 +117,7 @@ def make_reward_model(
 
 def _fitted(plan: Plan, records: list[Any], seed: int, device: str) -> Any:
     """A `LearnedPRM` trained on nine tenths of the records and calibrated on the others."""
-    from reasongym.prm.fitting import FitSettings, fit
-    from reasongym.prm.learned import LearnedPRM
-    from reasongym.prm.step_network import StepNetwork
-    from reasongym.prm.step_transformer import Shape
-    from reasongym.prm.words import vocabulary_of
+    from reasongym.prm.learned import FitSettings, Fitting, LearnedPRM, Shape, StepNetwork, vocabulary_of
 
     held = records[::10]
     kept = [record for i, record in enumerate(records) if i % 10]
@@ -131,8 +127,9 @@ def _fitted(plan: Plan, records: list[Any], seed: int, device: str) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = StepNetwork(words, len(records[0].criteria), shape).to(device)
-        for _ in fit(backbone.network, kept, backbone.reader, settings, device=device):
-            pass
+        fitting = Fitting(backbone.network, kept, backbone.reader, settings, device=device)
+        while fitting.updates < plan.updates:
+            fitting.update()
         prm = LearnedPRM(backbone, records[0].criteria)
         prm.calibrate(held)
     return prm
