@@ -40,4 +40,6 @@ def benchmark() -> Any:
                 "'python -m reasongym bench' in the folder of a checkout, or put that folder on PYTHONPATH, before other "
                 "packages that are called 'agents'"
             ) from missing
-        raise MissingAgentsError(f"the benchmark needs {name}, which is not installed; run: pip install 'reasongym[agents,play]'") from missing
+        raise MissingAgentsError(
+            f"the benchmark needs {name}, which is not installed; run: pip install 'reasongym[agents,play]'"
+        ) from missing

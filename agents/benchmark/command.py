@@ -28,7 +28,9 @@ def command(
     jobs: Annotated[int, typer.Option(min=1, help="runs at a time")] = 2,
     device: Annotated[str, typer.Option(help="where agents live: cpu, cuda, cuda:1; several runs may share a card")] = "cpu",
     data: Annotated[str, typer.Option(help="folder of the published files", envvar="REASONGYM_DATA")] = "",
-    json_path: Annotated[Path | None, typer.Option("--json", help="the suite's results go here (default RUNS/SUITE.json)")] = None,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="the suite's results go here (default RUNS/SUITE.json)")
+    ] = None,
     show: Annotated[bool, typer.Option("--show", help="play nothing, only show what is there")] = False,
     suites: Annotated[bool, typer.Option("--list", help="list the suites")] = False,
 ) -> None:
@@ -126,5 +128,3 @@ def listing() -> Table:
         hours = sum(run.config["budget"]["seconds"] for run in runs if run.config["trained"]) / 3600
         out.add_row(name, str(len(runs)), f"{hours:.2f}", suite.about)
     return out
-
-

@@ -170,9 +170,7 @@ def record(stage: Stage, config: Mapping[str, Any], row: str, folder: Path) -> N
     )
 
 
-def result_of(
-    run: Mapping[str, Any], stage: Stage, curve: Curve, found: Evaluation | None, seconds: float
-) -> dict[str, Any]:
+def result_of(run: Mapping[str, Any], stage: Stage, curve: Curve, found: Evaluation | None, seconds: float) -> dict[str, Any]:
     """What `result.json` holds; `found` is None of a run that diverged, which counts as a failure."""
     config = run["config"]
     reached = [line["frames"] for line in curve.lines if line["success"] >= config["threshold"]]
