@@ -24,7 +24,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents import evaluation
 from agents.budget import Budget, BudgetCallback, Progress
 from agents.evaluation import Evaluation
-from reasongym.adapters.sb3 import make_vec_env
+from reasongym.adapters.sb3 import ReasonGymVecEnv, make_vec_env
 from reasongym.errors import unknown
 
 Observation = dict[str, np.ndarray]

@@ -122,7 +122,11 @@ class MemoryPPO(OnPolicyAlgorithm):
         if "choice_tokens" not in self.policy_kwargs and (tokens := choice_tokens(self.env)) is not None:
             self.policy_kwargs = {**self.policy_kwargs, "choice_tokens": tokens}
         made: Any = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
-        if isinstance(made.encoder, ReaderEncoder) and made.encoder.natural and (rarity := word_rarity(self.env)) is not None:
+        if (
+            isinstance(made.encoder, ReaderEncoder)
+            and made.encoder.natural
+            and (rarity := word_rarity(self.env)) is not None
+        ):
             made.encoder.weigh_words(rarity)
         self.policy = made.to(self.device)
         pretrained = getattr(self.policy.encoder, "pretrained", None)

@@ -1,4 +1,7 @@
-"""`python -m reasongym`: list the ids, describe one, play one, audit rewards, test a PRM, play a benchmark. Needs the extra `play`."""
+"""`python -m reasongym`: list the ids, describe one, play one, audit rewards, test a PRM, play a benchmark.
+
+Needs the extra `play`.
+"""
 
 from __future__ import annotations
 

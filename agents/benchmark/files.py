@@ -24,7 +24,7 @@ RUN, CURVE, EPISODES, RESULT = "run.json", "metrics.jsonl", "episodes.jsonl", "r
 PROGRESS, LOG, LOCK, REWARD_MODEL = "progress", "log.txt", "lock", "reward_model"
 
 
-class Taken(RuntimeError):
+class TakenError(RuntimeError):
     """Another process plays this run."""
 
 
@@ -59,7 +59,7 @@ def locked(folder: Path) -> Iterator[None]:
     """Holds a run's lock, which the system gives back when the process ends, however it ends.
 
     Raises:
-        Taken: another process holds it.
+        TakenError: another process holds it.
     """
     try:
         import fcntl
@@ -70,5 +70,5 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Taken(f"{folder} is being played by another process") from None
+            raise TakenError(f"{folder} is being played by another process") from None
         yield

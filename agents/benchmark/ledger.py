@@ -1,8 +1,8 @@
 """What training was told, counted: label bits, judge calls, and what an agent counts itself.
 
 `label_bits` is the most that annotation can have said, in bits: an outcome 1 an episode; a step label that is paid, or a
-change of the annotated utility, log2 3 (better, worse, neither); a comparison log2 3; an expert's action log2 of the actions; a training
-answer log2 of the choices; a problem's support one bit a unit.
+change of the annotated utility, log2 3 (better, worse, neither); a comparison log2 3; an expert's action log2 of the actions;
+a training answer log2 of the choices; a problem's support one bit a unit.
 """
 
 from __future__ import annotations

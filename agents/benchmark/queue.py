@@ -110,7 +110,7 @@ class Queue:
         parts = {"suite": run.suite, "row": run.row, "setting": run.setting, "seed": run.seed, "config": run.config}
         write_json(folder / RUN, {"protocol": PROTOCOL, **parts})
         (folder / PROGRESS).unlink(missing_ok=True)
-        own = {name: "1" for name in THREADS}
+        own = dict.fromkeys(THREADS, "1")
         paths = [str(ROOT), os.getcwd(), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, **own, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
         command = [sys.executable, "-m", "agents.benchmark.run", str(folder), "--data", self.data, "--parent", str(os.getpid())]

@@ -24,7 +24,7 @@ import torch
 from agents.base import Agent, agent_class, evaluate_in
 from agents.baselines import BASELINES
 from agents.benchmark.curve import Curve, finite
-from agents.benchmark.files import EPISODES, RESULT, REWARD_MODEL, RUN, Taken, locked, write_json
+from agents.benchmark.files import EPISODES, RESULT, REWARD_MODEL, RUN, TakenError, locked, write_json
 from agents.benchmark.ledger import CountedVecEnv, counted_env, ledger_of
 from agents.benchmark.reward_models import Made, Plan, make_reward_model
 from agents.benchmark.suite import PROTOCOL
@@ -69,7 +69,7 @@ def play(folder: Path, data: str = "", threads: int = 1, parent: int = 0) -> dic
         parent: the process without which this one is to end; 0: none.
 
     Raises:
-        Taken: another process plays it.
+        TakenError: another process plays it.
         ValueError, ...: whatever its environments or its agent raise, but for divergence, which is a result.
     """
     torch.set_num_threads(threads)
@@ -225,7 +225,7 @@ def main() -> None:
     started = time.time()
     try:
         result = play(options.folder, options.data, options.threads, options.parent)
-    except Taken as error:
+    except TakenError as error:
         print(error, file=sys.stderr)
         sys.exit(TAKEN)
     except OSError as error:

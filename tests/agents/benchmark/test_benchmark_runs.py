@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from agents.benchmark import run as run_module
-from agents.benchmark.files import CURVE, EPISODES, LOCK, RESULT, RUN, Taken, read_lines, write_json
+from agents.benchmark.files import CURVE, EPISODES, LOCK, RESULT, RUN, TakenError, read_lines, write_json
 from agents.benchmark.leaderboard import area, improvement, leaderboard, rates_table, short, steps_to_threshold, table
 from agents.benchmark.queue import Queue
 from agents.benchmark.results import ProtocolError, read_result, read_results, read_suite, write_suite
@@ -79,7 +79,7 @@ def test_a_suite_from_end_to_end(suite, third_party, tmp_path):
 
 
 def test_a_killed_process_loses_its_run_alone(suite, tmp_path):
-    runs = list(suite(budget={"seconds": 30}).runs())
+    runs = list(suite(budget={"seconds": 30, "timesteps": 512}).runs())
     play(prepared(tmp_path, runs[1]))
     queue = Queue(tmp_path, told=lambda line: None)
 
@@ -126,7 +126,7 @@ def test_a_run_is_played_by_one_process(suite, tmp_path):
     folder = prepared(tmp_path, first(suite(), "majority"))
     with (folder / LOCK).open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(Taken, match="another process"):
+        with pytest.raises(TakenError, match="another process"):
             play(folder)
     assert play(folder)["status"] == "finished"
 
