@@ -1,4 +1,7 @@
-"""`python -m reasongym`: list the ids, describe one, play one, audit rewards, test a PRM. Needs the extra `play`."""
+"""`python -m reasongym`: list the ids, describe one, play one, audit rewards, test a PRM, play a benchmark.
+
+Needs the extra `play`.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,8 @@ def build_app() -> typer.Typer:
     import typer
 
     from reasongym.audit.command import command as audit
+    from reasongym.bench import PASSED_ON
+    from reasongym.bench import command as bench
     from reasongym.prm.bench.command import command as prm_bench
 
     app = typer.Typer(add_completion=False, no_args_is_help=True, help=HEAD)
@@ -50,6 +55,7 @@ def build_app() -> typer.Typer:
     app.command("play")(play)
     app.command("audit")(audit)
     app.command("prm-bench")(prm_bench)
+    app.command("bench", context_settings=PASSED_ON)(bench)
     return app
 
 

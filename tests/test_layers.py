@@ -14,7 +14,7 @@ FLOORS = (
     ("tasks", "memory", "prm"),
     ("engine", "render"),
     ("envs",),
-    ("text", "wrappers", "audit", "report"),
+    ("text", "wrappers", "audit", "report", "bench"),
     ("registration", "adapters"),
     ("cli", "__main__"),
 )

@@ -29,7 +29,8 @@ class ReasonGymVecEnv(VecEnv):
 
     Environment i with seed s plays the same episodes as index i of the Gymnasium vector with seed s, and as a single
     environment reset with `seed=s, options={"env_index": i}`. Observations are copies; infos of episodes that ended hold
-    `terminal_observation`, `TimeLimit.truncated`, `episode` (as `Monitor` writes it), `is_success` and the memory's rates.
+    `terminal_observation`, `TimeLimit.truncated`, `episode` (as `Monitor` writes it), `is_success`, the memory's rates, and
+    `reward_terms` of their last step.
 
     Args:
         vector: the vector environment; its `max_episode_steps`, if any, truncates.
@@ -120,7 +121,9 @@ class ReasonGymVecEnv(VecEnv):
         """Writes the infos of the episodes that have just ended."""
         batch, rows = self.batch, np.flatnonzero(done)
         final = {key: view[rows] for key, view in batch.arena.views.items()}
+        names, terms = (*batch.settings.criteria, "memory"), batch.result.terms[rows].tolist()
         for j, (i, info) in enumerate(zip(self._filled, self._writer.ended(rows), strict=True)):
+            info["reward_terms"] = dict(zip(names, terms[j], strict=True))
             info["terminal_observation"] = {key: value[j] for key, value in final.items()}
             info["TimeLimit.truncated"] = bool(truncated[i] and not batch.result.outcome["terminated"][i])
             info["episode"] = {"r": info["episode_return"], "l": info["episode_length"], "t": 0.0}
