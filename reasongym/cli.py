@@ -1,4 +1,4 @@
-"""`python -m reasongym`: list the ids, describe one, play one, audit rewards, test a PRM. Needs the extra `play`."""
+"""`python -m reasongym`: list the ids, describe one, play one, audit rewards, test a PRM, make a report. Needs the extra `play`."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def build_app() -> typer.Typer:
 
     from reasongym.audit.command import command as audit
     from reasongym.prm.bench.command import command as prm_bench
+    from reasongym.report.command import command as report
 
     app = typer.Typer(add_completion=False, no_args_is_help=True, help="Question answering under bounded working memory.")
     app.command("list")(list_ids)
@@ -42,6 +43,7 @@ def build_app() -> typer.Typer:
     app.command("play")(play)
     app.command("audit")(audit)
     app.command("prm-bench")(prm_bench)
+    app.command("report")(report)
     return app
 
 

@@ -138,8 +138,11 @@ def svg(figure: Figure, label: str, key: str, series: Sequence[dict[str, Any]] =
         text = text.replace(placeholder, f"var(--{name})")
     text = re.sub(rf'id="{key}-series-(\d+)[^"]*"', r'data-series="\1"', text)
     text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
-    attributes = f'class="plot" role="img" aria-label="{_attribute(label)}" data-places="{_attribute(json.dumps(_places(figure, series)))}"'
-    return re.sub(r'<svg ([^>]*?)width="[^"]*"([^>]*?)height="[^"]*"', rf"<svg {attributes} \1\2", text, count=1)
+    places = _attribute(json.dumps(_places(figure, series)))
+    head = f'<svg class="plot" role="img" aria-label="{_attribute(label)}" data-places="{places}" '
+    body = text[len("<svg ") :]
+    opening, rest = body.split(">", 1)
+    return head + re.sub(r'\b(?:width|height)="[^"]*"', "", opening) + ">" + rest
 
 
 def _places(figure: Figure, series: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
