@@ -94,7 +94,7 @@ def improvements(board: Sequence[Mapping[str, Any]], reference: str, key: str) -
     if not rows:
         return ""
     points = [(row["row"], row["improvement"], row["colour"]) for row in rows]
-    return _forest(points, 0.5, (0, 1), f"P({reference} > row)", f"Probability that {reference} is above each row", key)
+    return _forest(points, 0.5, (-0.02, 1.02), f"P({reference} > row)", f"Probability that {reference} is above each row", key)
 
 
 def ablations(found: Sequence[Mapping[str, Any]], colours: Mapping[str, int], reference: str, key: str) -> str:
@@ -110,14 +110,18 @@ def ablations(found: Sequence[Mapping[str, Any]], colours: Mapping[str, int], re
 def _forest(
     points: Sequence[tuple[str, estimates.Interval, int]], zero: float, limits: tuple[float, float], unit: str, label: str, key: str
 ) -> str:
-    """A value with its interval a line, from the top, beside a line at `zero`."""
+    """A value with its interval a line, from the top, beside a line at `zero`; hollow where there can be no interval."""
     with figures.style():
         figure, (axes,) = figures.new_figure(4.6, max(1.5, 0.75 + 0.34 * len(points)))
         axes.axvline(zero, color=figures.ROLES["soft"], linewidth=1)
         for y, (_, interval, place) in enumerate(points):
             shade = figures.colour(place)
-            axes.plot([interval.low, interval.high], [y, y], color=shade, linewidth=3, alpha=0.45, gid=f"series-{place}-i")
-            axes.plot([interval.value], [y], "o", color=shade, markersize=7, gid=f"series-{place}-v")
+            known = interval.low < interval.high or interval.over == estimates.SEEDS
+            if known:
+                axes.plot([interval.low, interval.high], [y, y], color=shade, linewidth=3, alpha=0.45, gid=f"series-{place}-i")
+            inside = shade if known else figures.ROLES["paper"]
+            look = {"color": shade, "markerfacecolor": inside, "markersize": 7, "clip_on": False}
+            axes.plot([interval.value], [y], "o", **look, gid=f"series-{place}-v")
         axes.set_yticks(range(len(points)), [_cut(name) for name, _, _ in points])
         axes.tick_params(axis="y", labelcolor=figures.ROLES["ink"])
         axes.set_ylim(len(points) - 0.5, -0.5)
@@ -140,7 +144,7 @@ def terms(rows: Rows, setting: str, key: str) -> tuple[str, list[str]]:
     columns = min(3, len(told))
     deep = math.ceil(len(told) / columns)
     with figures.style():
-        figure, panels = figures.new_figure(3.15 * columns, 0.3 + 2.1 * deep, columns, deep, sharey=True)
+        figure, panels = figures.new_figure(9.4, 0.4 + 2.2 * deep, columns, deep, sharey=True)
         series = []
         for index, (axes, row) in enumerate(zip(panels, told, strict=False)):
             axes.axhline(0, color=figures.ROLES["soft"], linewidth=0.8)

@@ -51,7 +51,7 @@ def successes(runs: Sequence[Run]) -> list[list[float]]:
 def score(runs: Sequence[Run]) -> Interval:
     """Interquartile mean of the success over all settings and seeds."""
     tasks = successes(runs)
-    if max(map(len, tasks)) == 1:
+    if single(runs):
         return _over_problems(runs, iqm(tasks))
     return Interval(*bootstrap(iqm, tasks), SEEDS)
 
@@ -63,6 +63,11 @@ def cell(runs: Sequence[Run]) -> Interval:
     return Interval(*bootstrap(mean, successes(runs)), SEEDS)
 
 
+def single(runs: Sequence[Run]) -> bool:
+    """Whether there is one seed a setting."""
+    return len(runs) == len(by_setting(runs))
+
+
 def shared(ours: Sequence[Run], theirs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     """The runs of two rows in the settings that both have played."""
     both = {run.setting for run in ours} & {run.setting for run in theirs}
@@ -70,10 +75,16 @@ def shared(ours: Sequence[Run], theirs: Sequence[Run]) -> tuple[list[Run], list[
 
 
 def improvement(ours: Sequence[Run], theirs: Sequence[Run]) -> Interval | None:
-    """Probability that a run of ours is above one of theirs in the same setting; None where no setting is shared."""
+    """Probability that a run of ours is above one of theirs in the same setting; None where no setting is shared.
+
+    Where one of them has one seed a setting, the interval is the value itself, "over problems": there is none.
+    """
     ours, theirs = shared(ours, theirs)
     if not ours:
         return None
+    if single(ours) or single(theirs):  # nothing to draw from: an interval would be a point, and a lie
+        value = probability_of_improvement(successes(ours), successes(theirs))
+        return Interval(value, value, value, PROBLEMS)
     return Interval(*bootstrap(probability_of_improvement, successes(ours), successes(theirs)), SEEDS)
 
 
@@ -82,7 +93,7 @@ def difference(ours: Sequence[Run], theirs: Sequence[Run]) -> Interval | None:
     ours, theirs = shared(ours, theirs)
     if not ours:
         return None
-    if len(ours) == len(by_setting(ours)) and len(theirs) == len(by_setting(theirs)):
+    if single(ours) or single(theirs):
         value = mean(successes(ours)) - mean(successes(theirs))
         half = math.hypot(*((i.high - i.low) / 2 for i in (_over_problems(ours, 0.0), _over_problems(theirs, 0.0))))
         return Interval(value, value - half, value + half, PROBLEMS)

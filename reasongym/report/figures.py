@@ -132,8 +132,8 @@ def svg(figure: Figure, label: str, key: str, series: Sequence[dict[str, Any]] =
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'\bid="([^"]+)"', rf'id="{key}-\1"', text)
     text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{key}-", text)
-    text = re.sub(r"font: ([0-9.]+)px [^;\"]+", r"font-size: \1px", text)
-    text = re.sub(r"font: (?:bold|700) ([0-9.]+)px [^;\"]+", r"font-weight: 600; font-size: \1px", text)
+    text = re.sub(r"font: (bold |700 |)([0-9.]+)px [^;\"]+", _font, text)
+    text = re.sub(r"font-family: [^;\"]+; ?", "", text)
     for name, placeholder in VARIABLES.items():
         text = text.replace(placeholder, f"var(--{name})")
     text = re.sub(rf'id="{key}-series-(\d+)[^"]*"', r'data-series="\1"', text)
@@ -143,6 +143,11 @@ def svg(figure: Figure, label: str, key: str, series: Sequence[dict[str, Any]] =
     body = text[len("<svg ") :]
     opening, rest = body.split(">", 1)
     return head + re.sub(r'\b(?:width|height)="[^"]*"', "", opening) + ">" + rest
+
+
+def _font(found: re.Match[str]) -> str:
+    """Size and weight as matplotlib set them, the face as the page has it."""
+    return f"font-size: {found[2]}px" + ("; font-weight: 600" if found[1] else "")
 
 
 def _places(figure: Figure, series: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -74,7 +74,9 @@ def render(found: Collection, *, headline: str = "", megabytes: float = LIMIT, t
     room = int(megabytes * 1e6) - bare
     if room < 0:
         raise ValueError(f"the page takes {bare / 1e6:.1f} MB without any episode, more than megabytes={megabytes:g} allows")
-    packed = episodes.pack(found.runs, int(0.98 * room))
+    first = {name: s["reference"] for name, s in zip(suites, context["suites"], strict=True)}
+    listed = sorted(found.runs, key=lambda run: (list(suites).index(run.suite), run.row != first[run.suite]))
+    packed = episodes.pack(listed, int(0.98 * room))
     return template.render(
         **context, index=for_script(packed.index), blocks=packed.blocks, episodes=len(packed.index), left_out=packed.left_out
     )

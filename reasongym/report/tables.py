@@ -27,8 +27,8 @@ def by_row(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def headline(rows: Mapping[str, list[Run]], wanted: str = "") -> str:
-    """The row that others are compared with: the one asked for, the one that most others are an ablation of, or the best
-    that was trained.
+    """The row that others are compared with: the one asked for; else of those that were trained the one that most others are
+    an ablation of, of several the one in most settings, and the best.
 
     Raises:
         ValueError: there is no such row.
@@ -38,7 +38,12 @@ def headline(rows: Mapping[str, list[Run]], wanted: str = "") -> str:
             raise ValueError(f"there is no row {wanted!r} to compare with; rows: {', '.join(rows)}")
         return wanted
     trained = [row for row, runs in rows.items() if any(run.frames for run in runs)] or list(rows)
-    return max(trained, key=lambda row: (sum(change(rows[row], rows[other]) != "" for other in trained), -trained.index(row)))
+
+    def weight(row: str) -> tuple[int, int, int]:
+        ablated = sum(change(rows[row], rows[other]) != "" for other in trained)
+        return ablated, len({run.setting for run in rows[row]}), -trained.index(row)
+
+    return max(trained, key=weight)
 
 
 def leaderboard(rows: Mapping[str, list[Run]], settings: Sequence[str], reference: str) -> list[dict[str, Any]]:
@@ -84,10 +89,11 @@ def seconds_a_point(runs: Sequence[Run]) -> float:
 
 
 def ablations(rows: Mapping[str, list[Run]], reference: str) -> list[dict[str, Any]]:
-    """The rows that differ from the reference in one argument: what it is, and what it costs in success."""
+    """The trained rows that differ from the reference in one argument: what it is, and what it costs in success."""
     found = []
     for row, runs in rows.items():
-        what = change(rows[reference], runs) if row != reference else ""
+        trained = any(run.frames for run in runs)
+        what = change(rows[reference], runs) if row != reference and trained else ""
         effect = estimates.difference(runs, rows[reference]) if what else None
         if effect is not None:
             found.append({"row": row, "change": what, "effect": effect})

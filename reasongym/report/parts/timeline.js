@@ -8,11 +8,13 @@ const drawn = (name, attributes, text) => {
   return made;
 };
 const VERBS = { next: "N", store: "S", update: "U", recall: "R", answer: "A", start: "B" };
-const STEP = 30, ROW = 22, HEAD = 58, TOP = 30, BARS = 46;
+const NARROW = 30, WIDE = 54, ROW = 22, HEAD = 58, TOP = 30, BARS = 46;
 
 const rewardOf = (step) => (Number.isFinite(step.reward) ? step.reward : 0);
 
-const timeline = (episode, go) => {
+// `room`: pixels that it may take without scrolling.
+const timeline = (episode, room, go) => {
+  const STEP = Math.max(NARROW, Math.min(WIDE, Math.floor((room - HEAD - 10) / (episode.steps.length + 1))));
   const slots = Math.max(1, episode.memory_slots || 0, ...episode.steps.map((step) => (step.slots || []).length));
   const used = Math.max(1, ...episode.steps.map((step) => (step.slots || []).length), ((episode.end || {}).slots || []).length);
   const rows = Math.min(slots, used + 1);
@@ -55,6 +57,7 @@ const timeline = (episode, go) => {
 
 const markStep = (root, t) => {
   for (const column of all(".column", root)) column.classList.toggle("now", Number(column.dataset.step) === t);
-  const left = HEAD + t * STEP;
-  if (left < root.scrollLeft + HEAD || left + 2 * STEP > root.scrollLeft + root.clientWidth) root.scrollLeft = left - root.clientWidth / 2;
+  const now = one(".column.now .hit", root);
+  const [left, wide] = now ? [Number(now.getAttribute("x")), Number(now.getAttribute("width"))] : [0, 0];
+  if (left < root.scrollLeft + HEAD || left + 2 * wide > root.scrollLeft + root.clientWidth) root.scrollLeft = left - root.clientWidth / 2;
 };

@@ -76,7 +76,7 @@
       button.addEventListener("click", () => open(other));
       return button;
     }));
-    one("#timeline").replaceChildren(timeline(episode, go));
+    one("#timeline").replaceChildren(timeline(episode, one("#timeline").clientWidth, go));
     one("#timeline").scrollLeft = 0;
     one("#place").max = episode.steps.length;
     go(step);
@@ -136,6 +136,7 @@
     one("#chain").replaceChildren(...(chain.length ? chain.map((link) => element("li", {}, ...(link.words !== undefined ? [element("span", { class: "own" }, `“${link.words}” `)] : []), ...(link.units || []).map((number) => element("div", {}, unit(number, needed))), element("small", {}, link.step === null || link.step === undefined ? "" : `slot ${link.slot}, recalled in step ${link.step + 1}`))) : [element("li", { class: "none" }, "nothing recalled yet")]));
     const total_ = episode.steps.slice(0, at + 1).reduce((sum, each) => sum + rewardOf(each), 0);
     one("#reward").textContent = step.over ? `return ${sign(total_, 3)}` : `reward ${sign(step.reward)} · return so far ${sign(total_)}`;
+    one("#scores").closest("table").hidden = Boolean(step.over);
     one("#scores").replaceChildren(...(step.over ? [] : scoreRows(step)));
     const read = reading ? step.desk : (episode.units || []).length, held = new Set(slots.flatMap((slot) => slot.units || []));
     one("#text").replaceChildren(...(episode.units || []).map((_, number) => element("li", { class: [number > read ? "unread" : "", number === step.desk ? "now" : "", held.has(number) ? "held" : ""].join(" ").trim() }, unit(number, needed))));
