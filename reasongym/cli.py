@@ -1,4 +1,4 @@
-"""`python -m reasongym`: list the ids, describe one, play one, audit rewards, test a PRM, make a report. Needs the extra `play`."""
+"""`python -m reasongym`: list the ids, play one, audit rewards, test a PRM, make a report. Needs the extra `play`."""
 
 from __future__ import annotations
 

@@ -37,7 +37,9 @@ def curves(rows: Rows, setting: str, key: str) -> str:
                     continue
                 x, y, low, high = found
                 look = {"color": figures.colour(place), "linestyle": figures.dash(place)}
-                axes.fill_between(x, low, high, color=figures.colour(place), alpha=0.14, linewidth=0, gid=f"series-{place}-band")
+                axes.fill_between(
+                    x, low, high, color=figures.colour(place), alpha=0.14, linewidth=0, gid=f"series-{place}-band"
+                )
                 axes.plot(x, y, **look, gid=f"series-{place}")
                 series.append({"axes": index, "place": place, "x": x, "y": y})
             axes.set_xlim(left=0)
@@ -57,7 +59,7 @@ def mean_curve(runs: Sequence[Run], axis: str, value: str = "success") -> tuple[
     """
     lines = []
     for run in runs:
-        points = [(point.get(axis), point.get(value)) for point in run.curve]
+        points: list[tuple[Any, Any]] = [(point.get(axis), point.get(value)) for point in run.curve]
         kept = sorted((float(x), float(y)) for x, y in points if _is_number(x) and _is_number(y))
         if len(kept) > 1:
             lines.append(np.array(kept).T)
@@ -78,7 +80,9 @@ def profiles(rows: Rows, key: str) -> str:
         series = []
         for place, (_, runs) in enumerate(rows.items()):
             share = estimates.profile(runs, LEVELS)
-            axes.step(LEVELS, share, where="post", color=figures.colour(place), linestyle=figures.dash(place), gid=f"series-{place}")
+            axes.step(
+                LEVELS, share, where="post", color=figures.colour(place), linestyle=figures.dash(place), gid=f"series-{place}"
+            )
             series.append({"axes": 0, "place": place, "x": LEVELS[::5], "y": share[::5]})
         figures.share_axis(axes)
         axes.set_xlim(0, 1)
@@ -89,7 +93,7 @@ def profiles(rows: Rows, key: str) -> str:
 
 
 def improvements(board: Sequence[Mapping[str, Any]], reference: str, key: str) -> str:
-    """Probability that a run of the reference is above one of each other row, with its interval; "" where nothing is compared."""
+    """Probability that a run of the reference is above one of each other row; "" where nothing is compared."""
     rows = [row for row in board if row["improvement"] is not None]
     if not rows:
         return ""
@@ -108,7 +112,12 @@ def ablations(found: Sequence[Mapping[str, Any]], colours: Mapping[str, int], re
 
 
 def _forest(
-    points: Sequence[tuple[str, estimates.Interval, int]], zero: float, limits: tuple[float, float], unit: str, label: str, key: str
+    points: Sequence[tuple[str, estimates.Interval, int]],
+    zero: float,
+    limits: tuple[float, float],
+    unit: str,
+    label: str,
+    key: str,
 ) -> str:
     """A value with its interval a line, from the top, beside a line at `zero`; hollow where there can be no interval."""
     with figures.style():
@@ -120,7 +129,7 @@ def _forest(
             if known:
                 axes.plot([interval.low, interval.high], [y, y], color=shade, linewidth=3, alpha=0.45, gid=f"series-{place}-i")
             inside = shade if known else figures.ROLES["paper"]
-            look = {"color": shade, "markerfacecolor": inside, "markersize": 7, "clip_on": False}
+            look: dict[str, Any] = {"color": shade, "markerfacecolor": inside, "markersize": 7, "clip_on": False}
             axes.plot([interval.value], [y], "o", **look, gid=f"series-{place}-v")
         axes.set_yticks(range(len(points)), [_cut(name) for name, _, _ in points])
         axes.tick_params(axis="y", labelcolor=figures.ROLES["ink"])
@@ -135,9 +144,9 @@ def _forest(
 def terms(rows: Rows, setting: str, key: str) -> tuple[str, list[str]]:
     """Reward terms over training in one setting, a panel a row, and the terms in the order of their colours; ("", []) where
     no run tells them."""
-    told = {row: [run for run in runs if run.setting == setting and any(p.get("terms") for p in run.curve)] for row, runs in rows.items()}
+    told = {row: [run for run in runs if run.setting == setting and _term_names(run)] for row, runs in rows.items()}
     told = {row: runs for row, runs in told.items() if runs}
-    names = list(dict.fromkeys(name for runs in told.values() for run in runs for p in run.curve for name in p.get("terms") or {}))
+    names = list(dict.fromkeys(name for runs in told.values() for run in runs for name in _term_names(run)))
     lines = {(row, name): _term_curve(runs, name) for row, runs in told.items() for name in names}
     if all(line is None for line in lines.values()):
         return "", []
@@ -160,6 +169,11 @@ def terms(rows: Rows, setting: str, key: str) -> tuple[str, list[str]]:
             axes.remove()
         panels[0].set_ylabel("mean an episode")
         return figures.svg(figure, f"Reward terms over training, {setting}", key, series), names
+
+
+def _term_names(run: Run) -> list[str]:
+    """The reward terms that the run's curve tells."""
+    return list(dict.fromkeys(name for point in run.curve for name in point.get("terms") or {}))
 
 
 def _term_curve(runs: Sequence[Run], name: str) -> tuple[np.ndarray, ...] | None:

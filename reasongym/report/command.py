@@ -12,7 +12,9 @@ def command(
     runs: Annotated[Path, typer.Argument(help="folder of runs, or a suite's file of results")],
     out: Annotated[Path, typer.Option("--out", "-o", help="the page")] = Path("report.html"),
     headline: Annotated[str, typer.Option(help="row that others are compared with; default: found out")] = "",
-    megabytes: Annotated[float, typer.Option(min=0.1, help="most that the page may take; episodes are left out until it does")] = 10.0,
+    megabytes: Annotated[
+        float, typer.Option(min=0.1, help="most that the page may take; episodes are left out until it does")
+    ] = 10.0,
     title: Annotated[str, typer.Option(help="of the page")] = "",
 ) -> None:
     """Make one HTML page of a benchmark's runs: leaderboard, curves, ablations, memory, and a viewer for episodes."""

@@ -1,8 +1,8 @@
 """Pictures as inline SVG: drawn by matplotlib, coloured by the page.
 
-Colours are drawn as placeholders and written as CSS variables, so one picture serves a light and a dark page; text stays text, in
-the page's font, and can be selected and searched. A picture is 20-60 kB, where a plotting library in the page would be 1.3
-MB (Bokeh) to 4.8 MB (plotly) before its first curve, and would need scripts to be allowed to run.
+Colours are drawn as placeholders and written as CSS variables, so one picture serves a light and a dark page; text stays
+text, in the page's font, and can be selected and searched. A picture is 10-60 kB, where a plotting library in the page would
+be 1.3 MB (Bokeh 3.9) to 4.8 MB (plotly 7.1) before its first curve, and draw nothing without scripts.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def svg(figure: Figure, label: str, key: str, series: Sequence[dict[str, Any]] =
         figure: drawn within `style()`.
         label: what it shows, for those who do not see it.
         key: distinguishes its ids from those of the page's other pictures; letters and digits.
-        series: for the pointer: `{"axes": index, "place": colour, "x": [...], "y": [...]}`; what lies under the pointer is told.
+        series: for the pointer: `{"axes": index, "place": colour, "x": [...], "y": [...]}`; for tips.
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)

@@ -1,7 +1,7 @@
 """The page: numbers, pictures and episodes into one HTML file that loads nothing.
 
-Everything that runs wrote is escaped by the template; data for scripts is JSON in which `<` does not occur, or base64. The page's
-own content security policy admits the one script that was written here, by its hash, and no request to anywhere.
+Everything that runs wrote is escaped by the template; data for scripts is JSON in which `<` does not occur, or base64. The
+page's own content security policy admits the one script that was written here, by its hash, and no request to anywhere.
 """
 
 from __future__ import annotations
@@ -55,12 +55,13 @@ def write_report(
 def render(found: Collection, *, headline: str = "", megabytes: float = LIMIT, title: str = "ReasonGym") -> str:
     """The page as HTML; arguments and errors as for `write_report`."""
     figures.pyplot()
+    template = environment().get_template("page.html.j2")
     suites = {name: [run for run in found.runs if run.suite == name] for name in dict.fromkeys(run.suite for run in found.runs)}
     rows = {run.row for run in found.runs}
     if headline and headline not in rows:
         raise ValueError(f"no suite has a row {headline!r} to compare with; rows: {', '.join(sorted(rows))}")
     script, style = ("\n".join((PARTS / name).read_text(encoding="utf-8") for name in names) for names in (SCRIPTS, STYLES))
-    context = {
+    context: dict[str, Any] = {
         "title": title,
         "suites": [suite(f"s{i}", name, runs, headline, found) for i, (name, runs) in enumerate(suites.items())],
         "notes": found.notes,
@@ -69,8 +70,7 @@ def render(found: Collection, *, headline: str = "", megabytes: float = LIMIT, t
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "version": version("reasongym"),
     }
-    template = environment().get_template("page.html.j2")
-    bare = len(template.render(**context, index="[]", blocks=[], episodes=0, left_out=0).encode())
+    bare = len(template.render(**context, index="[]", blocks=[], episodes=1, left_out=1).encode())
     room = int(megabytes * 1e6) - bare
     if room < 0:
         raise ValueError(f"the page takes {bare / 1e6:.1f} MB without any episode, more than megabytes={megabytes:g} allows")
@@ -134,7 +134,8 @@ def environment() -> Any:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as missing:
         raise ImportError("a report needs matplotlib and jinja2; run: pip install 'reasongym[report]'") from missing
-    made = Environment(loader=FileSystemLoader(PARTS), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    loader = FileSystemLoader(PARTS)
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters |= {"percent": percent, "short": figures.short, "seconds": seconds, "signed": signed, "finite": math.isfinite}
     made.globals |= {"palette": figures.PALETTE}
     return made
@@ -142,7 +143,8 @@ def environment() -> Any:
 
 def for_script(data: Any) -> str:
     """JSON for a `<script>` element: nothing in it can end the element."""
-    return json.dumps(data, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def percent(value: float, places: int = 1) -> str:
@@ -157,4 +159,6 @@ def signed(value: float) -> str:
 
 def seconds(value: float) -> str:
     """A time in seconds, minutes or hours."""
-    return f"{value:.2g} s" if value < 10 else f"{value:.0f} s" if value < 300 else f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"
+    if value < 300:
+        return f"{value:.2g} s" if value < 10 else f"{value:.0f} s"
+    return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"

@@ -1,7 +1,7 @@
 """From a folder of runs to `Run` records. What is missing or broken is noted, with the file's name; it never stops the rest.
 
 A benchmark writes `RUNS/<suite>/<row>--<setting>--<seed>/` with `result.json`, `metrics.jsonl` (the curve) and `episodes.jsonl`
-(`wrappers.episodes`), and a suite's results in one file, `{"protocol", "suite", "settings", "runs"}`, each run with its `curve`.
+(`wrappers.episodes`), and a suite's results in one file, `{"protocol", "suite", "settings", "runs"}`, each with its `curve`.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def ablations(rows: Mapping[str, list[Run]], reference: str) -> list[dict[str, A
 
 
 def change(ours: Sequence[Run], theirs: Sequence[Run]) -> str:
-    """The one argument in which `theirs` differs from `ours`, in words; "" where it differs in none, in several, or in the agent.
+    """The one argument in which `theirs` differs from `ours`, in words; "" where they differ in none, several, or the agent.
 
     A run's `config["ablation"]`, where a suite says it, is taken at its word. Weights by criterion (`beta`) are one argument.
     """
