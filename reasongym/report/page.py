@@ -154,7 +154,7 @@ def percent(value: float, places: int = 1) -> str:
 
 def signed(value: float) -> str:
     """A number with its sign, two places."""
-    return f"{value:+.2f}".replace("-", "−")
+    return f"{round(value, 2) or 0.0:+.2f}".replace("-", "−")
 
 
 def seconds(value: float) -> str:

@@ -163,7 +163,8 @@ def test_what_was_played_stays_text(visit, played, tmp_path):
     page = visit(write_report(tmp_path, tmp_path / "report.html", title=evil))
     page.wait_for_selector("#shown:not([hidden])")
     assert page.inner_text("#question") == evil
-    for name in ("#action", "#words", "#scores", "#text", "#desk"):
+    page.click("#prompt summary")
+    for name in ("#action", "#words", "#prompt", "#scores", "#text", "#desk"):
         assert evil in page.inner_text(name), name
     page.click("#forward")
     assert evil in page.inner_text("#slots")

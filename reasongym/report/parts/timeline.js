@@ -18,19 +18,20 @@ const timeline = (episode, room, go) => {
   const slots = Math.max(1, episode.memory_slots || 0, ...episode.steps.map((step) => (step.slots || []).length));
   const used = Math.max(1, ...episode.steps.map((step) => (step.slots || []).length), ((episode.end || {}).slots || []).length);
   const rows = Math.min(slots, used + 1);
-  const steps = episode.steps.length, width = HEAD + (steps + 1) * STEP + 8, height = TOP + rows * ROW + BARS + 12;
+  const steps = episode.steps.length, width = (steps + 1) * STEP + 8, height = TOP + rows * ROW + BARS + 12;
   const needed = new Set(episode.support || []);
   const most = Math.max(0.05, ...episode.steps.map((step) => Math.abs(rewardOf(step))));
   const base = TOP + rows * ROW + 8 + BARS / 2;
   const picture = drawn("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
-  picture.append(drawn("text", { x: 10, y: 20, class: "label" }, "action"));
-  for (let k = 0; k < rows; k += 1) picture.append(drawn("text", { x: 10, y: TOP + k * ROW + 15, class: "label" }, `slot ${k + 1}`));
-  picture.append(drawn("text", { x: 10, y: base + 4, class: "label" }, "reward"));
-  picture.append(drawn("line", { x1: HEAD, x2: width - 8, y1: base, y2: base, class: "zero" }));
+  const labels = drawn("svg", { width: HEAD, height, class: "labels", "aria-hidden": "true" });
+  labels.append(drawn("text", { x: 10, y: 20, class: "label" }, "action"));
+  for (let k = 0; k < rows; k += 1) labels.append(drawn("text", { x: 10, y: TOP + k * ROW + 15, class: "label" }, `slot ${k + 1}`));
+  labels.append(drawn("text", { x: 10, y: base + 4, class: "label" }, "reward"));
+  picture.append(drawn("line", { x1: 0, x2: width - 8, y1: base, y2: base, class: "zero" }));
   for (let t = 0; t <= steps; t += 1) {
     const step = episode.steps[t] || episode.end || {};
     const column = drawn("g", { class: "column", "data-step": t });
-    const x = HEAD + t * STEP;
+    const x = t * STEP;
     column.append(drawn("rect", { x: x + 0.75, y: 2, width: STEP - 1.5, height: height - 4, rx: 5, class: "hit" }));
     if (t < steps) {
       const kind = step.invalid ? "bad" : step.kind in VERBS ? step.kind : "next";
@@ -52,12 +53,13 @@ const timeline = (episode, room, go) => {
     column.addEventListener("click", () => go(t));
     picture.append(column);
   }
-  return picture;
+  return element("div", { class: "track" }, labels, picture);
 };
 
 const markStep = (root, t) => {
   for (const column of all(".column", root)) column.classList.toggle("now", Number(column.dataset.step) === t);
   const now = one(".column.now .hit", root);
   const [left, wide] = now ? [Number(now.getAttribute("x")), Number(now.getAttribute("width"))] : [0, 0];
-  if (left < root.scrollLeft + HEAD || left + 2 * wide > root.scrollLeft + root.clientWidth) root.scrollLeft = left - root.clientWidth / 2;
+  const room = root.clientWidth - HEAD;
+  if (left < root.scrollLeft || left + 2 * wide > root.scrollLeft + room) root.scrollLeft = left - room / 2;
 };

@@ -125,8 +125,10 @@
     one("#last").disabled = one("#forward").disabled = at === total;
     one("#action").textContent = step.over ? "The episode is over" : step.action || step.kind;
     one("#invalid").textContent = step.invalid ? `illegal: ${step.invalid}` : "";
-    const words = [["thought", "Thought"], ["command", "Command"], ["prompt", "What it was shown"]].filter(([key]) => step[key]);
+    const words = [["thought", "Thought"], ["command", "Command"]].filter(([key]) => step[key]);
     one("#words").replaceChildren(...words.flatMap(([key, label]) => [element("dt", {}, label), element("dd", {}, step[key])]));
+    one("#prompt").hidden = !step.prompt;
+    one("#prompt pre").textContent = step.prompt || "";
     const reading = step.desk !== null && step.desk !== undefined;
     one("#desk").replaceChildren(reading ? unit(step.desk, needed) : "empty: the text is over");
     const slots = step.slots || [], rows = Math.max(slots.length, step.slot || 0);
