@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -98,7 +99,7 @@ def bootstrap(
 def area_under_curve(at: Sequence[float], values: Sequence[float], horizon: float) -> float:
     """Mean height of a learning curve on [0, horizon], by the trapezoid rule.
 
-    The curve begins at (0, 0) unless it has a value at 0, is cut at the horizon, and stays at its last value when it ends before.
+    The curve begins at (0, 0) unless it has a value at 0, is cut at the horizon, and stays at its last value if it ends before.
 
     Args:
         at: where it was measured (frames, seconds), not falling.
@@ -108,7 +109,7 @@ def area_under_curve(at: Sequence[float], values: Sequence[float], horizon: floa
     Raises:
         ValueError: another number of values, places that fall, no value, or a horizon that is not positive.
     """
-    if len(at) != len(values) or not len(at) or not horizon > 0 or any(b < a for a, b in zip(at, at[1:], strict=False)):
+    if len(at) != len(values) or not len(at) or not horizon > 0 or any(b < a for a, b in pairwise(at)):
         raise ValueError(
             f"a curve needs places that do not fall, a value each, and a horizon above 0; got {len(at)} places, "
             f"{len(values)} values, horizon {horizon!r}"

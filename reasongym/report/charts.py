@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,27 +22,20 @@ Rows = Mapping[str, Sequence[Run]]
 
 
 def curves(rows: Rows, setting: str, key: str) -> str:
-    """Held-out success over training in one setting, by frames and by CPU seconds: mean over seeds, and their range; "" where
-    no run of it has a curve."""
+    """Held-out success over training in one setting, by frames and by CPU seconds: mean over seeds, and their range, with rows
+    that learn nothing as dotted levels; "" where no run of it has a curve."""
     with figures.style():
         figure, panels = figures.new_figure(9.4, 3.1, 2, sharey=True)
-        series = []
+        series: list[dict[str, Any]] = []
         for index, (axis, unit) in enumerate((("frames", "frames"), ("cpu_seconds", "CPU seconds"))):
             axes = panels[index]
             figures.share_axis(axes)
             axes.set_xlabel(unit)
             axes.xaxis.set_major_formatter(figures.short)
-            for place, (_, runs) in enumerate(rows.items()):
-                found = mean_curve([run for run in runs if run.setting == setting], axis)
-                if found is None:
-                    continue
-                x, y, low, high = found
-                look = {"color": figures.colour(place), "linestyle": figures.dash(place)}
-                axes.fill_between(
-                    x, low, high, color=figures.colour(place), alpha=0.14, linewidth=0, gid=f"series-{place}-band"
-                )
-                axes.plot(x, y, **look, gid=f"series-{place}")
-                series.append({"axes": index, "place": place, "x": x, "y": y})
+            for place, runs in enumerate(rows.values()):
+                here = [run for run in runs if run.setting == setting]
+                drawn = _curve(axes, place, here, axis)
+                series += [{"axes": index, "place": place, "x": drawn[0], "y": drawn[1]}] if drawn else []
             axes.set_xlim(left=0)
         if not series:
             return ""
@@ -49,27 +43,46 @@ def curves(rows: Rows, setting: str, key: str) -> str:
         return figures.svg(figure, f"Learning curves, {setting}: held-out success by frames and by CPU seconds", key, series)
 
 
+def _curve(axes: Any, place: int, runs: Sequence[Run], axis: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Draws one row of a setting; returns its mean curve, None where it has none."""
+    shade = figures.colour(place)
+    if runs and not any(run.frames for run in runs):
+        level = float(np.mean([run.success for run in runs]))
+        axes.axhline(level, color=shade, linestyle=(0, (1, 2.5)), linewidth=1.4, gid=f"series-{place}")
+        return None
+    found = mean_curve(runs, axis)
+    if found is None:
+        return None
+    x, y, low, high = found
+    axes.fill_between(x, low, high, color=shade, alpha=0.14, linewidth=0, gid=f"series-{place}-band")
+    axes.plot(x, y, color=shade, linestyle=figures.dash(place), gid=f"series-{place}")
+    return x, y
+
+
 def mean_curve(runs: Sequence[Run], axis: str, value: str = "success") -> tuple[np.ndarray, ...] | None:
     """(x, mean, lowest, highest) over the runs' curves on a common grid, as far as the shortest goes; None where there is none.
+
+    A run that diverged counts as 0 from its end on.
 
     Args:
         runs: of one row and setting.
         axis: "frames" or "cpu_seconds".
         value: what of the evaluations.
     """
-    lines = []
+    lines, ends = [], []
     for run in runs:
         points: list[tuple[Any, Any]] = [(point.get(axis), point.get(value)) for point in run.curve]
         kept = sorted((float(x), float(y)) for x, y in points if _is_number(x) and _is_number(y))
         if len(kept) > 1:
-            lines.append(np.array(kept).T)
+            lines.append((np.array(kept).T, 0.0 if run.status == "diverged" else kept[-1][1]))
+            ends.append((run.status == "diverged", kept[-1][0]))
     if not lines:
         return None
-    begin, end = max(line[0][0] for line in lines), min(line[0][-1] for line in lines)
+    begin, end = max(line[0][0] for line, _ in lines), min(ends)[1]
     if end <= begin:
         return None
-    grid = lines[0][0] if len(lines) == 1 else np.linspace(begin, end, GRID)
-    values = np.array([np.interp(grid, *line) for line in lines])
+    grid = lines[0][0][0] if len(lines) == 1 else np.linspace(begin, end, GRID)
+    values = np.array([np.interp(grid, line[0], line[1], right=after) for line, after in lines])
     return grid, values.mean(0), values.min(0), values.max(0)
 
 
@@ -145,27 +158,26 @@ def terms(rows: Rows, setting: str, key: str) -> tuple[str, list[str]]:
     """Reward terms over training in one setting, a panel a row, and the terms in the order of their colours; ("", []) where
     no run tells them."""
     told = {row: [run for run in runs if run.setting == setting and _term_names(run)] for row, runs in rows.items()}
-    told = {row: runs for row, runs in told.items() if runs}
     names = list(dict.fromkeys(name for runs in told.values() for run in runs for name in _term_names(run)))
-    lines = {(row, name): _term_curve(runs, name) for row, runs in told.items() for name in names}
-    if all(line is None for line in lines.values()):
+    lines = {row: [_term_curve(runs, name) for name in names] for row, runs in told.items()}
+    lines = {row: found for row, found in lines.items() if any(line is not None for line in found)}
+    if not lines:
         return "", []
-    columns = min(3, len(told))
-    deep = math.ceil(len(told) / columns)
+    columns = min(3, len(lines))
+    deep = math.ceil(len(lines) / columns)
     with figures.style():
         figure, panels = figures.new_figure(9.4, 0.4 + 2.2 * deep, columns, deep, sharey=True)
         series = []
-        for index, (axes, row) in enumerate(zip(panels, told, strict=False)):
+        for index, (axes, row) in enumerate(zip(panels, lines, strict=False)):
             axes.axhline(0, color=figures.ROLES["soft"], linewidth=0.8)
             axes.set_title(_cut(row, 34))
             axes.xaxis.set_major_formatter(figures.short)
-            for place, name in enumerate(names):
-                line = lines[row, name]
+            for place, line in enumerate(lines[row]):
                 if line is not None:
                     axes.plot(*line[:2], color=figures.colour(place), linestyle=figures.dash(place), gid=f"series-{place}")
                     series.append({"axes": index, "place": place, "x": line[0], "y": line[1]})
             axes.set_xlabel("frames")
-        for axes in panels[len(told) :]:
+        for axes in panels[len(lines) :]:
             axes.remove()
         panels[0].set_ylabel("mean an episode")
         return figures.svg(figure, f"Reward terms over training, {setting}", key, series), names
@@ -178,15 +190,11 @@ def _term_names(run: Run) -> list[str]:
 
 def _term_curve(runs: Sequence[Run], name: str) -> tuple[np.ndarray, ...] | None:
     """As `mean_curve`, of one reward term."""
-    flat = [_WithTerms(run, name) for run in runs]
-    return mean_curve(flat, "frames", "term")  # type: ignore[arg-type]
 
+    def of(run: Run) -> Run:
+        return replace(run, curve=tuple({**point, "term": (point.get("terms") or {}).get(name)} for point in run.curve))
 
-class _WithTerms:
-    """A run whose evaluations tell one reward term as "term"."""
-
-    def __init__(self, run: Run, name: str) -> None:
-        self.curve = [{**point, "term": (point.get("terms") or {}).get(name)} for point in run.curve]
+    return mean_curve([of(run) for run in runs], "frames", "term")
 
 
 def _is_number(value: Any) -> bool:

@@ -12,7 +12,7 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ def render(found: Collection, *, headline: str = "", megabytes: float = LIMIT, t
 def suite(key: str, name: str, runs: Sequence[Run], headline: str, found: Collection) -> dict[str, Any]:
     """All that the template shows of one suite; `key` distinguishes its ids."""
     rows = tables.by_row(runs)
-    reference = tables.headline(rows, headline if headline in rows else "")
+    reference = tables.headline(rows, headline if headline in rows else _first_row(found.settings.get(name), rows))
     settings = sorted({run.setting for run in runs})
     board = tables.leaderboard(rows, settings, reference)
     colours = {row: place for place, row in enumerate(rows)}
@@ -122,6 +122,12 @@ def suite(key: str, name: str, runs: Sequence[Run], headline: str, found: Collec
         "commits": sorted({run.commit for run in runs if run.commit}),
         "versions": sorted({f"{package} {number}" for run in runs for package, number in run.versions.items()}),
     }
+
+
+def _first_row(settings: Any, rows: Mapping[str, Any]) -> str:
+    """The row that a suite's committed settings name first, which is its headline; "" where it was not played."""
+    named = settings.get("rows") if isinstance(settings, dict) else None
+    return next((row for row in named or () if isinstance(row, str)), "") if named and next(iter(named)) in rows else ""
 
 
 def environment() -> Any:

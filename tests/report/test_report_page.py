@@ -176,6 +176,15 @@ def test_several_suites_and_the_headline(runs):
         page.render(found, headline="best")
 
 
+def test_the_headline_is_the_first_row_of_the_committed_settings(tmp_path):
+    rows = [result(row, "s", seed, success=success) for row, success in (("ours", 0.4), ("theirs", 0.9)) for seed in (1, 2)]
+    suite = {"protocol": 1, "suite": "core", "settings": {"rows": {"ours": {}, "theirs": {}}}, "runs": rows}
+    (tmp_path / "core.json").write_text(json.dumps(suite))
+    text = page.render(read_runs(tmp_path / "core.json"))
+    assert "Everything is compared with <b>ours</b>" in text
+    assert "Committed settings" in text
+
+
 def test_the_page_is_a_function_of_the_runs(text, played):
     assert page.render(read_runs(played), title=f"ReasonGym · {played.name}") == text
 

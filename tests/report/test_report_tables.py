@@ -123,3 +123,13 @@ def test_mean_curves_go_as_far_as_the_shortest():
     assert (low[-1], mean[-1], high[-1]) == pytest.approx((0.25, 0.375, 0.5))
     assert charts.mean_curve([short], "cpu_seconds") is None
     assert np.all(np.diff(x) > 0)
+
+
+def test_a_diverged_runs_curve_goes_on_at_nothing():
+    good, bad = run("a"), run("a", seed=2, status="diverged")
+    object.__setattr__(good, "curve", tuple(curve(0.8, 5)))
+    object.__setattr__(bad, "curve", ({"frames": 0, "success": 0.0}, {"frames": 500, "success": 0.4}))
+    x, mean, low, _ = charts.mean_curve([good, bad], "frames")
+    assert x[-1] == 1000
+    assert (low[-1], mean[-1]) == pytest.approx((0.0, 0.4))
+    assert mean[x.searchsorted(450)] == pytest.approx(0.0008 * x[x.searchsorted(450)], abs=1e-6), "both rise alike until then"
