@@ -163,7 +163,7 @@ def _from_file(path: Path, notes: list[Note], settings: dict[str, Any]) -> Itera
     notes.append(Note(path.name, "is a file of results: it holds no episodes; make the report of the runs' folder to see them"))
     for i, run in enumerate(record["runs"]):
         if isinstance(run, dict):
-            yield from _checked({"protocol": record.get("protocol"), "suite": suite, **run}, f"{path.name}, run {i}", notes, ())
+            yield from _checked({"protocol": record.get("protocol"), **run, "suite": suite}, f"{path.name}, run {i}", notes, ())
         else:
             notes.append(Note(f"{path.name}, run {i}", "is no JSON object, and is left out"))
 
