@@ -33,9 +33,9 @@ import numpy as np
 import torch
 import train_judge
 
-from reasongym.prm.judging.ledger import Ledger
-from reasongym.prm.judging.local import LocalModel
-from reasongym.prm.judging.questions import PROMPTS, Asking, Question, Rubric, read_rubric
+from reasongym.prm.judge import Ledger, Rubric, read_rubric
+from reasongym.prm.judge.local import LocalModel
+from reasongym.prm.judge.questions import PROMPTS, Asking, Question
 
 MORE = (
     ("brevity", "Does the step say anything?", "Does it say that without repeating what has been said before?"),

@@ -28,9 +28,7 @@ import torch
 import reasongym  # noqa: F401
 from agents.labels import any_kind
 from reasongym.audit.policies import Situation, noise
-from reasongym.prm.learned import LearnedPRM
-from reasongym.prm.step_network import StepNetwork
-from reasongym.prm.words import vocabulary_of
+from reasongym.prm.learned import LearnedPRM, StepNetwork, vocabulary_of
 
 ID = "ReasonGym-bAbI-qa2-v0"
 

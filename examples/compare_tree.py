@@ -51,17 +51,36 @@ import numpy as np
 import reasongym  # noqa: F401
 from reasongym.audit.collect import collect
 from reasongym.audit.corruption import ERROR_CLASSES, RECALL_CLASSES, Planter
-from reasongym.prm.aspects import AspectReader, JudgedAspects, RelationAspects
-from reasongym.prm.conditioned import ConditionedScorer, ConditionedSettings, Example, examples_of
-from reasongym.prm.context import Complete, Context, contexts_of
-from reasongym.prm.differ import JudgedDiffer, RuleDiffer, raw_criteria
-from reasongym.prm.embedding import HashedEmbedder
-from reasongym.prm.growth import grow
 from reasongym.prm.records import StepRecord
-from reasongym.prm.selection import AllCriteria, DynamicSelection, FixedSelection, RandomSelection
-from reasongym.prm.thresholds import Thresholds, choose_thresholds, labelled_criteria
-from reasongym.prm.tree import Coarse, Fine, RewardTree, empty_tree
-from reasongym.prm.tree_prm import TreePRM
+from reasongym.prm.tree import (
+    AllCriteria,
+    AspectReader,
+    Coarse,
+    Complete,
+    ConditionedScorer,
+    ConditionedSettings,
+    Context,
+    DynamicSelection,
+    Example,
+    Fine,
+    FixedSelection,
+    HashedEmbedder,
+    JudgedAspects,
+    JudgedDiffer,
+    RandomSelection,
+    RelationAspects,
+    RewardTree,
+    RuleDiffer,
+    Thresholds,
+    TreePRM,
+    choose_thresholds,
+    contexts_of,
+    empty_tree,
+    examples_of,
+    grow,
+    labelled_criteria,
+    raw_criteria,
+)
 from reasongym.seeding import rng
 
 TRAINED_TASKS, HELD_OUT_TASKS = (1, 2, 5, 6, 7, 8, 12), (3, 11, 13)

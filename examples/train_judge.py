@@ -37,8 +37,8 @@ import reasongym  # noqa: F401 (registers the ids)
 from reasongym.metrics import auc
 from reasongym.prm.annotated import AnnotatedPRM
 from reasongym.prm.base import ANSWER, RECALL, StepBatch
-from reasongym.prm.judge import Judge, step_text
-from reasongym.prm.judging.questions import LABELS, PROMPTS, Asking, Question, read_rubric
+from reasongym.prm.judge import Judge, read_rubric, step_text
+from reasongym.prm.judge.questions import LABELS, PROMPTS, Asking, Question
 from reasongym.seeding import rng
 
 CRITERIA = ("logic", "coherence", "goal")

@@ -40,13 +40,9 @@ from reasongym.audit.policies import Policy, Situation, noise
 from reasongym.prm.annotated import AnnotatedPRM
 from reasongym.prm.correctness import CausalPRM, HindsightPRM
 from reasongym.prm.evaluation import calibration_error, earliest_error, first_wrong
-from reasongym.prm.fitting import FitSettings, Fitting
-from reasongym.prm.learned import LearnedPRM
+from reasongym.prm.learned import FitSettings, Fitting, LearnedPRM, Shape, StepNetwork, vocabulary_of
 from reasongym.prm.lexical import LexicalPRM
 from reasongym.prm.records import StepRecord
-from reasongym.prm.step_network import StepNetwork
-from reasongym.prm.step_transformer import Shape
-from reasongym.prm.words import vocabulary_of
 
 CRITERION = "correct"
 SURE = -0.9

@@ -40,7 +40,12 @@ def test_metrics_bring_nothing_heavy():
 
 
 def test_a_judge_brings_nothing_heavy_before_it_is_made():
-    assert loaded("import reasongym.prm.judge, reasongym.prm.clients, reasongym.prm.judging.local") == set()
+    assert loaded("import reasongym.prm.judge, reasongym.prm.judge.clients, reasongym.prm.judge.local") == set()
+
+
+def test_the_rooms_bring_nothing_heavy():
+    assert loaded("import reasongym.prm.tree, reasongym.prm.learned.words") == set()
+    assert "torch" in loaded("from reasongym.prm.learned import LearnedPRM")
 
 
 def test_the_check_sees_a_heavy_import():

@@ -22,17 +22,15 @@ FLOORS = (
 FLOOR = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 SEPARATE = {"tasks", "memory", "prm"}
 """Siblings that never import one another."""
-LEARNED = ("learned", "fitting", "step_encoder", "step_transformer", "step_network", "step_lm")
-"""Modules of the learned PRM."""
-TREE = ("encoders", "conditioned", "conditioned_network")
-"""Modules of the reward tree."""
+LEARNED = tuple(f"learned.{name}" for name in ("prm", "fitting", "step_encoder", "step_transformer", "step_network", "step_lm"))
+TREE = tuple(f"tree.{name}" for name in ("encoders", "conditioned", "conditioned_network"))
 HEAVY = {
-    "torch": {f"reasongym.prm.{name}" for name in (*LEARNED, *TREE, "judging.local")},
-    "transformers": {f"reasongym.prm.{name}" for name in (*LEARNED, "encoders", "judging.local")},
-    "safetensors": {"reasongym.prm.learned"},
-    "openai": {"reasongym.prm.clients"},
-    "anyio": {"reasongym.prm.clients"},
-    "diskcache": {"reasongym.prm.judging.store"},
+    "torch": {f"reasongym.prm.{name}" for name in (*LEARNED, *TREE, "judge.local")},
+    "transformers": {f"reasongym.prm.{name}" for name in (*LEARNED, "tree.encoders", "judge.local")},
+    "safetensors": {"reasongym.prm.learned.prm"},
+    "openai": {"reasongym.prm.judge.clients"},
+    "anyio": {"reasongym.prm.judge.clients"},
+    "diskcache": {"reasongym.prm.judge.store"},
     "jinja2": {"reasongym.report.page"},
     "stable_baselines3": {f"reasongym.adapters.{name}" for name in ("sb3", "sb3_observations", "feedback")},
     "sb3_contrib": set(),
@@ -119,7 +117,7 @@ def test_the_root_package_imports_no_more_than_registration():
         ("from reasongym.engine.batch import Engine", "reasongym.prm.lexical", "engine stands above prm"),
         ("def f():\n    from ..engine import batch", "reasongym.prm.lexical", "engine stands above prm"),
         ("from reasongym.memory.gates import Gate", "reasongym.prm.lexical", "siblings"),
-        ("import torch.nn as nn", "reasongym.engine.batch", "reasongym.prm.learned"),
+        ("import torch.nn as nn", "reasongym.engine.batch", "reasongym.prm.learned.prm"),
         (
             "from stable_baselines3 import PPO",
             "reasongym.wrappers.embed",
@@ -140,8 +138,8 @@ def test_a_fault_is_seen(source, module, why):
         ("from reasongym import types", "reasongym.prm.lexical"),
         ("from reasongym.types import Story", "reasongym.tasks.babi"),
         ("from stable_baselines3.common.vec_env import VecEnv", "reasongym.adapters.sb3"),
-        ("import torch", "reasongym.prm.learned"),
-        ("import openai", "reasongym.prm.clients"),
+        ("import torch", "reasongym.prm.learned.prm"),
+        ("import openai", "reasongym.prm.judge.clients"),
     ],
 )
 def test_what_is_allowed(source, module):

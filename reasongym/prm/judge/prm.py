@@ -1,0 +1,391 @@
+"""`judge`: another language model as process reward model, one rubric a criterion.
+
+The model is asked two things about a step and a criterion: whether the criterion has anything to say about the step (topic),
+and whether the step meets it (verdict). Each is asked in both label orders ("yes or no", "no or yes") and averaged. With p the
+probability of "yes" among the labels, calibrated per criterion, the score is 2p - 1. A step is left unscored (NaN) where the
+criterion does not apply (p of the topic below 0.5) or where the labels together get less than half of the probability.
+
+The judge is shown what the solver could see (`StepBatch.text`; of a record the prompt and the steps so far), quoted line by
+line, and no thoughts: what a policy writes to itself is no evidence, and the cheapest place to argue with the judge. A judge
+that fails raises a `JudgeError`, or leaves steps unscored where `on_failure` says so; it never scores 0 by silence.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reasongym.errors import unknown
+from reasongym.prm.base import ACTION_NAMES, StepBatch
+from reasongym.prm.judge import calibration as calibrating
+from reasongym.prm.judge.calibration import Calibration
+from reasongym.prm.judge.errors import CapabilityError, CostError, JudgeError
+from reasongym.prm.judge.ledger import Ledger
+from reasongym.prm.judge.questions import LABELS, PROMPTS, Asking, Question, Rubric, read_rubric
+from reasongym.prm.judge.store import ReplyStore, question_key
+from reasongym.prm.judge.verdicts import LEAST_MASS, Reply, Verdict, explanation, mean, share, stated, unscored
+from reasongym.prm.records import StepRecord
+
+ANSWERS = ("probabilities", "json", "either")
+ORDERS = (False, True)
+logger = logging.getLogger(__name__)
+
+
+def step_text(steps: StepBatch, i: int) -> str:
+    """What a judge is shown of an environment's step."""
+    return steps.text(i)
+
+
+class Judge:
+    """A process reward model, and a scorer of records, that asks a language model.
+
+    Args:
+        model: folder or name of a `transformers` causal language model; with `url`, the server's name for it.
+        url: root of an OpenAI-compatible API; None: the model is loaded into this process.
+        criteria: names of rubrics that are shipped (logic, coherence, goal), paths of rubric files, or `Rubric` objects.
+        answers: "probabilities" of the labels; "json": a verdict in words with its reason, for servers that return no
+            log-probabilities; "either": the first where the server can, else the second.
+        reasons: also ask why, in "probabilities" (one more call a verdict); "json" always brings reasons.
+        on_failure: "raise", or "unscored": NaN, with the error's text in the verdict.
+        actions: names of the environment's actions that are judged; others are unscored without a call. Default: all.
+        thoughts: whether records' `meta["thoughts"]` are shown; leave them out wherever scores make rewards.
+        context_steps: how many steps before the judged one a record's judge is shown; None: all.
+        calibration: by criterion; see `calibrate`.
+        default_beta: weight by criterion when it makes the reward; what is not named weighs as `annotated`'s, or 1.
+        cache: folder of the store of replies; None: in memory. A killed run that is started again pays for nothing twice.
+        reply_tokens: most tokens of a reply in words.
+        backend: keywords of `local.LocalModel` or `clients.ServerClient`: batch_size, dtype, device; concurrency,
+            timeout, max_retries, price, max_cost, api_key, request.
+
+    Attributes:
+        ledger: what it has cost so far.
+    """
+
+    needs_annotation = False
+
+    def __init__(
+        self,
+        model: str | os.PathLike,
+        *,
+        url: str | None = None,
+        criteria: Sequence[str | os.PathLike | Rubric] = ("logic", "coherence", "goal"),
+        answers: str = "probabilities",
+        reasons: bool = False,
+        on_failure: str = "raise",
+        actions: Sequence[str] = ACTION_NAMES,
+        thoughts: bool = False,
+        context_steps: int | None = None,
+        calibration: Mapping[str, Calibration] | None = None,
+        default_beta: Mapping[str, float] | None = None,
+        cache: str | os.PathLike | None = None,
+        reply_tokens: int = 160,
+        **backend: Any,
+    ) -> None:
+        for kind, name, known in (
+            ("answers", answers, ANSWERS),
+            ("on_failure", on_failure, ("raise", "unscored")),
+            *(("action", action, ACTION_NAMES) for action in actions),
+        ):
+            if name not in known:
+                raise unknown(kind, name, known)
+        self._asking = Asking([_rubric(criterion) for criterion in criteria], reply_tokens)
+        self.criteria = tuple(self._asking.rubrics)
+        if not self.criteria or len(self.criteria) < len(criteria):
+            raise ValueError(f"criteria must be at least one rubric, each of another name, got {criteria!r}")
+        beta = {"logic": 0.2, "coherence": 0.1, "goal": 0.3} | dict(default_beta or {})
+        self.default_beta: Mapping[str, float] = {name: float(beta.get(name, 1.0)) for name in self.criteria}
+        self._calibration = calibrating.checked(calibration or {}, self.criteria)
+        self._kinds = frozenset(map(ACTION_NAMES.index, actions))
+        self._skips = on_failure == "unscored"
+        self._reasons, self._thoughts, self._context_steps = reasons, thoughts, context_steps
+        self.ledger, self._store = Ledger(), ReplyStore(cache)
+        self._backend = _backend(model, url, self.ledger, backend)
+        self.answers = self._able(answers)
+
+    def __repr__(self) -> str:
+        return f"Judge({self._backend.identity}, answers={self.answers!r}, criteria={self.criteria})"
+
+    def close(self) -> None:
+        """Closes the connections to a server."""
+        self._backend.close()
+
+    @property
+    def version(self) -> str:
+        """Model, dtype, prompts, way of answering, calibration: all that a score depends on beside the step."""
+        tags = [self._asking.version, *(rubric.version for rubric in self._asking.rubrics.values())]
+        fitted = {name: (c.slope, c.offset) for name, c in self._calibration.items() if c != Calibration()}
+        shown = f"thoughts={self._thoughts}, context_steps={self._context_steps}, actions={sorted(self._kinds)}"
+        return f"judge({self._backend.identity}; {self.answers}; {', '.join(tags)}; {shown}; calibration={fitted})"
+
+    def score(self, steps: StepBatch) -> np.ndarray:
+        """(n, k) float32 scores in [-1, 1]; NaN = unscored.
+
+        Raises:
+            JudgeError: the judge failed, unless `on_failure="unscored"`.
+        """
+        rows = [i for i in range(len(steps)) if int(steps.kind[i]) in self._kinds]
+        out = np.full((len(steps), len(self.criteria)), np.nan, np.float32)
+        for i, verdicts in zip(rows, self.verdicts(self._asking.step(step_text(steps, i)) for i in rows), strict=True):
+            out[i] = [verdict.score for verdict in verdicts]
+        return out
+
+    def score_records(self, records: Sequence[StepRecord]) -> list[np.ndarray]:
+        """One (T, k) float32 array a record, in [-1, 1], NaN = unscored; a step is judged by itself and those before it.
+
+        Raises:
+            JudgeError: as for `score`.
+        """
+        return [record.labels for record in self.annotate(records)]
+
+    def annotate(self, records: Sequence[StepRecord]) -> list[StepRecord]:
+        """The records with the judge's scores as labels, its reasons, and `meta["judge"]`: its version, and why not scored.
+
+        Raises:
+            JudgeError: as for `score`.
+        """
+        verdicts = iter(self.verdicts(text for record in records for text in self._solutions(record)))
+        out = []
+        for record in records:
+            rows = [next(verdicts) for _ in record.steps]
+            gaps = {f"{t}/{v.criterion}": v.unscored for t, row in enumerate(rows) for v in row if v.unscored}
+            out.append(
+                replace(
+                    record,
+                    criteria=self.criteria,
+                    labels=np.array([[v.score for v in row] for row in rows], np.float32).reshape(-1, len(self.criteria)),
+                    reasons=tuple(tuple(v.reason for v in row) for row in rows),
+                    meta={**record.meta, "judge": {"version": self.version, "unscored": gaps}},
+                )
+            )
+        return out
+
+    def verdicts(self, materials: Iterable[str]) -> list[tuple[Verdict, ...]]:
+        """k verdicts for each material (`Asking.step`, `Asking.solution`), in the order of `criteria`.
+
+        Raises:
+            JudgeError: as for `score`.
+        """
+        pairs = [(material, criterion) for material in materials for criterion in self.criteria]
+        judged = self._in_words(pairs) if self.answers == "json" else self._by_label(pairs)
+        out = [self._scored(judged[pair]) for pair in pairs]
+        for verdict in out:
+            self.ledger.scored += not verdict.unscored
+            self.ledger.unscored += bool(verdict.unscored)
+        k = len(self.criteria)
+        return [tuple(out[start : start + k]) for start in range(0, len(out), k)]
+
+    def calibrate(self, records: Sequence[StepRecord], *, human: bool) -> dict[str, Calibration]:
+        """Fits the calibration to labelled records (above 0 is good, 0 and NaN are left out), and uses it from now on.
+
+        Args:
+            records: of a validation set, with labels on some of the judge's criteria.
+            human: whether people made the labels; each then counts as a bit in the ledger.
+
+        Raises:
+            ValueError: no label on any of the judge's criteria.
+        """
+        raw, fitted, read = [self._probabilities_of(record) for record in records], {}, 0
+        for j, criterion in enumerate(self.criteria):
+            p, good = [], []
+            for record, probabilities in zip(records, raw, strict=True):
+                if criterion in record.criteria:
+                    labels = np.asarray(record.labels, float)[:, record.criteria.index(criterion)]
+                    used = ~np.isnan(probabilities[:, j]) & ~np.isnan(labels) & (labels != 0)
+                    p += probabilities[used, j].tolist()
+                    good += (labels[used] > 0).tolist()
+            read += len(p)
+            if p:
+                fitted[criterion] = calibrating.fit(p, good)
+        if not fitted:
+            raise ValueError(f"no record has both a label and a verdict on any of {', '.join(self.criteria)}")
+        self.ledger.human_label_bits += read if human else 0
+        self._calibration |= fitted
+        return fitted
+
+    def _probabilities_of(self, record: StepRecord) -> np.ndarray:
+        return np.array([[v.probability for v in row] for row in self.verdicts(self._solutions(record))])
+
+    def _solutions(self, record: StepRecord) -> list[str]:
+        thoughts = record.meta.get("thoughts") if self._thoughts else None
+        if thoughts is not None and len(thoughts) != len(record.steps):
+            raise ValueError(
+                f'meta["thoughts"] has {len(thoughts)} entries for {len(record.steps)} steps; one a step is expected'
+            )
+        seen = len(record.steps) if self._context_steps is None else self._context_steps
+        out = []
+        for t in range(len(record.steps)):
+            first = max(0, t - seen)
+            part = slice(first, t + 1)
+            out.append(self._asking.solution(record.prompt, record.steps[part], thoughts[part] if thoughts else None))
+        return out
+
+    def _able(self, answers: str) -> str:
+        """The way of answering, "either" decided by what the server can do."""
+        if self._backend.shares_prefix or answers == "json":
+            return "probabilities" if answers == "either" else answers
+        if self._backend.abilities.top:
+            return "probabilities"
+        if answers == "either":
+            logger.warning("%s returns no log-probabilities: verdicts are asked for in words", self._backend.url)
+            return "json"
+        raise CapabilityError(
+            f"{self._backend.url} answers, but returns no log-probabilities for the model {self._backend.model!r}; pass "
+            "answers='json' for verdicts in words, or serve the model where top_logprobs is supported"
+        )
+
+    def _by_label(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Verdict]:
+        """Verdicts from the labels' probabilities; a server is asked for the verdict only where the criterion applies."""
+        out: dict[tuple[str, str], Verdict] = {}
+        shares: dict[tuple[str, tuple[str, str]], tuple[float, float]] = {}
+        for round_ in (("topic", "verdict"),) if self._backend.shares_prefix else (("topic",), ("verdict",)):
+            asked = {
+                (kind, pair): [self._asking.question(kind, pair[1], pair[0], order) for order in ORDERS]
+                for kind in round_
+                for pair in pairs
+                if pair not in out
+            }
+            found = self._read(asked, share)
+            for (kind, pair), answers in found.items():
+                if isinstance(answers, JudgeError):
+                    out[pair] = unscored(pair[1], str(answers))
+                else:
+                    shares[kind, pair] = mean([p for p, _ in answers]), min(mass for _, mass in answers)
+                    self.ledger.mass += sum(mass for _, mass in answers)
+                    self.ledger.masses += len(answers)
+            for pair in pairs:
+                if pair not in out and ("topic", pair) in shares:
+                    verdict = _decided(pair[1], shares["topic", pair], shares.get(("verdict", pair)))
+                    if verdict is not None:
+                        out[pair] = verdict
+        return self._with_reasons(out) if self._reasons else out
+
+    def _with_reasons(self, judged: dict[tuple[str, str], Verdict]) -> dict[tuple[str, str], Verdict]:
+        asked = {
+            pair: [self._asking.question("reason", pair[1], pair[0], given=LABELS[verdict.probability < 0.5])]
+            for pair, verdict in judged.items()
+            if not verdict.unscored
+        }
+        for pair, answers in self._read(asked, explanation).items():
+            if not isinstance(answers, JudgeError):
+                judged[pair] = replace(judged[pair], reason=answers[0])
+        return judged
+
+    def _in_words(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Verdict]:
+        """Verdicts from replies in words, one in each label order."""
+        asked = {pair: [self._asking.question("json", pair[1], pair[0], order) for order in ORDERS] for pair in pairs}
+        out = {}
+        for pair, answers in self._read(asked, stated).items():
+            if isinstance(answers, JudgeError):
+                out[pair] = unscored(pair[1], str(answers))
+                continue
+            applies, good = (mean([float(getattr(a, name)) for a in answers]) for name in ("applies", "good"))
+            reason = next((a.reason for a in answers if a.reason and a.good == (good >= 0.5)), answers[0].reason)
+            verdict = _decided(pair[1], (applies, 1.0), (good, 1.0))
+            assert verdict is not None  # both halves are known
+            out[pair] = replace(verdict, reason=reason)
+        return out
+
+    def _read(self, asked: Mapping[Any, Sequence[Question]], reader: Callable[[Reply, Question], Any]) -> dict[Any, Any]:
+        """For each key what `reader` makes of the replies to its questions, or the first error.
+
+        Raises:
+            JudgeError: the first error of all, unless failures are to be left unscored.
+        """
+        replies = self._ask([question for questions in asked.values() for question in questions])
+        out: dict[Any, Any] = {}
+        for key, questions in asked.items():
+            try:
+                out[key] = [reader(_reply(replies[question]), question) for question in questions]
+            except JudgeError as error:
+                if not self._skips or isinstance(error, CapabilityError):
+                    raise
+                out[key] = error
+        return out
+
+    def _ask(self, questions: Iterable[Question]) -> dict[Question, Reply | JudgeError]:
+        """The reply to each question, from the store or the model; every new one is stored as it arrives."""
+        out: dict[Question, Reply | JudgeError] = {}
+        missing: list[tuple[Question, str]] = []
+        for question in dict.fromkeys(questions):
+            key = question_key(self._backend.identity, question)
+            known = self._store.get(key)
+            if known is None:
+                missing.append((question, key))
+            else:
+                out[question] = known
+        self.ledger.questions += len(out) + len(missing)
+        self.ledger.hits += len(out)
+
+        def keep(i: int, reply: Reply) -> None:
+            question, key = missing[i]
+            self._store.put(key, reply)
+            out[question] = reply
+
+        failures = self._backend.answer([question for question, _ in missing], keep, stop_early=not self._skips)
+        out.update({missing[i][0]: error for i, error in failures.items()})
+        if failures and self._skips:
+            first = next(iter(failures.values()))
+            logger.warning("%d of %d questions got no reply and are left unscored: %s", len(failures), len(missing), first)
+        elif failures:
+            raise _worst(failures.values())
+        return out
+
+    def _scored(self, verdict: Verdict) -> Verdict:
+        if verdict.unscored:
+            return verdict
+        score = 2 * self._calibration[verdict.criterion](verdict.probability) - 1
+        return replace(verdict, score=min(1.0, max(-1.0, score)))
+
+
+def _decided(criterion: str, topic: tuple[float, float], verdict: tuple[float, float] | None) -> Verdict | None:
+    """The verdict from (probability, mass) of topic and verdict; None while only the verdict's call can tell."""
+    applies, mass = topic
+    if mass < LEAST_MASS:
+        return unscored(criterion, f"the labels got {mass:.2f} of the probability when the topic was asked", mass=mass)
+    if applies < 0.5:
+        return unscored(criterion, "does not apply", applies=applies, mass=mass)
+    if verdict is None:
+        return None
+    probability, certain = verdict
+    known: dict[str, Any] = {"applies": applies, "mass": min(mass, certain), "probability": probability}
+    if certain < LEAST_MASS:
+        return unscored(criterion, f"the labels got {certain:.2f} of the probability when the verdict was asked", **known)
+    return Verdict(criterion, 2 * probability - 1, **known)
+
+
+def _reply(found: Reply | JudgeError) -> Reply:
+    if isinstance(found, JudgeError):
+        raise found
+    return found
+
+
+def _worst(errors: Iterable[JudgeError]) -> JudgeError:
+    """The error that says most about why the run stopped."""
+    return max(errors, key=lambda error: isinstance(error, CapabilityError | CostError))
+
+
+def _rubric(criterion: str | os.PathLike | Rubric) -> Rubric:
+    if isinstance(criterion, Rubric):
+        return criterion
+    shipped = {path.stem: path for path in PROMPTS.glob("*.txt") if path.stem != "judge"}
+    if str(criterion) in shipped:
+        return read_rubric(shipped[str(criterion)])
+    if Path(criterion).is_file():
+        return read_rubric(criterion)
+    raise unknown("rubric", str(criterion), shipped)
+
+
+def _backend(model: str | os.PathLike, url: str | None, ledger: Ledger, keywords: Mapping[str, Any]) -> Any:
+    if url is None:
+        from reasongym.prm.judge.local import LocalModel
+
+        return LocalModel(model, ledger, **keywords)
+    from reasongym.prm.judge.clients import ServerClient
+
+    return ServerClient(url, os.fspath(model), ledger, **keywords)
