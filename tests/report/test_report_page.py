@@ -19,7 +19,7 @@ from reasongym.report.page import for_script
 from reasongym.report.reading import read_runs
 from tests.report.conftest import curve, result, write_run
 
-EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)> \" ' & {{ 7*7 }} $x_1$"
+EVIL = "</script x></script><script>alert(1)</script><img src=x onerror=alert(2)> \" ' & {{ 7*7 }} $x_1$"
 
 
 class Elements(HTMLParser):
