@@ -1,4 +1,4 @@
-"""`python -m reasongym`: list the ids, describe one, play one, audit rewards, test a PRM, play a benchmark.
+"""`python -m reasongym`: list the ids, describe one, play one, audit rewards, test a PRM, play a benchmark, make a report.
 
 Needs the extra `play`.
 """
@@ -48,6 +48,7 @@ def build_app() -> typer.Typer:
     from reasongym.bench import PASSED_ON
     from reasongym.bench import command as bench
     from reasongym.prm.bench.command import command as prm_bench
+    from reasongym.report.command import command as report
 
     app = typer.Typer(add_completion=False, no_args_is_help=True, help=HEAD)
     app.command("list")(list_ids)
@@ -56,6 +57,7 @@ def build_app() -> typer.Typer:
     app.command("audit")(audit)
     app.command("prm-bench")(prm_bench)
     app.command("bench", context_settings=PASSED_ON)(bench)
+    app.command("report")(report)
     return app
 
 

@@ -14,8 +14,9 @@ FLOORS = (
     ("tasks", "memory", "prm"),
     ("engine", "render"),
     ("envs",),
-    ("text", "wrappers", "audit", "report", "bench"),
+    ("text", "wrappers", "audit", "bench"),
     ("registration", "adapters"),
+    ("report",),
     ("cli", "__main__"),
 )
 FLOOR = {room: height for height, floor in enumerate(FLOORS) for room in floor}
@@ -30,6 +31,7 @@ HEAVY = {
     "openai": {"reasongym.prm.judge.clients"},
     "anyio": {"reasongym.prm.judge.clients"},
     "diskcache": {"reasongym.prm.judge.store"},
+    "jinja2": {"reasongym.report.page"},
     "stable_baselines3": {f"reasongym.adapters.{name}" for name in ("sb3", "sb3_observations", "feedback")},
     "sb3_contrib": set(),
     "agents": set(),

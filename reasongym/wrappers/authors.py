@@ -34,7 +34,6 @@ class Authors:
         written = (step, ACTION_NAMES[kind])
         noted = int(self._batch.memory.slots[self._row, slot]["noted"])
         if kind == STORE:
-            self._units[slot] = {}
             self._words[slot] = written if noted else None
         if not (kind == STORE and noted):
             self._units[slot][int(out["desk"])] = written

@@ -191,7 +191,9 @@ class EpisodeRecorder:
             step["invalid"] = invalid
         if settings.observer_model is not None:
             shown, scored = batch.observation.scores[row].tolist(), batch.observation.scored[row].tolist()
-            values = {n: s if ok else float("nan") for n, s, ok in zip(settings.observer_model.criteria, shown, scored, strict=True)}
+            values = {
+                n: s if ok else float("nan") for n, s, ok in zip(settings.observer_model.criteria, shown, scored, strict=True)
+            }
             step["observed"] = plain(values)
         if self._interface is not None:
             step["thought"], step["command"] = self._interface.turns[row].thought, self._interface.turns[row].command

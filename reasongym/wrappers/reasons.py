@@ -32,8 +32,9 @@ def annotated_reasons(kind: int, scores: Mapping[str, float], num_support: int |
     logic, coherence, goal = (scores.get(name, 0.0) for name in ("logic", "coherence", "goal"))
     if kind == RECALL:
         if goal > 0:
-            found, m = round(goal * (num_support or 1)), num_support or 1
-            out["goal"] = f"brings {found} of the {m} needed unit{'s' if m > 1 else ''} into the chain"
+            m = num_support or 1
+            some = "the needed unit" if m == 1 else f"{round(goal * m)} of the {m} needed units"
+            out["goal"] = f"brings {some} into the chain"
         elif goal < 0:
             out["goal"] = "brings no needed unit that is new to the chain"
         if logic < 0:
