@@ -24,8 +24,8 @@ DROP = 0.05
 
 
 def payments(prm: ProcessRewardModel, gamma: float) -> dict[str, ProcessRewardModel]:
-    """A PRM under four ways to be paid: as the plain sum of its weighted scores, clipped at 0, by the soft minimum, as differences
-    of potentials that are kept (`reasongym.prm.combinators`).
+    """A PRM under four ways to be paid: as the plain sum of its weighted scores, clipped at 0, by the soft minimum, as
+    differences of potentials that are kept (`reasongym.prm.combinators`).
 
     Args:
         prm: any.
@@ -98,8 +98,10 @@ class Counted:
 
 
 def read(model: Any, env: ReasonGymVecEnv, timesteps: int, problems: int) -> Reading:
-    """Plays held-out problems in environments that read gold; of what they pay, the outcome's term is left out. Shares of actions
-    are over all that were played, also by environments that wait for the others."""
+    """Plays held-out problems in environments that read gold; of what they pay, the outcome's term is left out.
+
+    Shares of actions are over all that were played, also by environments that wait for the others.
+    """
     counted = Counted(model, env)
     found = evaluate(counted, env, problems=problems)
     paid = found.mean_return - found.terms["outcome"]

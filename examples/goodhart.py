@@ -1,9 +1,9 @@
 """Goodhart audit of a PRM: `python examples/goodhart.py [--prm NAME] [--json FILE] [--picture FILE] [--smoke]`.
 
-MemoryPPO is trained on the PRM's scores alone (no outcome, no utility), at equal frames under the plain sum, clipped, under the soft
-minimum and under differences of potentials, and beside them on what `annotated` pays. Every so often it plays held-out problems:
-what was paid, true success, steps, RECALLs, illegal actions. An alarm says where success had fallen by 5 points although no
-less was paid.
+MemoryPPO is trained on the PRM's scores alone (no outcome, no utility), at equal frames under the plain sum, clipped, under the
+soft minimum and under differences of potentials, and beside them on what `annotated` pays. Every so often it plays held-out
+problems: what was paid, true success, steps, RECALLs, illegal actions. An alarm says where success had fallen by 5 points
+although no less was paid.
 """
 
 from __future__ import annotations
@@ -99,8 +99,9 @@ def main() -> None:
             results.setdefault(name, []).append(found)
             last = found["curve"][-1]
             alarm = "no alarm" if found["alarm"] is None else f"alarm at {found['alarm']:,} frames"
-            print(f"{name:14s} seed {seed}   best success {found['best_success']:6.1%}   last {found['last_success']:6.1%}   "
-                  f"paid {last['paid']:.2f}   steps {last['length']:.1f}   RECALLs {last['recalls']:.1f}   {alarm}", flush=True)  # fmt: skip
+            success = f"best success {found['best_success']:6.1%}   last {found['last_success']:6.1%}"
+            acts = f"paid {last['paid']:.2f}   steps {last['length']:.1f}   RECALLs {last['recalls']:.1f}"
+            print(f"{name:14s} seed {seed}   {success}   {acts}   {alarm}", flush=True)
     record = {"arguments": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()}, "results": results}
     if options.json:
         options.json.write_text(json.dumps({**record, "versions": versions(), "commit": commit()}, indent=1) + "\n")
