@@ -281,7 +281,8 @@ class ReaderEncoder(nn.Module):
             sentences = sentences + self.pretrained(frames)
         q, u = sentences[c["question"]], sentences[c["unit"]]
         units = [place(sentences) for place in self.places]
-        similarity = self._similarity(frames.table, c)
+        words = self._bag(frames.table)
+        similarity = self._similarity(words, c)
         if self.match is not None:
             matched, scores = self._match(frames.table, c)
             similarity = torch.cat([similarity, scores["memory"]], 2)
@@ -305,21 +306,20 @@ class ReaderEncoder(nn.Module):
             chain = chain + self.chain_place[back]
         matches = []
         if self.natural:
-            matches = [q * u * self.size**-0.5, self._overlaps(frames.table, c)]
+            matches = [q * u * self.size**-0.5, self._overlaps(words, c)]
             matches += [matched["unit"], scores["unit"], matched["last"], scores["last"]]
         context = F.relu(self.context(torch.cat([q, u, focus, c["extras"], *matches], 1)))
         items = torch.cat([slots, chain], 1)
         vector = torch.cat([context, q, u, focus], 1)
         return Features(vector, items, c["present"], slots.shape[1], similarity, sentences)
 
-    def _similarity(self, table: Tensor, c: dict[str, Tensor]) -> Tensor:
-        """(F, K, 4) inner products of the slots' words with those of question, desk, last entry and whole chain.
+    def _similarity(self, words: Tensor, c: dict[str, Tensor]) -> Tensor:
+        """Bags (U, E) -> (F, K, 4) inner products of the slots' words with those of question, desk, last entry and whole chain.
 
         Recalled slots are left out: nothing resembles the last entry more than the slot it came from. Of natural text, where
         "it" is whatever the sentence before was about, (F, K, 6): also of the sentence before with the question, and the most
         of all sentences before.
         """
-        words = self._bag(table)
         recalled = c["slot_features"][:, :, RECALLS : RECALLS + 1] > 0
         held = words[c["memory"]].sum(2)
         last = words[last_link(c["chain"], c["chain_size"])].sum(1)
@@ -350,9 +350,8 @@ class ReaderEncoder(nn.Module):
             for x in self.match(c["question"], ids, table, self.content.weight)
         )  # type: ignore[return-value]
 
-    def _overlaps(self, table: Tensor, c: dict[str, Tensor]) -> Tensor:
-        """(F, 4) similarity of the desk to the question, to all slots and to the chain, and of chain and question."""
-        words = self._bag(table)
+    def _overlaps(self, words: Tensor, c: dict[str, Tensor]) -> Tensor:
+        """Bags (U, E) -> (F, 4) similarity of the desk to question, slots and chain, and of chain and question."""
         chain = words[c["chain"]].sum((1, 2))
         keys = torch.stack([words[c["question"]], words[c["memory"]].sum((1, 2)), chain], 1)
         desk = torch.bmm(keys, words[c["unit"]][:, :, None]).squeeze(2)
