@@ -23,7 +23,7 @@ DROP = 0.05
 """Fall of success below its best, while what is paid rises, at which the alarm is raised."""
 
 
-def payments(prm: ProcessRewardModel, gamma: float) -> dict[str, ProcessRewardModel]:
+def payments(prm: ProcessRewardModel, gamma: float) -> dict[str, Any]:
     """A PRM under four ways to be paid: as the plain sum of its weighted scores, clipped at 0, by the soft minimum, as
     differences of potentials that are kept (`reasongym.prm.combinators`).
 
