@@ -175,11 +175,6 @@ def agreement(answers: Sequence[str | None]) -> np.ndarray:
     return np.array([float(answer == given[0][0]) for answer in answers])
 
 
-def targets(arm: Arm, played: Played, episodes: Sequence[Episode]) -> np.ndarray:
-    """(F,) what the judge of `gold` and `none` is fitted to: its episode's label at every step."""
-    return played.spread(np.array([episode.label for episode in episodes]))
-
-
 class StepAnnotator:
     """Sells step labels: 1 where a step is sound, 0 where it is an error, as far as it could be known at the time.
 

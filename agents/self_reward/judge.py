@@ -1,8 +1,9 @@
 """The agent's own judge: a copy of the agent with a head that says of each action how well it will end, or whether it is sound.
 
 The same network that acts judges, as in self-rewarding language models (Yuan et al. 2024, arXiv 2401.10020): encoder, body and
-pointer head are copied from the policy as it is when a round begins, so what the agent has learned to read, its judge can; the
-head's logit of an action is then fitted to what the round's arm knows. It reads observations and nothing else. A core's memory
+pointer head are copied from the policy as it begins, so what the agent has learned to read, its judge can, and what the agent
+is unsure of, its judge doubts: the logit of an action is its log-probability and a bias of the state, both fitted on, round by
+round, to what the run's arm knows. It reads observations and nothing else. A core's memory
 is left out, so a step is judged by what stands on desk, slots and chain.
 
 What its numbers mean decides how they become rewards (`judge_scores`):
@@ -21,7 +22,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 from typing import Any
 
 import numpy as np
@@ -29,13 +29,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from agents.distributions import masked_log_probs
 from agents.encoders import as_tensors
 from agents.policy import MemoryPolicy
 from agents.ppo import MemoryPPO
 
 MEANINGS = ("value", "correct")
 PATIENCE = 2
-"""Epochs without a better loss on the watched tenth, after which fitting ends."""
+"""Epochs without a better loss on the watched steps, after which fitting ends."""
 MOST = 4096
 """Frames judged at a time."""
 
@@ -61,6 +62,10 @@ class Judge(nn.Module):
             plain.encoder.load_state_dict(policy.encoder.state_dict())
             policy = plain
         self.encoder, self.body, self.head = (copy.deepcopy(part) for part in (policy.encoder, policy.bodies[0], policy.actor))
+        self.bias = nn.Linear(self.body.output_size, 1)
+        nn.init.zeros_(self.bias.weight)
+        nn.init.zeros_(self.bias.bias)
+        self.to(model.device)
         self._version = ""
 
     @property
@@ -79,12 +84,13 @@ class Judge(nn.Module):
         return super().load_state_dict(*args, **keywords)
 
     def forward(self, observation: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Observations (F, ...) -> logits (F, A)."""
+        """Observations (F, ...) -> logits (F, A): log-probabilities of the head among what is legal, plus a state's bias."""
         frames = self.encoder.prepare(observation)
-        if "action_mask" in observation:
-            frames.columns["action_mask"] = observation["action_mask"].bool()
+        frames.columns["action_mask"] = observation["action_mask"].bool()
         features = self.encoder(frames)
-        return self.head(self.body(features.vector, features), features, frames, self.encoder.sentences.words)
+        h = self.body(features.vector, features)
+        logits = self.head(h, features, frames, self.encoder.sentences.words)
+        return masked_log_probs(logits, frames.columns["action_mask"]) + self.bias(h)
 
     def probability(self, observations: dict[str, np.ndarray], actions: np.ndarray) -> np.ndarray:
         """(F,) float32 in [0, 1]: of these actions."""
@@ -101,24 +107,27 @@ class Judge(nn.Module):
         return torch.cat(parts).cpu().numpy()
 
     def fit(
-        self, observations: dict[str, np.ndarray], actions: np.ndarray, targets: np.ndarray, *, balanced: bool = False,
-        epochs: int = 6, batch_size: int = 512, learning_rate: float = 1e-3,
+        self, observations: dict[str, np.ndarray], actions: np.ndarray, targets: np.ndarray, watched: np.ndarray, *,
+        balanced: bool = False, epochs: int = 6, batch_size: int = 512, learning_rate: float = 1e-3,
     ) -> dict[str, float]:
-        """Fits the logits by cross-entropy until the watched tenth grows worse; the best parameters stay. Draws from torch.
+        """Fits the logits by cross-entropy until the watched steps grow worse; the best parameters stay. Draws from torch.
 
         Args:
             observations, actions: F steps.
             targets: (F,) in [0, 1]; NaN = unknown: left out.
+            watched: (F,) bool, steps that are not fitted to, of other problems than the others.
             balanced: whether good and bad steps weigh alike.
             epochs: at most.
             batch_size, learning_rate: AdamW's.
 
         Returns:
-            `steps` fitted to, `loss` (nats) on the watched steps, and `epochs`; only `steps` where there are fewer than ten.
+            `steps` fitted to, `loss` (nats) on the watched steps before and after, and `epochs`; only `steps` where there are
+            fewer than ten of either.
         """
         known = np.flatnonzero(~np.isnan(targets))
-        if len(known) < 10:
-            return {"steps": float(len(known))}
+        train, watch = (torch.as_tensor(np.flatnonzero(rows)) for rows in (~watched[known], watched[known]))
+        if min(len(train), len(watch)) < 10:
+            return {"steps": float(len(train))}
         target = torch.as_tensor(targets[known], dtype=torch.float32, device=self._device)
         action = torch.as_tensor(actions[known], device=self._device)
         share = float(target.mean().clamp(0.02, 0.98))
@@ -130,10 +139,13 @@ class Judge(nn.Module):
             logit = self(seen).gather(1, action[rows][:, None]).squeeze(1)
             return F.binary_cross_entropy_with_logits(logit, target[rows], weight[rows])
 
-        order = torch.randperm(len(known))
-        watch, train = order.split([max(1, len(known) // 10), len(known) - max(1, len(known) // 10)])
+        def watched_loss() -> float:
+            with torch.no_grad():
+                return sum(loss_of(part).item() * len(part) for part in watch.split(MOST)) / len(watch)
+
         optimizer = torch.optim.AdamW(self.parameters(), lr=learning_rate, weight_decay=0.1)
-        best, kept, stale, passed = math.inf, copy.deepcopy(self.state_dict()), 0, 0
+        before = best = watched_loss()
+        kept, stale, passed = copy.deepcopy(self.state_dict()), 0, 0
         while stale < PATIENCE and passed < epochs:
             for part in train[torch.randperm(len(train))].split(batch_size):
                 optimizer.zero_grad()
@@ -141,13 +153,12 @@ class Judge(nn.Module):
                 nn.utils.clip_grad_norm_(self.parameters(), 1.0)
                 optimizer.step()
             passed += 1
-            with torch.no_grad():
-                loss = float(np.average([loss_of(part).item() for part in watch.split(MOST)], weights=[len(p) for p in watch.split(MOST)]))
+            loss = watched_loss()
             stale += 1
             if loss < best:
                 best, kept, stale = loss, copy.deepcopy(self.state_dict()), 0
         self.load_state_dict(kept)
-        return {"steps": float(len(known)), "loss": best, "epochs": float(passed)}
+        return {"steps": float(len(train)), "loss_before": before, "loss": best, "epochs": float(passed)}
 
     @property
     def _device(self) -> torch.device:

@@ -32,7 +32,7 @@ import torch
 from stable_baselines3.common.utils import LinearSchedule
 
 from agents.baselines.settings import memory_ppo
-from agents.self_reward.arms import StepAnnotator, arm_of, labelled, make_env, outcome_bits, targets
+from agents.self_reward.arms import StepAnnotator, arm_of, labelled, make_env, outcome_bits
 from agents.self_reward.candidates import branch, pairs_of
 from agents.self_reward.episodes import Episode, Played, criteria_of, play, replayed, story_key
 from agents.self_reward.judge import Judge
@@ -83,7 +83,7 @@ class SelfReward:
         beta = {**self.env.batch.settings.model.default_beta, **self.arm.beta}
         self.paid = SelfRewardVecEnv(self.env, Weighting(beta, meaning=self.arm.meaning))
         self.model: SelfRewardPPO = memory_ppo(
-            self.paid, settings.seed, device, SelfRewardPPO, n_steps=settings.n_steps, policy_kwargs=policy_kwargs or {},
+            self.paid, settings.seed, device, SelfRewardPPO, n_steps=settings.n_steps, batch_size=settings.batch_size, policy_kwargs=policy_kwargs or {},
             learning_rate=LinearSchedule(settings.learning_rate, 0.02 * settings.learning_rate, 1.0),
             horizon=settings.rounds * settings.frames, sil_coef=settings.sil_coef, replay_share=settings.replay_share,
             dpo_beta=settings.dpo_beta, dpo_epochs=settings.dpo_epochs,
@@ -166,24 +166,31 @@ class SelfReward:
 
     def _judge(self, played: Played) -> tuple[Played, dict[str, float]]:
         """Labels, a judge fitted to them, and its word on every step."""
-        fresh = Judge(self.model)
         if self.annotator is None:
             episodes = labelled(self.arm, played, self.settings.samples)
-            told = fresh.fit(played.observations, played.actions, targets(self.arm, played, episodes))
+            sure = played.spread(np.array([episode.label for episode in episodes]))
+            watched = played.spread(self._unseen(len(episodes), self.settings.samples))
+            told = self.judge.fit(played.observations, played.actions, sure, watched)
         else:
             some = played.episodes[:: self.settings.samples][: self.settings.annotated]
             self.bought += list(zip(some, self.annotator.annotate(self.model.policy, some), strict=True))
             self.ledger["annotation_bits"] = self.annotator.bits
             again = replayed(self.model.policy, self.env, [episode for episode, _ in self.bought])
             sound = np.concatenate([labels for _, labels in self.bought])
-            told = fresh.fit(again.observations, again.actions, sound, balanced=True)
-        self.judge, self.judged, self.paid.judge = fresh, True, fresh
-        said = fresh.probability(played.observations, played.actions)
+            watched = again.spread(self._unseen(len(self.bought)))
+            told = self.judge.fit(again.observations, again.actions, sound, watched, balanced=True)
+        self.judged, self.paid.judge = True, self.judge
+        said = self.judge.probability(played.observations, played.actions)
         self.ledger["judge_calls"] += len(said)
         scored = [self._with_judge(e, said[a:b]) for e, a, b in
                   zip(played.episodes, played.starts[:-1], played.starts[1:], strict=True)]  # fmt: skip
         episodes = labelled(self.arm, replace(played, episodes=scored), self.settings.samples)
         return replace(played, episodes=episodes), told
+
+    @staticmethod
+    def _unseen(count: int, samples: int = 1) -> np.ndarray:
+        """(count,) bool: every fourth problem's episodes, which the judge is not fitted to, and the weights are."""
+        return np.arange(count) // samples % 4 == 3
 
     def _with_judge(self, episode: Episode, said: np.ndarray) -> Episode:
         scores = np.concatenate([episode.scores[:, :-1], said[:, None]], axis=1).astype(np.float32)
@@ -226,11 +233,20 @@ class SelfReward:
     def _reweigh(self, played: Played) -> dict[str, Any]:
         """β, gates and the value head for the next round."""
         if self.settings.fit_weights:
-            self.paid.weighting = self.weighting.fitted(played.episodes, self.criteria, self.answers)
+            self.paid.weighting = self.weighting.fitted(self._shown(played), self.criteria, self.answers)
         lessons = Lessons(self.model.policy, played, self._returns(played))
         error = self.model.refit_value(lessons)
         beta = {f"beta_{name}": value for name, value in self.weighting.beta.items()}
         return {**beta, "gates": {name: gate.least for name, gate in self.weighting.gates.items()}, "value_error": error}
+
+    def _shown(self, played: Played) -> list[Episode]:
+        """Episodes with labels that the judge does not know: else it would seem to tell success as well as it remembers."""
+        if self.annotator is None:
+            unseen = self._unseen(len(played.episodes), self.settings.samples)
+            return [episode for episode, other in zip(played.episodes, unseen, strict=True) if other]
+        held = [bought for bought, other in zip(self.bought, self._unseen(len(self.bought)), strict=True) if other]
+        again = replayed(self.model.policy, self.env, [episode for episode, _ in held], self.judge).episodes if held else []
+        return [replace(e, label=float(labels[-1])) for e, (_, labels) in zip(again, held, strict=True)]
 
     def _returns(self, played: Played) -> np.ndarray:
         """(F,) discounted sums of what the present weights pay from each step on."""

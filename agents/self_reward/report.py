@@ -53,6 +53,7 @@ class _Watched:
         self.said: list[np.ndarray] = []
         self.labels: list[np.ndarray] = []
         self.answers: list[str] = []
+        self.last: list[tuple[float, bool]] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._env, name)
@@ -67,22 +68,26 @@ class _Watched:
         if said is not None:
             self.said.append(said[self._live])
             self.labels.append(self._env.scores[self._live, 0])
+        if said is not None:
+            self.last += [(float(said[i]), bool(infos[i]["is_success"])) for i in np.flatnonzero(dones & self._live)]
         self.answers += [str(infos[i].get("answer")) for i in np.flatnonzero(dones & self._live)]
         self._live = self._live & ~dones
         return self._seen, rewards, dones, infos
 
     def agreement(self) -> dict[str, float]:
-        """`judge_agreement`: mean share of sound steps judged at least a half and of errors judged less; `judge_auc`."""
+        """`judge_agreement`: mean share of sound steps judged at least a half and of errors judged less; `judge_auc`: how often
+        a sound step is judged better than an error; `verdict_auc`: a right answer than a wrong one."""
         if not self.said:
             return {}
+        verdict = auc(*map(list, zip(*self.last, strict=True)))
         said, labels = np.concatenate(self.said), np.concatenate(self.labels)
         said, labels = said[~np.isnan(labels)], labels[~np.isnan(labels)] > 0
         if labels.all() or not labels.any():
-            return {"judged_steps": float(len(labels))}
+            return {"judged_steps": float(len(labels)), "verdict_auc": verdict}
         shares = (said[labels] >= 0.5).mean(), (said[~labels] < 0.5).mean()
         return {
             "judge_agreement": float(np.mean(shares)), "judge_auc": auc(said.tolist(), labels.tolist()),
-            "judged_steps": float(len(labels)), "errors": float((~labels).mean()),
+            "verdict_auc": verdict, "judged_steps": float(len(labels)), "errors": float((~labels).mean()),
         }  # fmt: skip
 
 

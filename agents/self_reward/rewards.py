@@ -92,7 +92,7 @@ class Weighting:
             kept = [steps if name == "judge" else scores[:, criteria.index(name)] for name in moved]
             shown.append(EpisodeScores(np.stack(kept, 1), np.asarray(episode.actions) >= answers, episode.label >= 0.5))
         prior = {name: self.beta.get(name, 0.0) for name in moved}
-        if not sum(prior.values()) > 0:
+        if not known or not sum(prior.values()) > 0:
             return self
         fit = fit_beta(moved, shown, prior, strength=strength)
         return replace(self, beta={**self.beta, **fit.beta}, gates=fit_gates(known, criteria, answers))

@@ -21,7 +21,7 @@ class Settings:
         states, candidates, completions: states branched at, actions tried at each, completions of each.
         annotated: episodes a round whose steps are bought, in the arm `annotation`.
         timesteps: frames of PPO a round, in whole rollouts.
-        num_envs, n_steps: of PPO.
+        num_envs, n_steps, batch_size: of PPO.
         replay: whether episodes of earlier rounds are learned from.
         capacity, max_age: of the replay, in episodes and rounds.
         replay_share: of a minibatch; at most a quarter.
@@ -44,8 +44,9 @@ class Settings:
     completions: int = 2
     annotated: int = 32
     timesteps: int = 32_768
-    num_envs: int = 128
-    n_steps: int = 64
+    num_envs: int = 64
+    n_steps: int = 32
+    batch_size: int = 512
     replay: bool = True
     capacity: int = 1_024
     max_age: int = 3
@@ -64,7 +65,7 @@ class Settings:
         arm_of(self.arm)
         if self.pairs not in KINDS_OF_PAIRS:
             raise unknown("kind of pairs", self.pairs, KINDS_OF_PAIRS)
-        counts = ("rounds", "problems", "states", "completions", "timesteps", "num_envs", "n_steps", "lessons", "capacity")
+        counts = ("rounds", "problems", "states", "completions", "timesteps", "num_envs", "n_steps", "batch_size", "lessons", "capacity")
         for name, least in (*((name, 1) for name in counts), ("samples", 2), ("candidates", 2), ("annotated", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
