@@ -1,6 +1,6 @@
 """Iterative self-reward: `python examples/self_reward.py [--help]`.
 
-One run: an arm (`gold`, `none`, `annotation`) from a weak start that is cloned from few of the expert's actions.
+One run: an arm (`gold`, `none`, `annotation`) from a weak start, PPO on annotated rewards that was stopped early.
 
     python examples/self_reward.py --arm none --rounds 2
 
@@ -49,7 +49,7 @@ class Run(NamedTuple):
         task, variant, seed: what it is called by.
         env, keywords: of the environments.
         settings: of the run.
-        start_frames: expert actions of the weak start, which all variants of a task and seed share.
+        start_frames: frames of the weak start, which all variants of a task and seed share.
         held_out: problems of the report.
     """
 
@@ -82,7 +82,7 @@ class Run(NamedTuple):
 
 
 def runs_of(path: Path) -> list[Run]:
-    """The runs of a settings file, all variants of a task and seed before the next seed, all tasks of a seed before the next."""
+    """The runs of a settings file: seed by seed, of each all tasks, of each all variants."""
     chosen = json.loads(path.read_text())
     known = {field.name for field in fields(Settings)}
     out = []
@@ -158,8 +158,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="of CPU, after which to stop")
     parser.add_argument("--show", action="store_true", help="print what is there, play nothing")
     parser.add_argument("--env", default="ReasonGym-bAbI-qa1-v0")
-    parser.add_argument("--keywords", type=json.loads, default={"difficulty": {"max_units": 6}}, help="JSON, of the environments")
-    parser.add_argument("--start-frames", type=int, default=4_096, help="expert actions of the weak start")
+    parser.add_argument(
+        "--keywords", type=json.loads, default={"difficulty": {"max_units": 6}}, help="JSON, of the environments"
+    )
+    parser.add_argument("--start-frames", type=int, default=16_384, help="frames of the weak start")
     parser.add_argument("--held-out", type=int, default=500, help="held-out problems of each report")
     parser.add_argument("--out", type=Path, default=Path("runs/self_reward"))
     parser.add_argument("--smoke", action="store_true", help="seconds, to see that it runs")
@@ -194,7 +196,9 @@ def main() -> None:
         return
     if options.settings is None:
         settings = Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
-        run = Run("run", settings.arm, settings.seed, options.env, options.keywords, settings, options.start_frames, options.held_out)
+        run = Run(
+            "run", settings.arm, settings.seed, options.env, options.keywords, settings, options.start_frames, options.held_out
+        )
         rows = run.play(options.out)
         show_run(rows)
         print(json.dumps({"env": run.env, "settings": asdict(settings), "start_frames": run.start_frames, "rounds": rows}))

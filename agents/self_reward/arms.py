@@ -4,10 +4,10 @@
 | --- | --- | --- | --- |
 | `gold` | whether each training answer was right | that | its episodes' labels (value) |
 | `none` | nothing | whether its answer is that of the strict plurality of the samples of its problem | the same (value) |
-| `annotation` | the steps of a few episodes, sound or not | the judge's probability of its last step | the bought steps (correct) |
+| `annotation` | the steps of a few episodes, sound or not | what the judge says of its last step | the bought steps (correct) |
 
 That nothing else is read is enforced: environments of `none` and `annotation` are made with no weight on outcomes, so that the
-source is loaded without annotation, and their problems raise `GoldSealed` when answers or support are read all the same.
+source is loaded without annotation, and their problems raise `GoldSealedError` when answers or support are read all the same.
 Step annotation is bought by the step from environments of its own.
 
 Axes: E episodes, S samples of a problem, T steps.
@@ -33,7 +33,7 @@ from reasongym.prm.correctness import CausalPRM
 from reasongym.types import Problem, ProblemSource
 
 
-class GoldSealed(PermissionError):
+class GoldSealedError(PermissionError):
     """Gold answers or support were read in a run that must not."""
 
 
@@ -89,7 +89,7 @@ class SealedProblem:
 
     def __getattr__(self, name: str) -> Any:
         if name in ("answers", "support", "prerequisites"):
-            raise GoldSealed(f"{name!r} of {self._problem.name} was read, although this arm reads no gold and no support")
+            raise GoldSealedError(f"{name!r} of {self._problem.name} was read, although this arm reads no gold and no support")
         return getattr(object.__getattribute__(self, "_problem"), name)
 
 
@@ -132,7 +132,7 @@ def make_env(arm: Arm, env_id: str, num_envs: int, seed: int, **keywords: Any) -
         return probe
     settings = {name: value for name, value in chosen.items() if name in SETTING_KEYWORDS}
     settings |= {f"{name}_tokens": getattr(probe.batch.shapes, f"{name}_tokens") for name in ("unit", "question")}
-    env = ReasonGymVecEnv(ReasonGymVectorEnv(dataset=SealedSource(probe.batch.source), num_envs=num_envs, **settings))  # type: ignore[arg-type]
+    env = ReasonGymVecEnv(ReasonGymVectorEnv(dataset=SealedSource(probe.batch.source), num_envs=num_envs, **settings))
     env.seed(seed)
     return env
 

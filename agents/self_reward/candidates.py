@@ -1,7 +1,7 @@
 """Several candidates at one state, and the pairs of steps that come of them.
 
-From an episode that was played a step is drawn; at its state the policy's most probable actions, with noise, are the candidates;
-each is completed several times in the real environments, from the episode's start: the recorded actions, the candidate, the
+Of an episode that was played a step is drawn; at its state the policy's most probable actions, with noise, are candidates; each
+is completed several times in the real environments, from the episode's start: the recorded actions, the candidate, the
 policy. A candidate's scores are, by criterion, what its completions earn on average from the step on (clipped to [-1, 1]), the
 judge's word of the step, and, where the arm may know, how often its completions are right (`gold`) or give the answer that most
 completions at this state give (`none`).

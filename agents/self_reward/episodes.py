@@ -1,4 +1,4 @@
-"""Episodes as they are kept: what was done, what memory held, what each criterion said; and playing them, or playing them again.
+"""Episodes as they are kept: what was done, what memory held, what each criterion said; and playing them, once or again.
 
 An episode begins at a problem, and its states follow from its actions alone, so no observation is kept: `play` with the
 recorded actions computes them again, scores included, by whatever PRM and judge there are now.
@@ -123,7 +123,7 @@ def play(
         problems: (E,) indices.
         judge: scores every step (see `judge.Judge`); None leaves it NaN.
         forced: E arrays of actions to begin with, of any length; then the policy goes on.
-        keep: whether observations, states and values are wanted (else forced steps cost next to nothing, and nothing is judged).
+        keep: whether observations, states and values are wanted; else forced steps cost next to nothing, and none is judged.
         deterministic: the most probable action instead of a sample.
         seed, round_, beta: written into the episodes.
 

@@ -11,7 +11,7 @@ What its numbers mean decides how they become rewards (`judge_scores`):
 | meaning | probability | of a step that is not the last | of the last step |
 | --- | --- | --- | --- |
 | value | that the episode ends well | its change since the step before: stalling earns nothing, up and down nets 0 | 2p - 1 |
-| correct | that the step is sound | 2p - 1 where that is negative, else 0: praise for each step would pay for taking many | 2p - 1 |
+| correct | that the step is sound | 2p - 1 where negative, else 0: praise for each step would pay for taking many | 2p - 1 |
 
 An episode that ends without an answer is judged -1.
 
@@ -66,7 +66,7 @@ class Judge(nn.Module):
         nn.init.zeros_(self.bias.weight)
         nn.init.zeros_(self.bias.bias)
         self.to(model.device)
-        self._version = ""
+        self._version: Any = ""
 
     @property
     def version(self) -> str:
@@ -107,8 +107,16 @@ class Judge(nn.Module):
         return torch.cat(parts).cpu().numpy()
 
     def fit(
-        self, observations: dict[str, np.ndarray], actions: np.ndarray, targets: np.ndarray, watched: np.ndarray, *,
-        balanced: bool = False, epochs: int = 6, batch_size: int = 512, learning_rate: float = 1e-3,
+        self,
+        observations: dict[str, np.ndarray],
+        actions: np.ndarray,
+        targets: np.ndarray,
+        watched: np.ndarray,
+        *,
+        balanced: bool = False,
+        epochs: int = 6,
+        batch_size: int = 512,
+        learning_rate: float = 1e-3,
     ) -> dict[str, float]:
         """Fits the logits by cross-entropy until the watched steps grow worse; the best parameters stay. Draws from torch.
 

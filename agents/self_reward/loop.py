@@ -19,8 +19,6 @@ every phase draws from a stream of its own, named by seed, round and phase, so t
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -36,10 +34,11 @@ from agents.self_reward.arms import StepAnnotator, arm_of, labelled, make_env, o
 from agents.self_reward.candidates import branch, pairs_of
 from agents.self_reward.episodes import Episode, Played, criteria_of, play, replayed, story_key
 from agents.self_reward.judge import Judge
-from agents.self_reward.replay import Replay, rescored
+from agents.self_reward.replay import Replay, rescored, with_advantages
 from agents.self_reward.report import HeldOut
 from agents.self_reward.rewards import SelfRewardVecEnv, Weighting
 from agents.self_reward.settings import Settings
+from agents.self_reward.state import check_folder, load, save
 from agents.self_reward.updates import Lessons, SelfRewardPPO
 from reasongym.seeding import rng
 
@@ -77,30 +76,31 @@ class SelfReward:
         self.on_phase = on_phase or (lambda round_, phase: None)
         self.folder.mkdir(parents=True, exist_ok=True)
         shown = {"env": env_id, "settings": asdict(settings), "keywords": repr(sorted(keywords.items())), "held_out": held_out}
-        self._check_folder(shown)
+        check_folder(self.folder, shown)
         self.env = make_env(self.arm, env_id, settings.num_envs, settings.seed, **keywords)
         self.criteria, self.answers = criteria_of(self.env), 1 + 3 * self.env.batch.shapes.slots
         beta = {**self.env.batch.settings.model.default_beta, **self.arm.beta}
         self.paid = SelfRewardVecEnv(self.env, Weighting(beta, meaning=self.arm.meaning))
         self.model: SelfRewardPPO = memory_ppo(
-            self.paid, settings.seed, device, SelfRewardPPO, n_steps=settings.n_steps, batch_size=settings.batch_size, policy_kwargs=policy_kwargs or {},
+            self.paid, settings.seed, device, SelfRewardPPO, n_steps=settings.n_steps, batch_size=settings.batch_size,
             learning_rate=LinearSchedule(settings.learning_rate, 0.02 * settings.learning_rate, 1.0),
             horizon=settings.rounds * settings.frames, sil_coef=settings.sil_coef, replay_share=settings.replay_share,
-            dpo_beta=settings.dpo_beta, dpo_epochs=settings.dpo_epochs,
+            dpo_beta=settings.dpo_beta, dpo_epochs=settings.dpo_epochs, policy_kwargs=policy_kwargs or {},
         )  # fmt: skip
         if start is not None:
             self.model.policy.load_state_dict(start)
         self.judge = Judge(self.model)
         self.judged = False
-        self.annotator = StepAnnotator(env_id, settings.num_envs, **_without(keywords)) if self.arm.name == "annotation" else None
+        self.annotator = (
+            StepAnnotator(env_id, settings.num_envs, **_without(keywords)) if self.arm.name == "annotation" else None
+        )
         self.bought: list[tuple[Episode, np.ndarray]] = []
         self.reader = HeldOut(env_id, held_out, **_without(keywords))
         texts = {story_key(self.reader.env, problem) for problem in range(self.reader.problems)}
         self.replay = Replay(settings.capacity, settings.max_age, texts, self.criteria)
         self.ledger = {"gold_bits": 0.0, "annotation_bits": 0.0, "judge_calls": 0.0, "cpu_seconds": 0.0}
         self.rows: list[dict[str, Any]] = []
-        if (self.folder / "state.pt").exists():
-            self._load()
+        load(self)
 
     @property
     def weighting(self) -> Weighting:
@@ -127,11 +127,12 @@ class SelfReward:
         row |= self.ledger | {"round_seconds": spent, "frames": self.model.num_timesteps}
         self._begin(number, "save")
         self.rows.append(row)
-        self._save(number)
+        save(self, number)
 
     def _learn(self, number: int) -> dict[str, Any]:
         """The five steps of a round; what is told of them."""
-        s, row = self.settings, {}
+        s = self.settings
+        row: dict[str, Any] = {}
         draw = self._begin(number, "play")
         played = self._play(draw, number)
         self._begin(number, "judge")
@@ -199,12 +200,12 @@ class SelfReward:
     def _remember(self, played: Played, number: int, draw: np.random.Generator) -> Lessons | None:
         """Adds the round's episodes, rescores what others have scored, and draws what is learned from again."""
         returns = self._returns(played)
-        self.replay.add(self._with_advantages(played, returns), number)
+        self.replay.add(with_advantages(played, returns), number)
         old = self.replay.stale(self.env.batch.settings.model.version, self.judge.version)
         if old:
             episodes = [self.replay.episodes[i] for i in old]
             again = replayed(self.model.policy, self.env, episodes, self.judge)
-            gained = self._with_advantages(again, self._returns(again))
+            gained = with_advantages(again, self._returns(again))
             self.replay.update(old, [rescored(a, b, b.advantage) for a, b in zip(episodes, gained, strict=True)])
         chosen = self.replay.draw(self.settings.lessons, draw)
         if not chosen:
@@ -250,19 +251,9 @@ class SelfReward:
 
     def _returns(self, played: Played) -> np.ndarray:
         """(F,) discounted sums of what the present weights pay from each step on."""
-        out = []
-        for episode in played.episodes:
-            total, rewards = 0.0, self.weighting.rewards(episode, self.criteria, self.answers)
-            returns = np.zeros(len(rewards))
-            for t in reversed(range(len(rewards))):
-                total = returns[t] = rewards[t] + self.model.gamma * total
-            out.append(returns)
-        return np.concatenate(out)
-
-    def _with_advantages(self, played: Played, returns: np.ndarray) -> list[Episode]:
-        gained = np.maximum(returns - played.values, 0)
-        bounds = zip(played.starts[:-1], played.starts[1:], strict=True)
-        return [replace(e, advantage=float(gained[a:b].mean())) for e, (a, b) in zip(played.episodes, bounds, strict=True)]
+        gamma = self.model.gamma
+        parts = [self.weighting.returns(episode, self.criteria, self.answers, gamma) for episode in played.episodes]
+        return np.concatenate(parts)
 
     def _count(self, outcomes: int) -> None:
         """Counts outcomes that the arm was told."""
@@ -277,51 +268,6 @@ class SelfReward:
         draw = rng(self.settings.seed, STREAM, number, PHASES.index(phase))
         torch.manual_seed(int(draw.integers(2**62)))
         return draw
-
-    def _check_folder(self, shown: dict[str, Any]) -> None:
-        path = self.folder / "config.json"
-        if not path.exists():
-            _write(path, json.dumps(shown, indent=1) + "\n")
-            return
-        there = json.loads(path.read_text())
-        if there != json.loads(json.dumps(shown)):
-            differing = sorted(key for key in shown if there.get(key) != json.loads(json.dumps(shown[key])))
-            raise ValueError(f"{self.folder} holds a run with other {', '.join(differing)}: name another folder, or remove it")
-
-    def _save(self, number: int) -> None:
-        replay = f"replay-{number}.parquet"
-        self.replay.save(self.folder / replay)
-        state = {
-            "replay": replay, "rows": self.rows, "ledger": self.ledger, "weighting": self.weighting, "judged": self.judged,
-            "policy": self.model.policy.state_dict(), "optimizer": self.model.policy.optimizer.state_dict(),
-            "judge": self.judge.state_dict(), "bought": self.bought, "frames": self.model.num_timesteps,
-            "updates": self.model._n_updates, "bits": 0.0 if self.annotator is None else self.annotator.bits,
-        }  # fmt: skip
-        part = self.folder / "state.part"
-        torch.save(state, part)
-        os.replace(part, self.folder / "state.pt")
-        _write(self.folder / "rounds.jsonl", "".join(json.dumps(row) + "\n" for row in self.rows))
-        for old in self.folder.glob("replay-*.parquet"):
-            if old.name != replay:
-                old.unlink()
-
-    def _load(self) -> None:
-        state = torch.load(self.folder / "state.pt", map_location=self.model.device, weights_only=False)
-        self.replay.load(self.folder / state["replay"])
-        self.model.policy.load_state_dict(state["policy"])
-        self.model.policy.optimizer.load_state_dict(state["optimizer"])
-        self.judge.load_state_dict(state["judge"])
-        self.judged, self.bought, self.rows, self.ledger = (state[k] for k in ("judged", "bought", "rows", "ledger"))
-        self.paid.weighting, self.paid.judge = state["weighting"], self.judge if self.judged else None
-        self.model.num_timesteps, self.model._n_updates = state["frames"], state["updates"]
-        if self.annotator is not None:
-            self.annotator.bits = state["bits"]
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text)
-    os.replace(part, path)
 
 
 def _without(keywords: dict[str, Any]) -> dict[str, Any]:

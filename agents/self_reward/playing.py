@@ -1,4 +1,4 @@
-"""N environments in lock-step, each one episode: with actions that are given, with the policy's own, or first these, then those.
+"""N environments in lock-step, each one episode: by actions that are given, by the policy, or first so, then so.
 
 Axes: N environments, T steps of an episode, K slots, U units a slot, k criteria.
 """
@@ -105,7 +105,9 @@ class Chunk:
         read = {key: np.stack([r[key][i] for r, _, _ in kept]) for key in kept[0][0]} if kept else {}
         states = tuple(np.stack(tensors) for tensors in zip(*[[s[i] for s in found] for _, found, _ in kept], strict=True))
         values = np.array([v[i] for _, _, v in kept], np.float32)
-        return Part(columns["actions"].astype(np.int32), columns["memory"], columns["scores"], *self.ends[i], read, states, values)
+        return Part(
+            columns["actions"].astype(np.int32), columns["memory"], columns["scores"], *self.ends[i], read, states, values
+        )
 
 
 def spread(parts: dict[str, np.ndarray], rows: np.ndarray, n: int) -> dict[str, np.ndarray]:

@@ -1,11 +1,11 @@
 """The replay: episodes of earlier rounds, kept on disk, drawn by how much is left to learn from them.
 
-A priority is difficulty times advantage: 4 p (1 - p) of the problem's pass rate p (nothing is learned from a problem that always
-or never succeeds: ExGRPO, 2025, arXiv 2510.02245), times the mean of max(R - V, 0) over the steps, which is what self-imitation
-learns from (Oh et al. 2018, arXiv 1806.05635). An episode is dropped when it is `max_age` rounds old, and where there is no room
-those of least priority go first.
+A priority is difficulty times advantage: 4 p (1 - p) of the problem's pass rate p (nothing is learned from a problem that
+always or never succeeds: ExGRPO, 2025, arXiv 2510.02245), times the mean of max(R - V, 0) over the steps, which is what
+self-imitation learns from (Oh et al. 2018, arXiv 1806.05635). An episode is dropped when it is `max_age` rounds old, and where
+there is no room those of least priority go first.
 
-The file is one Parquet table, a row an episode; `pandas.read_parquet` and `datasets.Dataset.from_parquet` read it. Needs pyarrow.
+The file is one Parquet table, a row an episode, for pandas, `datasets` and whoever else reads Parquet. Needs pyarrow.
 
 Axes: E episodes, T steps of one, K slots, U units a slot, k criteria.
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.self_reward.episodes import Episode
+from agents.self_reward.episodes import Episode, Played
 from reasongym.errors import DataError
 
 FORMAT = 1
@@ -146,6 +146,13 @@ def priorities(episodes: Sequence[Episode]) -> np.ndarray:
     rate = np.nan_to_num([episode.pass_rate for episode in episodes], nan=0.5)
     advantage = np.array([episode.advantage for episode in episodes], dtype=float)
     return (FLOOR + 4 * rate * (1 - rate)) * (FLOOR + np.maximum(advantage, 0))
+
+
+def with_advantages(played: Played, returns: np.ndarray) -> list[Episode]:
+    """The episodes with the mean of max(R - V, 0) over their steps; `returns` (F,)."""
+    gained = np.maximum(returns - played.values, 0)
+    bounds = zip(played.starts[:-1], played.starts[1:], strict=True)
+    return [replace(e, advantage=float(gained[a:b].mean())) for e, (a, b) in zip(played.episodes, bounds, strict=True)]
 
 
 def rescored(old: Episode, new: Episode, advantage: float) -> Episode:

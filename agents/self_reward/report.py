@@ -59,7 +59,8 @@ class _Watched:
         return getattr(self._env, name)
 
     def reset(self) -> Any:
-        self._seen, self._live = self._env.reset(), np.ones(self._env.num_envs, bool)
+        self._live = np.ones(self._env.num_envs, bool)
+        self._seen: Any = self._env.reset()
         return self._seen
 
     def step(self, actions: np.ndarray) -> Any:

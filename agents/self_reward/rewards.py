@@ -78,6 +78,13 @@ class Weighting:
         terms = self.terms(criteria, *_columns(episode, answers))
         return np.sum(list(terms.values()), axis=0)
 
+    def returns(self, episode: Episode, criteria: Sequence[str], answers: int, gamma: float) -> np.ndarray:
+        """(T,) float64 discounted sums of what is earned from each step on."""
+        out = self.rewards(episode, criteria, answers)
+        for t in range(len(out) - 2, -1, -1):
+            out[t] += gamma * out[t + 1]
+        return out
+
     def fitted(self, episodes: Sequence[Episode], criteria: Sequence[str], answers: int, strength: float = 50.0) -> Weighting:
         """The weights and gates of the next round, from this one's episodes with a label.
 
@@ -153,9 +160,11 @@ class SelfRewardVecEnv(VecEnvWrapper):
         paid: sums of the terms by name, over all steps so far.
     """
 
+    inner: Any
+
     def __init__(self, venv: VecEnv, weighting: Weighting, judge: Judge | None = None) -> None:
         super().__init__(venv)
-        self.inner: Any = venv.unwrapped
+        self.inner = venv.unwrapped
         self.weighting, self.judge = weighting, judge
         self.criteria = criteria_of(self.inner)
         self.answers = 1 + 3 * self.inner.batch.shapes.slots

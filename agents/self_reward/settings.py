@@ -42,7 +42,7 @@ class Settings:
     states: int = 96
     candidates: int = 4
     completions: int = 2
-    annotated: int = 32
+    annotated: int = 64
     timesteps: int = 32_768
     num_envs: int = 64
     n_steps: int = 32
@@ -65,8 +65,9 @@ class Settings:
         arm_of(self.arm)
         if self.pairs not in KINDS_OF_PAIRS:
             raise unknown("kind of pairs", self.pairs, KINDS_OF_PAIRS)
-        counts = ("rounds", "problems", "states", "completions", "timesteps", "num_envs", "n_steps", "batch_size", "lessons", "capacity")
-        for name, least in (*((name, 1) for name in counts), ("samples", 2), ("candidates", 2), ("annotated", 0)):
+        counts = ("rounds", "problems", "states", "completions", "timesteps", "num_envs", "n_steps", "batch_size", "lessons")
+        leasts = dict.fromkeys((*counts, "capacity", "max_age"), 1) | {"samples": 2, "candidates": 2, "annotated": 0}
+        for name, least in leasts.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")

@@ -1,7 +1,7 @@
 """How the agent learns in a round: preferences between steps, PPO with self-imitation beside it, and the value head anew.
 
-    self-imitation (Oh et al. 2018, arXiv 1806.05635, eq. 2)     -log pi(a|s) max(R - V(s), 0)
-    step-wise DPO (Lai et al. 2024, arXiv 2406.18629, eq. 2)     -log sigmoid(b ((log pi - log ref)(chosen) - (log pi - log ref)(rejected)))
+    self-imitation (Oh et al. 2018, arXiv 1806.05635)     -log pi(a|s) max(R - V(s), 0)
+    step-wise DPO (Lai et al. 2024, arXiv 2406.18629)     -log sigmoid(b (d(chosen) - d(rejected))),  d = log pi - log ref
 
 What differs: self-imitation's value loss is left out (the critic is refitted between rounds), and a *step* is one action.
 
@@ -86,13 +86,11 @@ class Lessons:
         reset = torch.zeros(self.T, len(places), dtype=torch.bool, device=places.device)
         reset[0] = self.columns
         state = self.initial(len(places)) if self.columns else ()
-        return Lesson(
-            self.frames.take(index), state, reset, self.actions[index], self.returns[index], self.valid[index]
-        )
+        return Lesson(self.frames.take(index), state, reset, self.actions[index], self.returns[index], self.valid[index])
 
 
 class Lesson(NamedTuple):
-    """Some frames of `Lessons`: prepared frames, the cores' state, (T, B) resets, and (F,) actions, returns, and 1 where real."""
+    """Some frames of `Lessons`: prepared frames, the cores' state, (T, B) resets, (F,) actions, returns, 1 where real."""
 
     frames: Frames
     state: State
@@ -165,7 +163,8 @@ class SelfRewardPPO(MemoryPPO):
         return loss + self.sil_coef * imitation, {**record, "self_imitation_loss": imitation.item()}
 
     def learn_pairs(self, pairs: Pairs, batch_size: int = 64) -> dict[str, float]:
-        """Step-wise DPO; the reference is the policy as it is now. Returns the mean loss, and the share told right before and after."""
+        """Step-wise DPO; the reference is the policy as it is now. Returns the mean loss, and the share of pairs whose
+        order the policy agrees with, before and after."""
         if not len(pairs) or not self.dpo_epochs:
             return {}
         policy = self.policy
@@ -185,7 +184,8 @@ class SelfRewardPPO(MemoryPPO):
         losses = []
         for _ in range(self.dpo_epochs):
             for rows in everything[torch.randperm(len(pairs), device=self.device)].split(batch_size):
-                loss = dpo_loss(*both(rows).unbind(1), *reference[rows].unbind(1), self.dpo_beta)
+                now, then = both(rows), reference[rows]
+                loss = dpo_loss(now[:, 0], now[:, 1], then[:, 0], then[:, 1], self.dpo_beta)
                 policy.optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(policy.parameters(), self.max_grad_norm)
@@ -197,7 +197,7 @@ class SelfRewardPPO(MemoryPPO):
         return {"dpo_loss": float(np.mean(losses)), "preferred_before": told[0], "preferred_after": told[1]}
 
     def refit_value(self, lessons: Lessons, epochs: int = 2, batch_size: int = 1024, learning_rate: float = 5e-4) -> float:
-        """Fits critic and, where it is its own, the critic's body to new returns; the rest stays. Returns the last mean squared error."""
+        """Fits the critic and, where it has one, its body to new returns, and nothing else. Returns the last squared error."""
         policy = self.policy
         trained = [*policy.critic.parameters(), *(policy.bodies[-1].parameters() if len(policy.bodies) > 1 else ())]
         optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.0)

@@ -10,13 +10,24 @@ import pytest
 import torch
 
 from agents.self_reward import SelfReward, weak_start
-from agents.self_reward.arms import GoldSealed, SealedSource, agreement, make_env, arm_of
+from agents.self_reward.arms import GoldSealedError, SealedSource, agreement, arm_of, make_env
 from agents.self_reward.episodes import story_key
 from agents.self_reward.loop import PHASES
 from reasongym.envs import ReasonGymVectorEnv
 from tests.agents.self_reward.conftest import ID, SMALL, TINY
 
-COLUMNS = ("held_out", "low", "high", "length", "judge_agreement", "judge_auc", "capture", "evidence_recall", "gold_bits", "annotation_bits")
+COLUMNS = (
+    "held_out",
+    "low",
+    "high",
+    "length",
+    "judge_agreement",
+    "judge_auc",
+    "capture",
+    "evidence_recall",
+    "gold_bits",
+    "annotation_bits",
+)
 
 
 class Killed(BaseException):
@@ -114,7 +125,7 @@ def test_gold_and_support_raise_when_read(arm):
     env = make_env(arm_of(arm), ID, 4, 0, **TINY)
     problem = env.batch.source.problem(0)
     for name in ("answers", "support", "prerequisites"):
-        with pytest.raises(GoldSealed, match=rf"'{name}' of qa1/train/0 was read"):
+        with pytest.raises(GoldSealedError, match=rf"'{name}' of qa1/train/0 was read"):
             getattr(problem, name)
     assert problem.story.units
     assert env.batch.source.columns is None
@@ -127,12 +138,12 @@ def test_the_seal_is_what_stops_a_run_that_reads(tmp_path, monkeypatch):
     plain = make_env(arm_of("gold"), ID, 1, 0, **TINY).batch.source
     for keywords in ({"prm": "annotated"}, {"prm": "lexical", "beta": {"outcome": 1.0}, "utility": "none"}):
         env = ReasonGymVectorEnv(dataset=SealedSource(plain), num_envs=2, **keywords)
-        with pytest.raises(GoldSealed):
+        with pytest.raises(GoldSealedError):
             env.reset(seed=0)
     run = run_of(tmp_path, replace(SMALL, arm="none"))
     look = lambda played, samples: [run.env.batch.source.problem(e.problem).answers for e in played.episodes]  # noqa: E731
     monkeypatch.setattr("agents.self_reward.loop.labelled", lambda arm, played, samples: look(played, samples))
-    with pytest.raises(GoldSealed):
+    with pytest.raises(GoldSealedError):
         run.run()
 
 
@@ -154,9 +165,10 @@ def test_agreement_by_hand():
 
 def test_the_start_is_made_once(tmp_path):
     path = tmp_path / "start.pt"
-    kwargs = {"policy_kwargs": {"size": 16}, "num_envs": 8}
+    kwargs = {"policy_kwargs": {"size": 16}, "num_envs": 8, "n_steps": 8}
     first = weak_start(path, ID, 0, 128, **kwargs, **TINY)
-    assert first["expert_actions"] >= 128
+    assert first["frames"] == 128
+    assert 10 < first["episodes"] < 128
     again = weak_start(path, ID, 0, 128, **kwargs, **TINY)
     for name, value in first["policy"].items():
         assert torch.equal(value, again["policy"][name]), name

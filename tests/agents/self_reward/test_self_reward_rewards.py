@@ -44,7 +44,9 @@ def test_value_steps_telescope():
 
 def test_terms_by_hand():
     """goal stands behind the judge: it counts in the first step (2p - 1 = 0.2), not in the second (-0.2)."""
-    weighting = Weighting({"logic": 0.2, "goal": 0.5, "validity": 0.05, "judge": 1.0, "verdict": 2.0}, {"goal": Gate("judge", 0.1)})
+    weighting = Weighting(
+        {"logic": 0.2, "goal": 0.5, "validity": 0.05, "judge": 1.0, "verdict": 2.0}, {"goal": Gate("judge", 0.1)}
+    )
     scores = np.array([[NAN, 1, 0, 0, 0.6], [-1, 1, 0, -1, 0.4], [0, 0, 1, 0, 0.9]])
     terms = weighting.terms(CRITERIA, scores, np.array([NAN, 0.6, 0.4]), np.array([0, 0, 1], bool), np.array([0, 0, 1], bool))
     expected = {

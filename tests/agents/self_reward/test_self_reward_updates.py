@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.self_reward.candidates import branch, pairs_of
 from agents.self_reward.arms import arm_of
+from agents.self_reward.candidates import branch, pairs_of
 from agents.self_reward.episodes import play
 from agents.self_reward.updates import Lessons, Pairs, dpo_loss, self_imitation_loss
 from tests.agents.self_reward.conftest import agent
@@ -113,7 +113,7 @@ def test_random_pairs_are_of_the_same_states():
 
 
 def test_a_candidates_score_is_what_its_completions_earn():
-    """With completions that all succeed by force of a scripted answer, `success` is 1; the judged step is the judge's word."""
+    """An ANSWER ends its own completion, so its `success` is whether it is the gold answer; `judge` is the judge's word."""
     paid, model, judge = agent()
     played = play(model.policy, paid.inner, np.arange(30), judge=judge)
     found = branch(arm_of("gold"), model.policy, paid.inner, played, judge, np.random.default_rng(0), states=30, candidates=8,
