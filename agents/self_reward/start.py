@@ -34,7 +34,7 @@ class _Episodes(BaseCallback):
 
 def weak_start(
     path: str | Path, env_id: str, seed: int, frames: int, num_envs: int = 64, n_steps: int = 32,
-    policy_kwargs: dict[str, Any] | None = None, **keywords: Any,
+    policy_kwargs: dict[str, Any] | None = None, answer_loss: float = 0.0, **keywords: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """The start's parameters and what they cost; made and kept at `path` where that does not exist.
 
@@ -44,6 +44,7 @@ def weak_start(
         seed: of the training.
         frames: PPO on annotated rewards; whole rollouts of `num_envs` x `n_steps`. 0: untrained.
         policy_kwargs: of the policy.
+        answer_loss: weight of the cross-entropy on gold answers: where answers are spans, rewards alone find only to abstain.
 
     Returns:
         `policy` (parameters), `episodes` whose outcome and support were read, `frames`, and `made_with`.
@@ -52,7 +53,13 @@ def weak_start(
         ValueError: the file is of another start.
     """
     path = Path(path)
-    made_with = {"env": env_id, "seed": seed, "frames": frames, "keywords": repr(sorted(keywords.items()))}
+    made_with = {
+        "env": env_id,
+        "seed": seed,
+        "frames": frames,
+        "answer_loss": answer_loss,
+        "keywords": repr(sorted(keywords.items())),
+    }
     if path.exists():
         saved = torch.load(path, map_location="cpu", weights_only=False)
         if saved["made_with"] != made_with:
@@ -60,6 +67,7 @@ def weak_start(
         return saved
     chosen = {**keywords, "prm": "annotated", "utility": "coverage", "split": "train"}
     settings: dict[str, Any] = {"learning_rate": LEARNING_RATE, "ent_coef": ENT_COEF, "n_steps": n_steps, "batch_size": 512}
+    settings["answer_loss_coef"] = answer_loss
     model: MemoryPPO = memory_ppo(
         make_vec_env(env_id, num_envs, seed, **chosen), seed, policy_kwargs=policy_kwargs or {}, **settings
     )
