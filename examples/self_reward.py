@@ -49,7 +49,7 @@ class Run(NamedTuple):
         task, variant, seed: what it is called by.
         env, keywords: of the environments.
         settings: of the run.
-        start_frames: frames of the weak start, which all variants of a task and seed share.
+        start: `frames` of the weak start that all variants of a task and seed share, and other arguments of `weak_start`.
         held_out: problems of the report.
     """
 
@@ -59,7 +59,7 @@ class Run(NamedTuple):
     env: str
     keywords: dict[str, Any]
     settings: Settings
-    start_frames: int
+    start: dict[str, Any]
     held_out: int
 
     def folder(self, out: Path) -> Path:
@@ -69,7 +69,7 @@ class Run(NamedTuple):
     def play(self, out: Path, rounds: int | None = None) -> list[dict[str, Any]]:
         """Plays what is left of it."""
         saved = out / f"start-{self.task}-{self.seed}.pt"
-        start = weak_start(saved, self.env, self.seed, self.start_frames, **self.keywords)
+        start = weak_start(saved, self.env, self.seed, **self.start, **self.keywords)
         run = SelfReward(
             self.env, self.settings, self.folder(out), start=start["policy"], held_out=self.held_out, **self.keywords
         )
@@ -88,12 +88,13 @@ def runs_of(path: Path) -> list[Run]:
     out = []
     for seed in chosen["seeds"]:
         for task, own in chosen["tasks"].items():
-            for variant, changes in chosen["variants"].items():
+            for variant in own.get("variants", chosen["variants"]):
+                changes = chosen["variants"][variant]
                 settings = {**chosen["common"], **own.get("settings", {}), **changes, "seed": seed}
                 if wrong := sorted(set(settings) - known):
                     raise ValueError(f"{path} sets {', '.join(wrong)}; the settings of a run are {', '.join(sorted(known))}")
                 out.append(Run(task, variant, seed, own["env"], own.get("keywords", {}), Settings(**settings),
-                               own["start_frames"], chosen["held_out"]))  # fmt: skip
+                               own["start"], chosen["held_out"]))  # fmt: skip
     return out
 
 
@@ -175,7 +176,7 @@ def smoke(out: Path) -> None:
     """A tiny experiment, in parts."""
     tiny = {"rounds": 1, "problems": 8, "samples": 2, "states": 4, "candidates": 2, "completions": 1, "annotated": 4,
             "timesteps": 64, "num_envs": 8, "n_steps": 8, "lessons": 4}  # fmt: skip
-    task = {"env": "ReasonGym-bAbI-qa1-v0", "keywords": {"difficulty": {"max_units": 3}}, "start_frames": 64}
+    task = {"env": "ReasonGym-bAbI-qa1-v0", "keywords": {"difficulty": {"max_units": 3}}, "start": {"frames": 64}}
     chosen = {"common": tiny, "held_out": 10, "seeds": [0, 1], "tasks": {"qa1": task},
               "variants": {"gold": {"arm": "gold"}, "none": {"arm": "none", "pairs": "random", "replay": False}}}  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
@@ -197,11 +198,18 @@ def main() -> None:
     if options.settings is None:
         settings = Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
         run = Run(
-            "run", settings.arm, settings.seed, options.env, options.keywords, settings, options.start_frames, options.held_out
+            "run",
+            settings.arm,
+            settings.seed,
+            options.env,
+            options.keywords,
+            settings,
+            {"frames": options.start_frames},
+            options.held_out,
         )
         rows = run.play(options.out)
         show_run(rows)
-        print(json.dumps({"env": run.env, "settings": asdict(settings), "start_frames": run.start_frames, "rounds": rows}))
+        print(json.dumps({"env": run.env, "settings": asdict(settings), "start": run.start, "rounds": rows}))
         return
     runs = runs_of(options.settings)
     if options.only:

@@ -93,9 +93,7 @@ class Replay:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes one Parquet file, which appears in one piece."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
+        pa, pq = _arrow()
         columns: dict[str, Any] = {}
         for f in fields(Episode):
             values = [getattr(episode, f.name) for episode in self.episodes]
@@ -118,9 +116,7 @@ class Replay:
         Raises:
             DataError: no such file, cut short, of another format, or of other criteria.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
+        pa, pq = _arrow()
         try:
             table = pq.read_table(path)
             meta = json.loads(table.schema.metadata[b"reasongym.replay"])
@@ -158,6 +154,15 @@ def with_advantages(played: Played, returns: np.ndarray) -> list[Episode]:
 def rescored(old: Episode, new: Episode, advantage: float) -> Episode:
     """A recorded episode with the scores of now; who believes what of it stays."""
     return replace(old, scores=new.scores, prm=new.prm, judge=new.judge, advantage=advantage)
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as missing:
+        raise ImportError("a replay is a Parquet file and needs pyarrow; run: pip install 'reasongym[data]'") from missing
+    return pyarrow, pyarrow.parquet
 
 
 def _kinds(pa: Any) -> dict[str, Any]:

@@ -53,13 +53,8 @@ def weak_start(
         ValueError: the file is of another start.
     """
     path = Path(path)
-    made_with = {
-        "env": env_id,
-        "seed": seed,
-        "frames": frames,
-        "answer_loss": answer_loss,
-        "keywords": repr(sorted(keywords.items())),
-    }
+    made_with = {"env": env_id, "seed": seed, "frames": frames, "answer_loss": answer_loss, "num_envs": num_envs}
+    made_with["keywords"] = repr(sorted(keywords.items()))
     if path.exists():
         saved = torch.load(path, map_location="cpu", weights_only=False)
         if saved["made_with"] != made_with:
