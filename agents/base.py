@@ -24,7 +24,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents import evaluation
 from agents.budget import Budget, BudgetCallback, Progress
 from agents.evaluation import Evaluation
-from reasongym.adapters.sb3 import make_vec_env
+from reasongym.adapters.sb3 import ReasonGymVecEnv, make_vec_env
 from reasongym.errors import unknown
 
 Observation = dict[str, np.ndarray]
@@ -33,9 +33,10 @@ METHODS = ("act", "learn", "save", "load")
 
 
 class Agent(Protocol):
-    """An agent. Two attributes more are read where it has them: `supervision`, what it is told beside observations, in words,
-    and `ledger`, what that cost (a dictionary of numbers). One whose class has `attach(env)` is handed the environments that
-    it is about to play in: that is for experts, which read support and gold.
+    """An agent. More is read where it has it: `supervision`, what it is told beside observations, in words; `ledger`, what that
+    cost (a dictionary of numbers); `reads_rewards`, whether it learns from the environment's rewards (taken for granted). One
+    whose class has `attach(env)` is handed the environments that it is about to play in: that is for experts, which read
+    support and gold. One with `playing_in(env)` plays in what that returns: that is for feedback to the working memory.
     """
 
     observation_space: spaces.Space
@@ -79,6 +80,8 @@ class SB3Agent:
         model: an algorithm, made with its training environments.
         supervision: what it is told beside observations, in words.
     """
+
+    reads_rewards = True
 
     def __init__(self, model: Any, supervision: str = "the environment's rewards") -> None:
         self.model, self.supervision = model, supervision
@@ -233,10 +236,20 @@ def evaluate(
     there = env.batch.source.num_problems
     if problems is not None and there is not None:
         problems = min(problems, there)
-    attach = getattr(agent, "attach", None)
-    if attach is not None:
-        attach(env)
     try:
-        return evaluation.evaluate(_Player(agent), env, problems, deterministic)
+        return evaluate_in(agent, env, problems, deterministic)
     finally:
         env.close()
+
+
+def evaluate_in(agent: Agent, env: ReasonGymVecEnv, problems: int | None = None, deterministic: bool = True) -> Evaluation:
+    """As `evaluate`, in held-out environments that are there already."""
+    return evaluation.evaluate(_Player(agent), prepared(agent, env), problems, deterministic)
+
+
+def prepared(agent: Agent, env: ReasonGymVecEnv) -> Any:
+    """Environments as an agent plays in them: handed to it where it reads them, wrapped where it acts on them."""
+    if (attach := getattr(agent, "attach", None)) is not None:
+        attach(env)
+    playing_in = getattr(agent, "playing_in", None)
+    return env if playing_in is None else playing_in(env)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
@@ -12,8 +13,26 @@ Progress = Callable[[int], bool]
 """Called between updates with the frames so far; False ends learning."""
 
 
+class _Clock:
+    """CPU seconds of this process, without those during which it was stopped."""
+
+    def __init__(self) -> None:
+        self._lost = 0.0
+
+    def now(self) -> float:
+        return time.process_time() - self._lost
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        before = self.now()
+        try:
+            yield
+        finally:
+            self._lost += self.now() - before
+
+
 class Budget:
-    """Frames and CPU seconds that learning may spend, and who is told of it.
+    """Frames and CPU seconds that learning may spend, and who is told of it: what that one does (evaluate, say) is not spent.
 
     Args:
         total_timesteps, seconds, progress: as `Agent.learn` is given them.
@@ -25,12 +44,13 @@ class Budget:
         self.total_timesteps, self.seconds, self.progress = total_timesteps, seconds, progress
         self.frames, self.over = 0, total_timesteps == 0
         self.ended = False  # by `progress`
-        self._started = time.process_time()
+        self._clock = _Clock()
+        self._started = self._clock.now()
 
     @property
     def spent(self) -> float:
-        """CPU seconds since it was made."""
-        return time.process_time() - self._started
+        """CPU seconds since it was made, without those of `progress`."""
+        return self._clock.now() - self._started
 
     @property
     def share_left(self) -> float:
@@ -41,12 +61,12 @@ class Budget:
     def part(self, share: float) -> Budget:
         """A budget of its own for a share of the whole; when it is over, `include` it."""
         seconds = None if self.seconds is None else share * self.seconds
-        return Budget(max(1, int(share * self.total_timesteps)), seconds, self._later())
+        return self._timed(Budget(max(1, int(share * self.total_timesteps)), seconds, self._later()))
 
     def rest(self) -> Budget:
         """A budget of its own of what is left."""
         seconds = None if self.seconds is None else max(0.0, self.seconds - self.spent)
-        return Budget(max(0, self.total_timesteps - self.frames), seconds, self._later())
+        return self._timed(Budget(max(0, self.total_timesteps - self.frames), seconds, self._later()))
 
     def include(self, part: Budget) -> bool:
         """Counts what a part has spent, which its own `progress` was told of; whether there is anything left."""
@@ -54,6 +74,12 @@ class Budget:
         self.over |= part.ended or self.frames >= self.total_timesteps
         self.over |= self.seconds is not None and self.spent >= self.seconds
         return not self.over
+
+    def _timed(self, part: Budget) -> Budget:
+        """A part reads the same clock: what `progress` takes there is not spent here either."""
+        part._clock = self._clock
+        part._started = self._clock.now()
+        return part
 
     def _later(self) -> Progress | None:
         """`progress` of a part that begins now."""
@@ -63,7 +89,9 @@ class Budget:
     def spend(self, frames: int) -> bool:
         """Counts frames, tells of them; whether there is anything left."""
         self.frames += frames
-        self.ended |= self.progress is not None and not self.progress(self.frames)
+        if self.progress is not None:
+            with self._clock.stopped():
+                self.ended |= not self.progress(self.frames)
         self.over |= self.ended or self.frames >= self.total_timesteps
         self.over |= self.seconds is not None and self.spent >= self.seconds
         return not self.over

@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from agents.matching import NUM_SCORES, QuestionMatch
+
 if TYPE_CHECKING:
     from agents.sentence_embeddings import SentenceEmbeddings
 
@@ -197,7 +199,8 @@ class ReaderEncoder(nn.Module):
         self.recency = nn.ModuleList(word_table(1 + self.num_slots * J, size, 0.5) for _ in range(J))
         content_size = content_size or (128 if self.natural else 32)
         self.content = word_table(vocabulary_size + 1, content_size, content_size**-0.5)
-        words = 6 if self.natural else 4
+        self.match = QuestionMatch(content_size, size) if self.natural else None
+        words = 6 + NUM_SCORES if self.natural else 4
         self.similarity_groups = (0,) if pretrained is None else (0, words)
         self.num_similarities = words if pretrained is None else words + pretrained.num_similarities
         self.similarity = nn.Linear(self.num_similarities, size, bias=False)
@@ -205,7 +208,7 @@ class ReaderEncoder(nn.Module):
         self.chain_place = nn.Parameter(0.5 * torch.randn(self.chain_length, size))
         self.slot_features = nn.Linear(shapes["memory_features"][1] + J, size)
         self.chain_features = nn.Linear(J, size)
-        matches = size + 4 if self.natural else 0
+        matches = size + 4 + 2 * (size + NUM_SCORES) if self.natural else 0
         self.context = nn.Linear(3 * size + self.num_extras + matches, 2 * size)
         self.output_size = 2 * size + 3 * size
         generator = torch.Generator().manual_seed(0)
@@ -278,13 +281,19 @@ class ReaderEncoder(nn.Module):
             sentences = sentences + self.pretrained(frames)
         q, u = sentences[c["question"]], sentences[c["unit"]]
         units = [place(sentences) for place in self.places]
-        similarity = self._similarity(frames.table, c)
+        words = self._bag(frames.table)
+        similarity = self._similarity(words, c)
+        if self.match is not None:
+            matched, scores = self._match(frames.table, c)
+            similarity = torch.cat([similarity, scores["memory"]], 2)
         if self.pretrained is not None:
             similarity = torch.cat([similarity, c["cosines"]], 2)
         slots = self.slot_features(c["slot_features"]) + self.similarity(similarity)
         if self.before is not None:
-            slots = slots + self.before(sentences)[c["before"]]
+            slots = slots + self.before(sentences)[c["before"]] + matched["memory"]
         chain = self.chain_features(c["chain_features"])
+        if self.match is not None:
+            chain = chain + matched["chain"]
         for j in range(c["memory"].shape[2]):
             slots = slots + units[j][c["memory"][:, :, j]] + self.recency[j](c["recency"][:, :, j])
         for j in range(c["chain"].shape[2]):
@@ -295,20 +304,22 @@ class ReaderEncoder(nn.Module):
         if H:
             back = (c["chain_size"][:, None] - 1 - torch.arange(H, device=q.device)).clamp(min=0)
             chain = chain + self.chain_place[back]
-        matches = [q * u * self.size**-0.5, self._overlaps(frames.table, c)] if self.natural else []
+        matches = []
+        if self.natural:
+            matches = [q * u * self.size**-0.5, self._overlaps(words, c)]
+            matches += [matched["unit"], scores["unit"], matched["last"], scores["last"]]
         context = F.relu(self.context(torch.cat([q, u, focus, c["extras"], *matches], 1)))
         items = torch.cat([slots, chain], 1)
         vector = torch.cat([context, q, u, focus], 1)
         return Features(vector, items, c["present"], slots.shape[1], similarity, sentences)
 
-    def _similarity(self, table: Tensor, c: dict[str, Tensor]) -> Tensor:
-        """(F, K, 4) inner products of the slots' words with those of question, desk, last entry and whole chain.
+    def _similarity(self, words: Tensor, c: dict[str, Tensor]) -> Tensor:
+        """Bags (U, E) -> (F, K, 4) inner products of the slots' words with those of question, desk, last entry and whole chain.
 
         Recalled slots are left out: nothing resembles the last entry more than the slot it came from. Of natural text, where
         "it" is whatever the sentence before was about, (F, K, 6): also of the sentence before with the question, and the most
         of all sentences before.
         """
-        words = self._bag(table)
         recalled = c["slot_features"][:, :, RECALLS : RECALLS + 1] > 0
         held = words[c["memory"]].sum(2)
         last = words[last_link(c["chain"], c["chain_size"])].sum(1)
@@ -323,9 +334,24 @@ class ReaderEncoder(nn.Module):
         most = torch.where(earlier, torch.bmm(held, asked).transpose(1, 2), 0.0).amax(2, keepdim=True)
         return torch.cat([similarity, before, most], 2)
 
-    def _overlaps(self, table: Tensor, c: dict[str, Tensor]) -> Tensor:
-        """(F, 4) similarity of the desk to the question, to all slots and to the chain, and of chain and question."""
-        words = self._bag(table)
+    def _match(self, table: Tensor, c: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """How desk (F, D), slots (F, K, D), chain (F, H, D) and its last entry (F, D) answer the question, and their scores."""
+        assert self.match is not None
+        last = last_link(c["chain"], c["chain_size"])
+        (K, J), H = c["memory"].shape[1:], c["chain"].shape[1]
+        ids = torch.cat([c["unit"][:, None], last, c["memory"].flatten(1), c["chain"].flatten(1)], 1)
+        return tuple(
+            {
+                "unit": x[:, 0],
+                "last": x[:, 1 : 1 + J].sum(1),
+                "memory": x[:, 1 + J : 1 + J + K * J].unflatten(1, (K, J)).sum(2),
+                "chain": x[:, 1 + J + K * J :].unflatten(1, (H, J)).sum(2),
+            }
+            for x in self.match(c["question"], ids, table, self.content.weight)
+        )  # type: ignore[return-value]
+
+    def _overlaps(self, words: Tensor, c: dict[str, Tensor]) -> Tensor:
+        """Bags (U, E) -> (F, 4) similarity of the desk to question, slots and chain, and of chain and question."""
         chain = words[c["chain"]].sum((1, 2))
         keys = torch.stack([words[c["question"]], words[c["memory"]].sum((1, 2)), chain], 1)
         desk = torch.bmm(keys, words[c["unit"]][:, :, None]).squeeze(2)

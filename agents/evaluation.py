@@ -23,6 +23,7 @@ class Evaluation(NamedTuple):
         rates: means of what else is told at an episode's end: capture, retention, retrieval, use, evidence recall (each over
             the episodes in which it is defined); of spans the score (F1, ROUGE-L), and the share of right answers among the
             problems with an answer and among those without.
+        terms: mean over episodes of the sum of every weighted reward term, by name; they add up to `mean_return`.
     """
 
     accuracy: float
@@ -31,6 +32,7 @@ class Evaluation(NamedTuple):
     mean_length: float
     problems: int
     rates: dict[str, float]
+    terms: dict[str, float]
 
 
 def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, deterministic: bool = True) -> Evaluation:
@@ -49,18 +51,24 @@ def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, dete
     spans = env.batch.table.spans
     told = {name: np.full(total, np.nan) for name in (*RATES, *(() if spans is None else (spans.metric,)))}
     answerable = np.ones(total, bool)
+    names = (*env.batch.settings.criteria, "memory")
+    terms = np.zeros((total, len(names)))
     for begin in range(0, total, env.num_envs):
         chosen = np.minimum(np.arange(begin, begin + env.num_envs), total - 1)
         env.set_options([{"problem": int(problem)} for problem in chosen])
         observation: Any = env.reset()
         state = None
         start, playing = np.ones(env.num_envs, bool), np.ones(env.num_envs, bool)
+        sums = np.zeros((env.num_envs, len(names)))
         while playing.any():
             actions, state = model.predict(observation, state=state, episode_start=start, deterministic=deterministic)
             observation, _, start, infos = env.step(actions)
+            going_on = playing & ~start
+            sums[going_on] += env.batch.result.terms[going_on]
             for i in np.flatnonzero(start & playing):
                 right[chosen[i]] = infos[i]["is_success"]
                 returns[chosen[i]], lengths[chosen[i]] = infos[i]["episode"]["r"], infos[i]["episode"]["l"]
+                terms[chosen[i]] = sums[i] + [infos[i]["reward_terms"][name] for name in names]
                 answerable[chosen[i]] = infos[i].get("gold") != ""
                 for name, column in told.items():
                     column[chosen[i]] = infos[i].get(name, np.nan)
@@ -70,4 +78,5 @@ def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, dete
         told["right_where_answerable"] = np.where(answerable, right, np.nan)
         told["right_where_not"] = np.where(answerable, np.nan, right)
     rates = {name: float(np.nanmean(column)) for name, column in told.items() if not np.isnan(column).all()}
-    return Evaluation(count / total, wilson(count, total), float(returns.mean()), float(lengths.mean()), total, rates)
+    paid = dict(zip(names, terms.mean(0).tolist(), strict=True))
+    return Evaluation(count / total, wilson(count, total), float(returns.mean()), float(lengths.mean()), total, rates, paid)

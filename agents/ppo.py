@@ -3,7 +3,8 @@
 A Stable-Baselines3 algorithm: callbacks, logger, `save`/`load`, `predict(state=...)`, `EvalCallback` and `evaluate_policy` work
 unchanged. What differs from its PPO: the legal actions are read from the observation (`action_mask`); the policy may
 carry a memory core, trained on whole sequences with episode starts inside; a core's state is taken into account where
-a time limit's cut is bootstrapped; and an *answer loss* can be added (supervision that every result must name).
+a time limit's cut is bootstrapped; and an *answer loss* or an *expert loss* can be added (supervision that every result must
+name).
 
 Axes: T time (n_steps), N environments, F = T * N frames or those of a minibatch, A actions, C choices.
 """
@@ -56,6 +57,9 @@ class MemoryPPO(OnPolicyAlgorithm):
         target_kl: an update ends when the approximate KL divergence exceeds 1.5 times this.
         answer_loss_coef: weight of the cross-entropy on the gold choice; 0 reads no gold.
         answer_loss_when: taken wherever ANSWER was "legal", or in the steps that "answered".
+        expert_loss_coef: weight of the cross-entropy on the expert's action once the text is read, where it recalls and
+            answers: DAgger's loss (Ross et al. 2011, arXiv 1011.0686) in the states that the policy itself comes to; 0 asks no
+            expert.
         policy_kwargs: for the policy, e.g. `dict(core="lstm", core_size=256)`.
         device: where rollouts and network live.
     """
@@ -85,6 +89,7 @@ class MemoryPPO(OnPolicyAlgorithm):
         target_kl: float | None = None,
         answer_loss_coef: float = 0.0,
         answer_loss_when: str = "legal",
+        expert_loss_coef: float = 0.0,
         stats_window_size: int = 1000,
         tensorboard_log: str | None = None,
         policy_kwargs: dict[str, Any] | None = None,
@@ -102,14 +107,16 @@ class MemoryPPO(OnPolicyAlgorithm):
         for name, value in (("n_steps", n_steps), ("batch_size", batch_size), ("n_epochs", n_epochs)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value!r}")
-        if answer_loss_coef < 0:
-            raise ValueError(f"answer_loss_coef must not be negative, got {answer_loss_coef!r}")
+        for name, weight in (("answer_loss_coef", answer_loss_coef), ("expert_loss_coef", expert_loss_coef)):
+            if weight < 0:
+                raise ValueError(f"{name} must not be negative, got {weight!r}")
         if answer_loss_when not in ANSWER_LOSS_WHEN:
             raise unknown("answer_loss_when", answer_loss_when, ANSWER_LOSS_WHEN)
         self.batch_size, self.n_epochs = batch_size, n_epochs
         self.clip_range, self.clip_range_vf, self.ent_coef = clip_range, clip_range_vf, ent_coef  # type: ignore[assignment]
         self.normalize_advantage, self.target_kl = normalize_advantage, target_kl
         self.answer_loss_coef, self.answer_loss_when = answer_loss_coef, answer_loss_when
+        self.expert_loss_coef = expert_loss_coef
         self._last_state: State = ()
         if _init_setup_model:
             self._setup_model()
@@ -122,11 +129,7 @@ class MemoryPPO(OnPolicyAlgorithm):
         if "choice_tokens" not in self.policy_kwargs and (tokens := choice_tokens(self.env)) is not None:
             self.policy_kwargs = {**self.policy_kwargs, "choice_tokens": tokens}
         made: Any = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
-        if (
-            isinstance(made.encoder, ReaderEncoder)
-            and made.encoder.natural
-            and (rarity := word_rarity(self.env)) is not None
-        ):
+        if isinstance(made.encoder, ReaderEncoder) and made.encoder.natural and (rarity := word_rarity(self.env)) is not None:
             made.encoder.weigh_words(rarity)
         self.policy = made.to(self.device)
         pretrained = getattr(self.policy.encoder, "pretrained", None)
@@ -156,6 +159,8 @@ class MemoryPPO(OnPolicyAlgorithm):
             rollout.put_observation(t, observation)
             if self.answer_loss_coef:
                 rollout.gold[t] = torch.as_tensor(gold_choices(env), device=self.device)
+            if self.expert_loss_coef:
+                rollout.best[t] = torch.as_tensor(best_reasoning(env), device=self.device)
             new_observation, rewards, dones, infos = env.step(actions.cpu().numpy())
             self.num_timesteps += env.num_envs
             callback.update_locals(locals())
@@ -244,6 +249,10 @@ class MemoryPPO(OnPolicyAlgorithm):
             answer_loss = self._answer_loss(log_probs, batch)
             loss = loss + self.answer_loss_coef * answer_loss
             record["answer_loss"] = answer_loss.item()
+        if self.expert_loss_coef:
+            expert_loss = self._expert_loss(log_probs, batch)
+            loss = loss + self.expert_loss_coef * expert_loss
+            record["expert_loss"] = expert_loss.item()
         with torch.no_grad():
             record["approx_kl"] = (ratio - 1 - log_ratio).mean().item()
             record["clip_fraction"] = ((ratio - 1).abs() > clip_range).float().mean().item()
@@ -268,6 +277,12 @@ class MemoryPPO(OnPolicyAlgorithm):
         abstain = log_probs[:, -1].clamp(max=-1e-6)
         whether = torch.where(batch.gold == num_choices - 1, abstain, torch.log1p(-abstain.exp()))
         return loss - torch.where(decided, whether, 0.0).sum() / decided.sum().clamp(min=1)
+
+    def _expert_loss(self, log_probs: Tensor, batch: Minibatch) -> Tensor:
+        """Mean cross-entropy (nats) of the expert's action over the frames that have one."""
+        told = batch.best >= 0
+        likely = log_probs.gather(1, batch.best.clamp(min=0)[:, None]).squeeze(1)
+        return -torch.where(told, likely, 0.0).sum() / told.sum().clamp(min=1)
 
     # ---- around it -------------------------------------------------------------------------------------------------
 
@@ -301,6 +316,20 @@ def gold_choices(env: VecEnv) -> np.ndarray:
             f"answer_loss_coef needs environments that tell gold choices (see adapters.sb3), got {type(inner).__name__}"
         )
     return inner.gold_choice.astype(np.int64)
+
+
+def best_reasoning(env: VecEnv) -> np.ndarray:
+    """(N,) int64 the expert's action where the text is over, -1 elsewhere.
+
+    Raises:
+        AttributeError: the environments have no expert.
+    """
+    inner: Any = env.unwrapped
+    if not hasattr(inner, "best_reasoning"):
+        raise AttributeError(
+            f"expert_loss_coef needs environments with an expert (see adapters.sb3), got {type(inner).__name__}"
+        )
+    return inner.best_reasoning.astype(np.int64)
 
 
 def vocabulary_of(env: VecEnv | None) -> tuple[str, ...] | None:

@@ -52,7 +52,7 @@ class Minibatch(NamedTuple):
         frames: prepared observations, t * b.
         state: the cores' state before the first step, b rows.
         reset: (t, b) bool.
-        actions, log_probs, values, advantages, returns, gold: (t * b,).
+        actions, log_probs, values, advantages, returns, gold, best: (t * b,).
     """
 
     frames: Frames
@@ -64,6 +64,7 @@ class Minibatch(NamedTuple):
     advantages: Tensor
     returns: Tensor
     gold: Tensor
+    best: Tensor
 
 
 class Rollout:
@@ -82,6 +83,7 @@ class Rollout:
         self.log_probs, self.values, self.rewards, self.advantages = (torch.zeros(shape, device=device) for _ in range(4))
         self.starts = torch.zeros(shape, dtype=torch.bool, device=device)
         self.gold = torch.full(shape, -1, dtype=torch.long, device=device)
+        self.best = torch.full(shape, -1, dtype=torch.long, device=device)
         self.state: State = ()
         self.frames: Frames | None = None
 
@@ -127,5 +129,5 @@ class Rollout:
 
     def _minibatch(self, index: Tensor, state: State, reset: Tensor) -> Minibatch:
         assert self.frames is not None, "finish() comes before minibatches()"
-        columns = (self.actions, self.log_probs, self.values, self.advantages, self.returns, self.gold)
+        columns = (self.actions, self.log_probs, self.values, self.advantages, self.returns, self.gold, self.best)
         return Minibatch(self.frames.take(index), state, reset, *(column.flatten()[index] for column in columns))

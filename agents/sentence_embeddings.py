@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents.encoders import RECALLS, Frames, last_link
-from agents.frozen_encoder import FrozenEncoder, read_recipe
+from agents.frozen_encoder import FrozenEncoder
+from reasongym.prm.sentence_model import read_recipe
 
 SHARPNESS = 4.0
 """What cosines are multiplied by: between near and far there are some 0.5, and words shared count 1 each."""

@@ -50,7 +50,7 @@ class Config:
     num_envs: int = 256
     keywords: str = ""  # JSON: other keywords of the environments; they come before the row's own
     options: str = ""  # JSON: arguments of the agent's class
-    eval_every: int = 0  # frames between evaluations on `eval_problems` held-out problems, which cost seconds; 0: none
+    eval_every: int = 0  # frames between evaluations on `eval_problems` held-out problems, which cost no seconds; 0: none
     eval_problems: int = 500
     held_out: int = 10_000  # problems of the final evaluation, at most
     threads: int = 1

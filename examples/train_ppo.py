@@ -57,13 +57,14 @@ class Config:
     head: str = "flat"  # or "hierarchical": a learned gate decides on the kind of action
     encoder: str = ""  # a sentence-transformers folder, or an installed package with one; observations get its tokens
     device: str = "cpu"
-    prm: str = "annotated"  # or another name, or the folder of a learned one
+    prm: str = "annotated"  # or another name (docs/reward.md): the folder of a learned one, file.py:Object, ...
     beta: str = ""  # JSON: weights by criterion
     utility: str = "coverage"
     utility_weight: float = 0.3
     gamma: float = 0.99  # the discount
     answer_loss: float = 0.0
     answer_loss_when: str = "legal"  # or "answered"
+    expert_loss: float = 0.0  # on the expert's action in the steps after the text is read
     memory_slots: int = 10
     memory_view: str = "full"
     question_at: str = "start"
@@ -113,7 +114,7 @@ class Config:
     def rewards(self) -> dict[str, Any]:
         """The keywords that make the reward and the memory."""
         return {
-            "prm": reward_model(self.prm),
+            "prm": self.prm,
             "beta": json.loads(self.beta) if self.beta else None,
             "utility": self.utility,
             "utility_weight": self.utility_weight,
@@ -121,15 +122,6 @@ class Config:
             "memory_view": self.memory_view,
             "question_at": self.question_at,
         }
-
-
-def reward_model(name: str) -> Any:
-    """The PRM itself where `name` is the folder of a learned one, else the name."""
-    if not (Path(name) / "reasongym_prm.json").exists():
-        return name
-    from reasongym.prm.learned import LearnedPRM
-
-    return LearnedPRM.from_pretrained(name)
 
 
 class Progress(BaseCallback):
@@ -211,6 +203,7 @@ def make_model(config: Config, env: ReasonGymVecEnv) -> MemoryPPO:
         vf_coef=config.vf_coef,
         answer_loss_coef=config.answer_loss,
         answer_loss_when=config.answer_loss_when,
+        expert_loss_coef=config.expert_loss,
         policy_kwargs={
             "core": config.core,
             "core_size": config.core_size,
@@ -291,6 +284,8 @@ def supervision(config: Config) -> str:
         told.append(f"utility {config.utility}")
     if config.answer_loss:
         told.append("gold answers (answer loss)")
+    if config.expert_loss:
+        told.append("expert's recalls and answers (expert loss)")
     return " + ".join(told + ([f"pretrained sentence embeddings ({config.encoder})"] if config.encoder else []))
 
 

@@ -149,6 +149,28 @@ def readers_table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def text_table(runs: dict[str, Any]) -> str:
+    """What agents learn on natural text, by setting: means over the seeds, in percent."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for name, run in sorted(runs.items()):
+        groups.setdefault(name.rsplit("-", 1)[0], []).append(run)
+    names = ("right", "F1 / ROUGE-L", "by seed", "with answer", "without", "capture", "retention", "retrieval", "use")
+    lines = ["| run | " + " | ".join((*names, "evidence recall", "frames", "CPU seconds", "supervision")) + " |"]
+    lines.append("| --- |" + " ---: |" * 12 + " --- |")
+    for name, seeds in groups.items():
+        rows = [{"right": run["accuracy"], **run["rates"]} for run in seeds]
+        scores = [row.get("f1", row.get("rouge_l")) for row in rows]
+        cells = [f"{100 * np.mean([row['right'] for row in rows]):.1f}", f"{100 * np.mean(scores):.1f}"]
+        cells.append(", ".join(f"{100 * score:.1f}" for score in scores))
+        for key in ("right_where_answerable", "right_where_not", *RATES):
+            found = [row[key] for row in rows if key in row]
+            cells.append(f"{100 * np.mean(found):.1f}" if found else "")
+        cells.append(f"{np.mean([run['timesteps'] for run in seeds]) / 1e6:.2f} M")
+        cells += [f"{np.mean([run['cpu_seconds'] for run in seeds]):.0f}", seeds[0]["supervision"]]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def agreement_table(results: dict[str, Any]) -> str:
     """AUC of scores without annotation against the annotated support, by problem and, in brackets, pooled."""
     names = list(next(iter(results.values()))["auc"])
@@ -188,6 +210,7 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "agreement": ("agreement.json", agreement_table),
     "prm": ("train_prm.json", prm_table),
     "readers": ("text_readers.json", readers_table),
+    "text": ("text", text_table),
 }
 """By name: the result file (or folder) that it is made from, and its maker."""
 

@@ -1,32 +1,43 @@
-"""`python -m reasongym`: list the ids, describe one, play one, audit rewards, test a PRM. Needs the extra `play`."""
+"""`python -m reasongym`: list the ids, describe one, play one, audit rewards, test a PRM, play a benchmark, make a report.
+
+Needs the extra `play`.
+"""
 
 from __future__ import annotations
 
 import difflib
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import gymnasium as gym
 
-from reasongym.errors import ReasonGymError, unknown
+from reasongym.errors import PRMError, ReasonGymError, unknown
 from reasongym.registration import IDS, TEXT_IDS
 
 if TYPE_CHECKING:
     import typer
 
+DEBUG = "--debug"
+HEAD = f"Question answering under bounded working memory. With {DEBUG}, any command shows the traceback of an error."
 HELP = "next | store K | update K | recall K | answer WORD | expert | help | quit"
 
 
 def main() -> None:
-    """Entry point of the command `reasongym`."""
+    """Entry point of the command `reasongym`. With --debug, wherever it stands, an error is shown with its traceback."""
+    arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]
+    debug = len(arguments) < len(sys.argv) - 1
     try:
         app = build_app()
     except ImportError as missing:
         sys.exit(f"the command line needs {missing.name}, which is not installed; run: pip install 'reasongym[play]'")
     try:
-        app()
-    except (ReasonGymError, gym.error.Error, ValueError) as error:
-        sys.exit(f"reasongym: {error}")
+        app(args=arguments)
+    except (ReasonGymError, gym.error.Error, ValueError, ImportError) as error:
+        if debug:
+            traceback.print_exc()
+        hint = f"\n({DEBUG} shows the traceback)" if isinstance(error, PRMError) and error.__cause__ and not debug else ""
+        sys.exit(f"reasongym: {error}{hint}")
 
 
 def build_app() -> typer.Typer:
@@ -34,14 +45,19 @@ def build_app() -> typer.Typer:
     import typer
 
     from reasongym.audit.command import command as audit
+    from reasongym.bench import PASSED_ON
+    from reasongym.bench import command as bench
     from reasongym.prm.bench.command import command as prm_bench
+    from reasongym.report.command import command as report
 
-    app = typer.Typer(add_completion=False, no_args_is_help=True, help="Question answering under bounded working memory.")
+    app = typer.Typer(add_completion=False, no_args_is_help=True, help=HEAD)
     app.command("list")(list_ids)
     app.command("info")(info)
     app.command("play")(play)
     app.command("audit")(audit)
     app.command("prm-bench")(prm_bench)
+    app.command("bench", context_settings=PASSED_ON)(bench)
+    app.command("report")(report)
     return app
 
 
@@ -158,7 +174,7 @@ def make(env_id: str, **keywords: Any) -> gym.Env:
     ids = {**IDS, **TEXT_IDS}
     name = env_id if env_id in ids else next((known for known in ids if known.rsplit("-v", 1)[0] == env_id), None)
     if name is None:
-        raise unknown("id", env_id, ids)
+        raise unknown("id", env_id, ids, listed_by="`python -m reasongym list`")
     return gym.make(name, **keywords)
 
 

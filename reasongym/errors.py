@@ -22,9 +22,17 @@ class PRMError(ReasonGymError, RuntimeError):
     """A process reward model broke its contract (shape, range, criteria) or failed."""
 
 
-def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
-    """The error for an unknown `kind` of thing (`split`, `gate`, ...): quotes it and names the nearest known ones."""
+def unknown(kind: str, name: object, known: Iterable[str], listed_by: str = "") -> UnknownNameError:
+    """The error for an unknown `kind` of thing (`split`, `gate`, ...): quotes it and names the nearest known ones.
+
+    Args:
+        kind: what it was meant to be.
+        name: what was asked for.
+        known: all that there are; they are named too, unless
+        listed_by: says what lists them, where they are many.
+    """
     known = sorted(str(k) for k in known)
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-    return UnknownNameError(f"unknown {kind} {name!r}: {hint}known: {', '.join(known)}")
+    rest = f"{listed_by} lists all {len(known)}" if listed_by else f"known: {', '.join(known)}"
+    return UnknownNameError(f"unknown {kind} {name!r}: {hint}{rest}")

@@ -10,6 +10,7 @@ import pytest
 
 import reasongym  # noqa: F401
 from reasongym import cli
+from reasongym.errors import ReasonGymError
 
 typer_testing = pytest.importorskip("typer.testing")
 ID = "ReasonGym-bAbI-qa1-v0"
@@ -83,6 +84,13 @@ def test_bad_names_end_with_one_line(monkeypatch, arguments, message):
     monkeypatch.setattr(sys, "argv", ["reasongym", *arguments])
     with pytest.raises(SystemExit, match=message):
         cli.main()
+
+
+def test_an_unknown_id_gets_the_nearest_and_no_list():
+    with pytest.raises(ReasonGymError) as raised:
+        cli.make("ReasonGym-bAbI-q1")
+    assert str(raised.value).count("ReasonGym-") == 4, "the one that was asked for, and three"
+    assert f"`python -m reasongym list` lists all {len(cli.IDS) + len(cli.TEXT_IDS)}" in str(raised.value)
 
 
 def test_a_missing_extra_says_what_to_install(monkeypatch):

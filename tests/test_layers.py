@@ -14,22 +14,24 @@ FLOORS = (
     ("tasks", "memory", "prm"),
     ("engine", "render"),
     ("envs",),
-    ("text", "wrappers", "audit", "report"),
+    ("text", "wrappers", "audit", "bench"),
     ("registration", "adapters"),
+    ("report",),
     ("cli", "__main__"),
 )
 FLOOR = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 SEPARATE = {"tasks", "memory", "prm"}
 """Siblings that never import one another."""
 LEARNED = tuple(f"learned.{name}" for name in ("prm", "fitting", "step_encoder", "step_transformer", "step_network", "step_lm"))
-TREE = tuple(f"tree.{name}" for name in ("encoders", "conditioned", "conditioned_network"))
+TREE = tuple(f"tree.{name}" for name in ("conditioned", "conditioned_network"))
 HEAVY = {
-    "torch": {f"reasongym.prm.{name}" for name in (*LEARNED, *TREE, "judge.local")},
-    "transformers": {f"reasongym.prm.{name}" for name in (*LEARNED, "tree.encoders", "judge.local")},
+    "torch": {f"reasongym.prm.{name}" for name in (*LEARNED, *TREE, "judge.local", "sentence_model")},
+    "transformers": {f"reasongym.prm.{name}" for name in (*LEARNED, "judge.local", "sentence_model")},
     "safetensors": {"reasongym.prm.learned.prm"},
     "openai": {"reasongym.prm.judge.clients"},
     "anyio": {"reasongym.prm.judge.clients"},
     "diskcache": {"reasongym.prm.judge.store"},
+    "jinja2": {"reasongym.report.page"},
     "stable_baselines3": {f"reasongym.adapters.{name}" for name in ("sb3", "sb3_observations", "feedback")},
     "sb3_contrib": set(),
     "agents": set(),

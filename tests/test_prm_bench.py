@@ -1,43 +1,30 @@
-"""The bench of PRMs: its references, what it tests, its command line, and the numbers of PRMBench."""
+"""The bench of PRMs: its references, what it tests, and what is said of a PRM that fails."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import re
-import shlex
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from solutions import MADE
 
-from reasongym.errors import DataError, PRMError, ReasonGymError, UnknownNameError
+from reasongym.errors import DataError, PRMError, UnknownNameError
 from reasongym.prm.base import StepBatch
 from reasongym.prm.bench import REFERENCES, BenchSettings, bench, load_scorer
 from reasongym.prm.bench.adapter import StepBatchScorer
 from reasongym.prm.bench.plain_text import LexicalScorer
 from reasongym.prm.bench.references import Always, Oracle, Random, StepTypePrior, step_kind
 from reasongym.prm.combinators import PotentialDifference
-from reasongym.prm.formats import read_records, write_records
 from reasongym.prm.lexical import LexicalPRM
 from reasongym.prm.records import StepRecord
 
 ROOT = Path(__file__).parents[1]
-PRMBENCH = Path(os.environ.get("REASONGYM_DATA", ROOT / ".." / "shared" / "data")) / "prmbench" / "prmbench-subset394.jsonl.gz"
-needs_prmbench = pytest.mark.skipif(not PRMBENCH.exists(), reason=f"PRMBench is not at {PRMBENCH}: set REASONGYM_DATA")
 NAN = float("nan")
-
-MADE = [
-    StepRecord.of("What is 2 + 3?", ["2 + 3 = 5.", "So it is 5."], [1.0, 1.0], outcome=1, meta={"group": "easy"}),
-    StepRecord.of("What is 2 + 3?", ["2 + 3 = 6.", "So it is 6."], [-1.0, None], outcome=0, meta={"group": "easy"}),
-    StepRecord.of("Is 9 prime?", ["9 = 3 * 3.", "So 9 is prime."], [1.0, -1.0], outcome=0, meta={"group": "hard"}),
-    StepRecord.of(
-        "Is 7 prime?", ["7 has no divisor below it but 1.", "So yes."], [1.0, 1.0], outcome=1, meta={"group": "hard"}
-    ),
-]
 
 
 class Numbers:
@@ -324,203 +311,60 @@ def test_loading_by_path(tmp_path, monkeypatch):
             load_scorer(name)
 
 
+class Picky(Numbers):
+    """Fails on one problem."""
+
+    def score_records(self, records):
+        if records[-1].prompt.startswith("Is 9"):
+            raise KeyError("nine")
+        return super().score_records(records)
+
+
+def test_an_error_of_a_prm_says_where_it_is():
+    with pytest.raises(PRMError, match=r"picky failed on record 3 \('Is 9 prime\?'\.\.\.\): KeyError: 'nine'") as raised:
+        bench({"picky": Picky(*[1] * 8)}, MADE)
+    assert f"{__file__}:" in str(raised.value)
+    assert 'raise KeyError("nine")' in str(raised.value)
+    assert isinstance(raised.value.__cause__, KeyError)
+    with pytest.raises(PRMError, match="picky failed on records 1 to 3 "):
+        bench({"picky": Picky(*[1] * 8)}, MADE[:3], BenchSettings(batch_size=4))
+
+    class Sulky:
+        def fit(self, records):
+            raise ZeroDivisionError
+
+    with pytest.raises(PRMError, match=r"sulky failed when it was fitted on \d records: ZeroDivisionError\n"):
+        bench({"sulky": Sulky()}, MADE)
+
+
+def test_an_error_that_says_all_is_left_alone():
+    class Dead(Numbers):
+        def score_records(self, records):
+            raise DataError("the store is gone")
+
+    with pytest.raises(DataError, match=r"^the store is gone$"):
+        bench({"dead": Dead()}, MADE)
+
+
+def test_texts_that_were_read_in_part_are_counted():
+    pytest.importorskip("torch")
+    from reasongym.prm.learned import LearnedPRM, Shape, StepNetwork
+
+    prm = LearnedPRM(StepNetwork(("x",), 1, Shape(width=16, layers=1, heads=2, channels=2, max_words=8)), ("correct",))
+    long, short = "one two three four five six seven eight nine", "short"
+    records = [StepRecord.of(long, [short, long], [1.0, -1.0]), StepRecord.of("p", [long, short], [1.0, 1.0])]
+    with pytest.warns(UserWarning, match="longer than this model's window of 8"):
+        rows = bench({"learned": prm, "oracle": Oracle()}, records)["prms"]
+    assert rows["learned"]["windowed"] == 3
+    assert "windowed" not in rows["oracle"]
+    assert bench({"learned": prm}, records[1:])["prms"]["learned"]["windowed"] == 1, "of this run, and every reading counts"
+
+
 def test_the_bench_stays_light():
     code = "import sys, reasongym.prm.bench, reasongym.prm.formats; print(*sys.modules)"
-    import subprocess
-
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120, cwd=ROOT)
     loaded = set(run.stdout.split())
     assert not loaded & {"torch", "pyarrow", "datasets", "matplotlib", "rich", "typer", "transformers"}
-
-
-# The command line
-
-
-def run(*arguments):
-    typer_testing = pytest.importorskip("typer.testing")
-    from reasongym import cli
-
-    result = typer_testing.CliRunner().invoke(cli.build_app(), ["prm-bench", *map(str, arguments)], env={"COLUMNS": "80"})
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def rows_of(output, heading):
-    """The numbers of a printed table, by PRM."""
-    lines = output.split(f"{heading} ")[1].splitlines()
-    found = {}
-    for line in lines[1:]:
-        cells = line.split()
-        numbers = [cell for cell in cells if re.fullmatch(r"-?\d+\.\d+|-", cell)]
-        if numbers:
-            found[" ".join(cells[: len(cells) - len(numbers)])] = numbers
-        elif found:
-            return found
-    return found
-
-
-@needs_prmbench
-def test_prmbench_by_the_command(tmp_path):
-    output = run("--prm", "references", "--data", PRMBENCH, "--json", tmp_path / "deep" / "out.json")
-    assert "384 solutions pooled, 5,590 steps, 5,590 labelled, 868 of them wrong" in output.replace("\n", " ")
-    assert "apart, not pooled: 10 multi_solutions" in output
-    assert "11 rows name errors past the end" in output
-    printed = rows_of(output, "steps")
-    assert printed["oracle"][:4] == ["100.0", "100.0", "100.0", "100.0"]
-    assert printed["always-yes"][:4] == ["45.8", "91.6", "0.0", "45.7"]
-    assert printed["always-no"][:4] == ["13.4", "0.0", "26.9", "13.7"]
-    assert "…" not in "".join(" ".join(row) for row in printed.values())
-    report = json.loads((tmp_path / "deep" / "out.json").read_text())
-    rows = report["prms"]
-    right, wrong = 5590 - 868, 868
-    assert rows["always-yes"]["prm_score"] == pytest.approx(right / (2 * right + wrong))
-    assert rows["always-no"]["prm_score"] == pytest.approx(wrong / (2 * wrong + right))
-    assert rows["always-yes"]["without_past_the_end"]["records"] == 373
-    assert rows["oracle"]["apart"]["multi_solutions"]["records"] == 10
-    assert len(rows["lexical"]["groups"]["parts"]) == 8
-    committed = json.loads((ROOT / "examples" / "results" / "prm_bench_prmbench.json").read_text())
-    for name in REFERENCES:
-        for key in (
-            "version",
-            "prm_score",
-            "counts",
-            "earliest_error",
-            "auc",
-            "calibration_error",
-            "without_past_the_end",
-            "groups",
-        ):
-            same_numbers(rows[name][key], committed["prms"][name][key])
-    assert committed["data"] == report["data"]
-
-
-def same_numbers(one, other):
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            same_numbers(one[key], other[key])
-    elif isinstance(one, list):
-        assert len(one) == len(other)
-        for a, b in zip(one, other, strict=True):
-            same_numbers(a, b)
-    else:
-        assert one == pytest.approx(other) if isinstance(one, float) else one == other
-
-
-@needs_prmbench
-def test_prmbench_without_its_faulty_rows_and_with_right_solutions(tmp_path):
-    output = run("--prm", "always-yes", "--data", PRMBENCH, "--option", "past_the_end=drop", "--json", tmp_path / "x.json")
-    assert "left out: 11 rows, error steps past the end of the solution" in output
-    report = json.loads((tmp_path / "x.json").read_text())
-    assert (report["data"]["pooled"], report["data"]["steps"], report["data"]["wrong"]) == (373, 5323, 845)
-    run("--prm", "oracle", "--prm", "always-yes", "--data", PRMBENCH, "--option", "process=both", "--json", tmp_path / "y.json")
-    rows = json.loads((tmp_path / "y.json").read_text())["prms"]
-    assert rows["oracle"]["earliest_error"] == {"f1": 1, "on_wrong": 1, "on_right": 1, "wrong": 384, "right": 150}
-    assert rows["always-yes"]["earliest_error"]["on_right"] == 1
-    assert rows["always-yes"]["prm_score"] == pytest.approx(0.457913, abs=1e-6), "original solutions are not pooled"
-
-
-@needs_prmbench
-def test_any_copy_of_a_file_gives_the_same_numbers(tmp_path):
-    pytest.importorskip("pyarrow")
-    records = read_records(PRMBENCH)
-    write_records(records, tmp_path / "x.parquet")
-    copy = read_records(tmp_path / "x.parquet")
-    one, other = (bench({"random": Random()}, some)["prms"]["random"] for some in (records, copy))
-    del one["latency"], other["latency"]
-    assert one == other
-
-
-def test_the_picture(tmp_path):
-    pytest.importorskip("matplotlib")
-    write_records(MADE, tmp_path / "x.jsonl")
-    run("--prm", "random", "--prm", "oracle", "--data", tmp_path / "x.jsonl", "--picture", tmp_path / "in" / "x.png")
-    assert (tmp_path / "in" / "x.png").read_bytes()[:4] == b"\x89PNG"
-    from reasongym.prm.bench.picture import draw
-
-    right = bench({"oracle": Oracle()}, MADE[:1])
-    with pytest.raises(ValueError, match="no reliability curve"):
-        draw(right, tmp_path / "y.png")
-
-
-def test_labels_that_are_all_true_are_pointed_at(tmp_path):
-    (tmp_path / "x.jsonl").write_text('{"prompt": "p", "completions": ["a", "b"], "labels": [true, true]}\n')
-    assert "no step is labelled wrong" in run("--prm", "oracle", "--data", tmp_path / "x.jsonl")
-
-
-def test_skipped_records_are_stated(tmp_path):
-    write_records(MADE, tmp_path / "x.jsonl")
-    with (tmp_path / "x.jsonl").open("a") as file:
-        file.write("{broken\n")
-    with pytest.raises(DataError, match="line 5: no JSON"):
-        run("--prm", "oracle", "--data", tmp_path / "x.jsonl")
-    assert "skipped: 1 broken rows" in run("--prm", "oracle", "--data", tmp_path / "x.jsonl", "--no-strict")
-
-
-def test_one_problem_of_ones_own(tmp_path):
-    write_records(MADE[:2], tmp_path / "x.jsonl")
-    output = run("--data", tmp_path / "x.jsonl")
-    assert "without the step-type prior, which needs other problems" in output
-    assert "oracle" in rows_of(output, "steps")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--threshold", "high"], "--threshold takes a number in"),
-        (["--option", "scale"], "--option takes name=value"),
-        (["--format", "processbnch"], "did you mean 'processbench'"),
-        (["--prm", "orcle"], "did you mean 'oracle'"),
-    ],
-)
-def test_bad_arguments(tmp_path, arguments, message):
-    write_records(MADE, tmp_path / "x.jsonl")
-    with pytest.raises((ReasonGymError, ValueError), match=message):
-        run("--data", tmp_path / "x.jsonl", *arguments)
-
-
-# README and docs
-
-
-def section():
-    return (ROOT / "README.md").read_text().split("## Test your PRM in five minutes")[1].split("\n## ")[0]
-
-
-def test_five_minutes_on_files_of_ones_own(tmp_path, monkeypatch):
-    """A newcomer's path: the files of the section are written as they stand, its commands are run as they stand."""
-    text = section()
-    for name, content in re.findall(r"`([\w.]+)`:\n\n```\w+\n(.*?)```", text, re.DOTALL):
-        (tmp_path / name).write_text(content)
-    monkeypatch.chdir(tmp_path)
-    commands = re.findall(r"^    python -m reasongym prm-bench (.*)$", text, re.MULTILINE)
-    assert {path.name for path in tmp_path.iterdir()} == {"solutions.jsonl", "my_prm.py"}
-    assert len(commands) == 2
-    for command in commands:
-        if "--picture" not in command or importlib.util.find_spec("matplotlib"):
-            assert "PRMScore" in run(*shlex.split(command))
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert report["data"]["records"] == len((tmp_path / "solutions.jsonl").read_text().splitlines())
-    assert report["prms"]["my_prm.py:MyPRM"]["counts"] == {"tp": 3, "fp": 1, "tn": 1, "fn": 0}, "it knows sums, and no parity"
-    assert report["prms"]["oracle"]["prm_score"] == 1
-
-
-def test_the_block_of_the_documentation_runs():
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "prm_bench.md").read_text(), re.DOTALL)
-    exec(compile(block, "prm_bench.md", "exec"), {"__name__": "docs"})
-
-
-def test_numbers_of_the_documentation_are_the_committed_ones():
-    committed = json.loads((ROOT / "examples" / "results" / "prm_bench_prmbench.json").read_text())["prms"]
-    table = dict(re.findall(r"^\| ([\w -]+?) \| (.*) \|$", (ROOT / "docs" / "prm_bench.md").read_text(), re.MULTILINE))
-    for name in REFERENCES:
-        row = committed[name]
-        shares = [row["prm_score"], row["f1"], row["negative_f1"], row["without_past_the_end"]["prm_score"]]
-        expected = [f"{100 * share:.1f}" for share in shares] + [f"{row['auc']:.3f}", f"{row['calibration_error']:.3f}"]
-        assert table[name].split(" | ") == expected, name
-    yes, lexical = (f"{100 * committed[name]['prm_score']:.1f}" for name in ("always-yes", "lexical"))
-    assert f"always-yes has {yes} and `lexical` {lexical}" in section()
 
 
 def test_the_adapter_batches_have_the_shapes_of_the_contract():

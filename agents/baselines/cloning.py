@@ -184,6 +184,7 @@ class CloningAgent(SB3Agent):
         **settings: Any,
     ) -> None:
         super().__init__(memory_ppo(env, seed, device, **settings), "expert actions (support and gold)")
+        self.reads_rewards = vf_coef > 0
         self.model.cloning = {"dagger": dagger, "decay": decay, "vf_coef": vf_coef}  # saved with the model
 
     def learn(self, total_timesteps: int, *, seconds: float | None = None, progress: Progress | None = None) -> Any:

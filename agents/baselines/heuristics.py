@@ -66,6 +66,8 @@ class Rule:
         TypeError: environments of another package.
     """
 
+    reads_rewards = False
+
     def __init__(self, env: VecEnv, seed: int = 0, rule: str = "random", device: str = "cpu") -> None:
         if rule not in RULES:
             raise unknown("rule", rule, RULES)

@@ -10,6 +10,7 @@ from agents.base import SB3Agent
 from agents.baselines.cloning import Cloner
 from agents.baselines.settings import matched_core_size, memory_ppo
 from agents.budget import Budget, Progress
+from reasongym.adapters.feedback import ValueFeedback
 
 
 class PPOAgent(SB3Agent):
@@ -21,6 +22,7 @@ class PPOAgent(SB3Agent):
         cloning_share: share of the budget spent on cloning the expert first; 0 none.
         dagger: whether that is DAgger instead of behaviour cloning.
         match: parameters to have, by the size of the core; 0: as `policy_kwargs` say.
+        feedback: whether the change of its own value estimate moves the salience of the slot it touched (`ValueFeedback`).
         supervision: in words, beside the cloned start.
         settings: for `memory_ppo`.
     """
@@ -36,6 +38,7 @@ class PPOAgent(SB3Agent):
         cloning_share: float = 0.0,
         dagger: bool = False,
         match: int = 0,
+        feedback: bool = False,
         supervision: str = "the environment's rewards",
         **settings: Any,
     ) -> None:
@@ -45,9 +48,17 @@ class PPOAgent(SB3Agent):
             size = matched_core_size(env, match, settings.get("core", "lstm"))
             settings["policy_kwargs"] = {**settings.get("policy_kwargs", {}), "core_size": size}
         told = " + expert actions (cloned start)" if cloning_share else ""
-        super().__init__(memory_ppo(env, seed, device, **settings), supervision + told)
+        wrapped = ValueFeedback(env) if feedback else env
+        super().__init__(memory_ppo(wrapped, seed, device, **settings), supervision + told)
+        self.model.value_feedback = feedback  # saved with the model
+        if isinstance(wrapped, ValueFeedback):
+            wrapped.model = self.model
         if cloning_share:
             self._share, self._cloner = cloning_share, Cloner(self.model, dagger=dagger)
+
+    def playing_in(self, env: VecEnv) -> VecEnv:
+        """Environments in which its value estimate is heard, where it was trained with that."""
+        return ValueFeedback(env, self.model) if getattr(self.model, "value_feedback", False) else env
 
     def learn(self, total_timesteps: int, *, seconds: float | None = None, progress: Progress | None = None) -> Any:
         """As any agent; the cloned start comes first, once."""

@@ -178,6 +178,7 @@ class RLHFAgent(SB3Agent):
         self.rounds, self.pairs, self.cloning_share, self.fits = rounds, pairs, cloning_share, []
         self._draw, self._labels = rng(seed, 9), np.zeros((0, len(QUALITIES)))
 
+    reads_rewards = False
     rounds = 0  # of an agent that was loaded
     fits: list[dict[str, Any]]
     _ends: Ends

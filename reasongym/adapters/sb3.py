@@ -18,6 +18,7 @@ from gymnasium.error import ResetNeeded
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
+from reasongym.engine.expert import expert_action
 from reasongym.engine.gold import gold_choices
 from reasongym.engine.infos import InfoWriter
 from reasongym.envs import ReasonGymVectorEnv, checked_options, problem_indices
@@ -28,7 +29,8 @@ class ReasonGymVecEnv(VecEnv):
 
     Environment i with seed s plays the same episodes as index i of the Gymnasium vector with seed s, and as a single
     environment reset with `seed=s, options={"env_index": i}`. Observations are copies; infos of episodes that ended hold
-    `terminal_observation`, `TimeLimit.truncated`, `episode` (as `Monitor` writes it), `is_success` and the memory's rates.
+    `terminal_observation`, `TimeLimit.truncated`, `episode` (as `Monitor` writes it), `is_success`, the memory's rates, and
+    `reward_terms` of their last step.
 
     Args:
         vector: the vector environment; its `max_episode_steps`, if any, truncates.
@@ -59,10 +61,28 @@ class ReasonGymVecEnv(VecEnv):
         Raises:
             PermissionError: the environment is not of the training split, or reads no gold answers.
         """
+        self._check_training("gold choices are")
+        return gold_choices(self.batch)
+
+    @property
+    def best_reasoning(self) -> np.ndarray:
+        """(N,) int16: the expert's action where the text is over, -1 elsewhere, and after a wrong START; for training only.
+
+        Raises:
+            PermissionError: as for `gold_choice`.
+        """
+        self._check_training("the expert's actions are")
+        state, best = self.batch.memory.state, np.full(self.num_envs, -1, np.int16)
+        over, begun = state["cursor"] >= state["num_units"], state["span_start"] >= 0
+        for i in np.flatnonzero(over & ~begun).tolist():
+            best[i] = expert_action(self.batch, i)
+        gold = gold_choices(self.batch) if begun.any() else best
+        return np.where(begun & (gold >= 0), 1 + 3 * self.batch.shapes.slots + gold, best)
+
+    def _check_training(self, what: str) -> None:
         split = getattr(self.batch.source, "split", "train")
         if split != "train" or not self.batch.settings.reads_gold:
-            raise PermissionError(f"gold choices are told on the training split only (this is {split!r}), where gold is read")
-        return gold_choices(self.batch)
+            raise PermissionError(f"{what} told on the training split only (this is {split!r}), where gold is read")
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         self._seed = int(np.random.SeedSequence().entropy % 2**31) if seed is None else seed  # type: ignore[operator]
@@ -106,7 +126,9 @@ class ReasonGymVecEnv(VecEnv):
         """Writes the infos of the episodes that have just ended."""
         batch, rows = self.batch, np.flatnonzero(done)
         final = {key: view[rows] for key, view in batch.arena.views.items()}
+        names, terms = (*batch.settings.criteria, "memory"), batch.result.terms[rows].tolist()
         for j, (i, info) in enumerate(zip(self._filled, self._writer.ended(rows), strict=True)):
+            info["reward_terms"] = dict(zip(names, terms[j], strict=True))
             info["terminal_observation"] = {key: value[j] for key, value in final.items()}
             info["TimeLimit.truncated"] = bool(truncated[i] and not batch.result.outcome["terminated"][i])
             info["episode"] = {"r": info["episode_return"], "l": info["episode_length"], "t": 0.0}

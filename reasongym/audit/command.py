@@ -13,10 +13,14 @@ from rich.table import Table
 
 BABI = 20
 """Number of bAbI tasks."""
+NATURAL = {name.lower(): f"ReasonGym-{name}-v0" for name in ("SQuAD2", "NarrativeQA", "FairytaleQA")}
+"""The ids on natural text, by the names that `--tasks` knows them by."""
 
 
 def command(
-    tasks: Annotated[str, typer.Option(help="task numbers, e.g. 1,2,6-8; 'joint' is all of them mixed")] = f"1-{BABI},joint",
+    tasks: Annotated[
+        str, typer.Option(help="bAbI's numbers, e.g. 1,2,6-8; 'joint' is all mixed; squad2, narrativeqa, fairytaleqa")
+    ] = f"1-{BABI},joint",
     episodes: Annotated[int, typer.Option(min=1, help="held-out problems a policy plays, each once")] = 500,
     utility: Annotated[list[str] | None, typer.Option(help="utility of the memory; may be repeated")] = None,
     source: Annotated[str, typer.Option(help="'procedural', 'hub', or a path to the published files")] = "procedural",
@@ -52,19 +56,25 @@ def command(
 
 
 def ids(tasks: str) -> list[str]:
-    """The ids behind "1,2,6-8,joint".
+    """The ids behind "1,2,6-8,joint,squad2".
 
     Raises:
         ValueError: anything else.
     """
     out = []
     for part in tasks.split(","):
-        low, _, high = part.strip().partition("-")
+        low, _, high = part.strip().lower().partition("-")
+        if low in NATURAL and not high:
+            out.append(NATURAL[low])
+            continue
         if low == "joint" and not high:
             out.append("ReasonGym-bAbI-v0")
             continue
         if not low.isdigit() or not (high or low).isdigit() or not 1 <= int(low) <= int(high or low) <= BABI:
-            raise ValueError(f"--tasks takes numbers from 1 to {BABI}, ranges, or 'joint', e.g. 1,2,6-8, got {part.strip()!r}")
+            raise ValueError(
+                f"--tasks takes numbers from 1 to {BABI}, ranges, 'joint', or {', '.join(NATURAL)}, "
+                f"e.g. 1,2,6-8, got {part.strip()!r}"
+            )
         out += [f"ReasonGym-bAbI-qa{task}-v0" for task in range(int(low), int(high or low) + 1)]
     return out
 

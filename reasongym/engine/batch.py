@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -25,6 +25,14 @@ REPORTED = ("outcome", "scores", "terms", "reward")
 """What of a `Result` outlives the step."""
 
 
+class Watcher(Protocol):
+    """What a batch calls around every step, before the step has changed anything and when it is done."""
+
+    def before(self) -> None: ...
+
+    def after(self) -> None: ...
+
+
 class Batch:
     """The engine's state for `n` environments on one source.
 
@@ -40,6 +48,7 @@ class Batch:
         result: outcome, scores, terms and rewards of the last step.
         autoreset: whether a step resets environments whose episode ended in the step before.
         notes: what agents have written in their own words; None where they act by numbers alone.
+        watcher: is called around every step; None.
     """
 
     def __init__(
@@ -82,6 +91,7 @@ class Batch:
             noted=np.full((n, settings.units_per_slot), WORDS, np.int32),
         )
         self.notes: Notes | None = None
+        self.watcher: Watcher | None = None
         self.scorer = None if settings.compiled else Scorer(settings, self.table, n)
         self._actions = np.zeros(n, np.int64)
         self._linked: Tables | None = None
@@ -149,6 +159,8 @@ class Batch:
     def step(self, actions: np.ndarray) -> int:
         """One action (N,) each; an environment whose episode has ended is reset instead. Returns how many ended."""
         k = kernels()
+        if self.watcher is not None:
+            self.watcher.before()
         if self._unfetched:  # only now: until here the rows of an endless source hold the problems that have ended
             self._fetch(np.flatnonzero(self.memory.state["ended"]))
             self._unfetched = False
@@ -165,6 +177,8 @@ class Batch:
             ended = self._spread(k.observe_rows)
         if ended and self.autoreset and not self.table.complete:
             self._unfetched = True
+        if self.watcher is not None:
+            self.watcher.after()
         return ended
 
     def best_spans(self, row: int, units: np.ndarray) -> np.ndarray:

@@ -77,21 +77,25 @@ def _point(batch: Batch, i: int, needs: tuple[int, ...], mask: np.ndarray) -> in
     t, state, shapes = batch.table.tables, batch.memory.state[i], batch.shapes
     first, length = 1 + 3 * shapes.slots, int(state["chain_length"])
     abstain = first + 2 * shapes.positions
+    ends = first + shapes.positions
+    if state["span_start"] >= 0:  # it may have been another's START: then the best END left, at worst the nearest
+        _, start, end = best_span(batch, i, batch.memory.chain[i, length - 1])
+        wanted = ends + end if start == state["span_start"] else -1
+        return wanted if wanted >= 0 and mask[wanted] else ends + int(mask[ends:abstain].argmax())
     if t.problems[state["row"]]["num_references"] == 0:
         return abstain
-    if state["span_start"] < 0:
-        held = batch.memory.held["unit"][i]
-        noted = batch.memory.slots["noted"][i]  # own words cannot be pointed at
-        places = np.arange(shapes.units_per_slot)
-        spans = {slot: best_span(batch, i, np.where(places < noted[slot], -1, units)) for slot, units in enumerate(held)}
-        answer = max(spans, key=lambda slot: (spans[slot][0], -slot))
-        best = _best_recall(batch, i, needs, mask, last=answer if spans[answer][0] > 0 else None)
-        if best is not None:
-            return best
-    score, start, end = best_span(batch, i, batch.memory.chain[i, length - 1]) if length else (0.0, 0, 0)
+    held = batch.memory.held["unit"][i]
+    noted = batch.memory.slots["noted"][i]  # own words cannot be pointed at
+    places = np.arange(shapes.units_per_slot)
+    spans = {slot: best_span(batch, i, np.where(places < noted[slot], -1, units)) for slot, units in enumerate(held)}
+    answer = max(spans, key=lambda slot: (spans[slot][0], -slot))
+    best = _best_recall(batch, i, needs, mask, last=answer if spans[answer][0] > 0 else None)
+    if best is not None:
+        return best
+    score, start, _ = best_span(batch, i, batch.memory.chain[i, length - 1]) if length else (0.0, 0, 0)
     if score <= 0:
         return abstain
-    return first + start if state["span_start"] < 0 else first + shapes.positions + end
+    return first + start
 
 
 def _facts(same_as: list[int], entities: np.ndarray) -> tuple[Fact, ...]:

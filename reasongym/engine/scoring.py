@@ -101,11 +101,16 @@ def content_keys(steps: StepBatch, *, with_problem: bool) -> list[bytes]:
 
 
 class Scorer:
-    """Scores the steps of a batch in Python, between the kernels `act_rows` and `observe_rows`."""
+    """Scores the steps of a batch in Python, between the kernels `act_rows` and `observe_rows`.
+
+    Attributes:
+        last: the steps that were scored last, and whose they are; None before the first.
+    """
 
     def __init__(self, settings: Settings, table: ProblemTable, n: int) -> None:
         self._settings, self._table = settings, table
         self.notes: Notes | None = None
+        self.last: tuple[StepBatch, np.ndarray] | None = None
         self.models = [Model(settings.model, n)]
         if settings.observer_model is not None:
             self.models.append(Model(settings.observer_model, n))
@@ -138,6 +143,7 @@ class Scorer:
             for model in self.models:
                 model.forget()
         steps = self._steps(t, m, r, before, rows)
+        self.last = (steps, rows)
         first = r.outcome["first"][rows].astype(bool)
         self._reward(t, m, r, steps, rows, first)
         if len(self.models) > 1:

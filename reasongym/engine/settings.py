@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,11 +18,9 @@ from reasongym.memory.utility import utility_code
 from reasongym.prm.annotated import CRITERIA as ANNOTATED_CRITERIA
 from reasongym.prm.annotated import AnnotatedPRM
 from reasongym.prm.base import ENVIRONMENT_CRITERIA, ProcessRewardModel, check_prm, weights_of
-from reasongym.prm.lexical import LexicalPRM
+from reasongym.prm.loading import load_prm
 from reasongym.types import Spans
 
-PRMS: dict[str, Any] = {"annotated": AnnotatedPRM, "lexical": LexicalPRM}
-"""PRMs that can be asked for by name."""
 NO_OBSERVER_CRITERIA = 4
 CHOICES = {"question_at": ("start", "end"), "reason_when": ("end", "any"), "memory_view": ("full", "recalled")}
 
@@ -36,11 +35,11 @@ class Settings:
     question_at: str = "start"
     reason_when: str = "end"
     memory_view: str = "full"
-    prm: str | ProcessRewardModel = "annotated"
+    prm: str | os.PathLike[str] | ProcessRewardModel = "annotated"
     beta: Mapping[str, float] | None = None
     utility: Any = "coverage"
     utility_weight: float = 0.3
-    observer: str | ProcessRewardModel | None = None
+    observer: str | os.PathLike[str] | ProcessRewardModel | None = None
     gate: Any = "open"
     salience_rate: float = 0.2
     max_steps: int | None = None
@@ -133,11 +132,7 @@ class Settings:
 
 
 def _prm(prm: Any, role: str) -> ProcessRewardModel:
-    if isinstance(prm, str):
-        if prm not in PRMS:
-            raise unknown("PRM", prm, PRMS)
-        return PRMS[prm]()
-    return check_prm(prm, role)
+    return check_prm(load_prm(prm) if isinstance(prm, str | os.PathLike) else prm, role)
 
 
 def _whole(name: str, value: Any, low: int, high: int) -> None:

@@ -1,6 +1,7 @@
 """What results are reported with: intervals, the scores of question answering, and how well a chain follows a tale.
 
-All of it needs the standard library alone, but for `bleu` and `meteor`, which import the extra `text` when they are called.
+All of it needs the standard library alone, but for `bleu` and `meteor`, which import the extra `text` when they are called, and
+for statistics over runs and tasks, which need NumPy: `reasongym.metrics.aggregate`.
 """
 
 from __future__ import annotations

@@ -112,7 +112,8 @@ class RecordScorer(Protocol):
         version: part of every cache key and result.
 
     One that is shown labels, reasons, outcome and meta has `needs_annotation = True`. One whose scores estimate the value of a
-    state and not the correctness of a step has `label_meaning = "value"`.
+    state and not the correctness of a step has `label_meaning = "value"`. One that reads long texts in part counts them in
+    `windowed`: how many prompts and steps it has not read whole so far.
     """
 
     criteria: tuple[str, ...]

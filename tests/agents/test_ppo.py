@@ -144,3 +144,33 @@ def test_of_spans_the_answer_loss_says_whether_to_abstain():
     frames = SimpleNamespace(columns={"action_mask": mask})
     batch = SimpleNamespace(actions=torch.zeros(3, dtype=torch.long), gold=torch.tensor([C - 1, ELSEWHERE, -1]), frames=frames)
     assert model._answer_loss(log_probs, batch).item() == pytest.approx((np.log(5.0) + np.log(2.0)) / 2, abs=1e-4)
+
+
+def test_the_expert_loss_by_hand():
+    """Three frames, two of which have an expert: its actions have probability 1/2 and 1/8."""
+    model = small_model(reader_env(), "none", expert_loss_coef=1.0)
+    log_probs = torch.full((3, model.action_space.n), -9.0)
+    log_probs[0, 1], log_probs[2, 4] = np.log(1 / 2), np.log(1 / 8)
+    batch = SimpleNamespace(best=torch.tensor([1, -1, 4]))
+    assert model._expert_loss(log_probs, batch).item() == pytest.approx(np.log(16) / 2, abs=1e-5)
+    assert not model._expert_loss(log_probs, SimpleNamespace(best=torch.full((3,), -1))).item()
+
+
+def test_the_expert_is_asked_only_for_the_expert_loss(monkeypatch):
+    asked = []
+    env_class = type(reader_env())
+    best = env_class.best_reasoning
+    monkeypatch.setattr(env_class, "best_reasoning", property(lambda self: asked.append(1) or best.fget(self)))
+    small_model(reader_env(), "none").learn(64)
+    assert not asked
+    small_model(reader_env(), "none", expert_loss_coef=1.0).learn(64)
+    assert asked
+
+
+def test_the_expert_loss_is_refused_where_it_cannot_be_told():
+    with pytest.raises(PermissionError, match="training split only"):
+        small_model(reader_env(split="validation"), "none", expert_loss_coef=1.0).learn(64)
+    with pytest.raises(AttributeError, match="environments with an expert"):
+        small_model(sb3_vec_env("CartPole-v1", n_envs=2), "none", expert_loss_coef=1.0).learn(64)
+    with pytest.raises(ValueError, match="expert_loss_coef must not be negative"):
+        small_model(reader_env(), "none", expert_loss_coef=-1.0)

@@ -20,12 +20,14 @@ import torch
 from agents import checkpoint, frozen_encoder
 from agents.embedding_store import EmbeddingStore, keys_of
 from agents.encoders import as_tensors
-from agents.frozen_encoder import FrozenEncoder, find, load_encoder, read_recipe
+from agents.frozen_encoder import FrozenEncoder, load_encoder
 from agents.policy import MemoryPolicy
 from agents.ppo import MemoryPPO
 from agents.sentence_embeddings import SHARPNESS, cosines, tokenizer_of
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.errors import DataError
+from reasongym.prm import sentence_model
+from reasongym.prm.sentence_model import find, read_recipe
 from reasongym.tasks.tokens import SHIPPED, load_tokenizer
 
 pytest.importorskip("tokenizers")
@@ -140,7 +142,7 @@ def test_every_row_is_embedded_once_and_by_a_later_run_not_at_all(model, cache):
     later = FrozenEncoder(model)
     assert np.array_equal(later.embed(rows), made)
     assert later.rows_made == 0
-    assert later._transformer is None
+    assert not later.model.loaded
     assert FrozenEncoder(save_model(cache / "other", seed=1)).digest != first.digest
 
 
@@ -272,7 +274,7 @@ def test_both_spellings_of_a_pooling_are_read(model, tmp_path):
 
 
 def test_a_missing_package_is_named(model, monkeypatch):
-    monkeypatch.setattr(frozen_encoder.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sentence_model.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"need the package `transformers`: pip install 'reasongym\[sentences\]'"):
         FrozenEncoder(model)
 
@@ -400,7 +402,7 @@ def test_training_learns_the_projection_and_leaves_the_encoder_alone(model, head
     before = pretrained.projection.weight.clone()
     learner.learn(128)
     assert not torch.equal(before, pretrained.projection.weight)
-    assert not any(p.requires_grad for p in pretrained.encoder._transformer.parameters())
+    assert not any(p.requires_grad for p in pretrained.encoder.model._transformer.parameters())
     names = [name for name in learner.policy.state_dict() if "pretrained" in name]
     assert sorted(names) == ["encoder.pretrained._extra_state", "encoder.pretrained.projection.weight"]
 

@@ -69,3 +69,23 @@ def test_after_a_start_that_is_not_gold_nothing_is_told():
             assert gold_choices(env.batch)[i] == ELSEWHERE
             wrong += 1
     assert wrong > 0
+
+
+@pytest.mark.parametrize("name", ["ReasonGym-SQuAD2-v0", "ReasonGym-bAbI-qa2-v0"])
+def test_the_best_reasoning_is_the_experts_once_the_text_is_over(name):
+    env, draw, told = vector(name), np.random.default_rng(1), 0
+    env.reset()
+    for _ in range(150):
+        best, actions, masks = env.best_reasoning, experts(env), env.action_masks()
+        assert masks[np.arange(ENVIRONMENTS), actions].all()  # the expert's action is legal in whatever state
+        reading = env.batch.memory.state["cursor"] < env.batch.memory.state["num_units"]
+        assert (best[reading] == -1).all()
+        assert ((best == actions) | (best == -1)).all()
+        told += int((best >= 0).sum())
+        env.step((masks * draw.random(masks.shape)).argmax(1))
+    assert told > ENVIRONMENTS
+
+
+def test_the_best_reasoning_is_for_training_only():
+    with pytest.raises(PermissionError, match="training split only"):
+        _ = vector("ReasonGym-bAbI-qa1-v0", split="validation").best_reasoning

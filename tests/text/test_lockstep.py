@@ -182,15 +182,28 @@ def test_a_vector_is_its_environments(mode, history):
             assert a[3] == pytest.approx(b[3])
 
 
-@pytest.mark.parametrize("env_id", [i for i in TEXT_IDS if "-qa" in i])
-def test_the_expert_is_always_right_in_words(env_id):
-    env = gym.make_vec(env_id, num_envs=50, instructions="none", autoreset_mode="Disabled")
-    env.reset(seed=1, options={"problem": np.arange(50) % env.unwrapped.num_problems})
-    ended, right, total = np.zeros(50, bool), np.zeros(50, bool), np.zeros(50)
+def as_told(env, i, command):
+    return command
+
+
+def written(env, i, command):
+    """The expert's command, but for spans, in whose place the gold answer is written."""
+    batch = env.unwrapped.batch
+    gold = batch.source.problem(int(batch.memory.state["problem"][i])).answers
+    pointed = command.split()[0] in ("start", "end", "abstain")
+    if not gold or not pointed:
+        return command
+    return f'answer "{gold[0]}"' if gold[0].lower() == "none" else f"answer {gold[0]}"
+
+
+def played_by_the_expert(env_id, problems, say=as_told, **keywords):
+    """(P,) whether the expert's answers in words were right, and (P,) what it earned."""
+    n = len(problems)
+    env = gym.make_vec(env_id, num_envs=n, instructions="none", autoreset_mode="Disabled", **keywords)
+    env.reset(seed=1, options={"problem": np.asarray(problems)})
+    ended, right, total = np.zeros(n, bool), np.zeros(n, bool), np.zeros(n)
     for _ in range(600):
-        live = env.unwrapped.batch.memory.state["ended"] == 0
-        commands = env.unwrapped.expert_action()
-        _, reward, terminated, _, info = env.step(commands)
+        _, reward, terminated, _, info = env.step(tuple(say(env, i, c) for i, c in enumerate(env.unwrapped.expert_action())))
         total += reward * ~ended
         if terminated.any():
             right[terminated] |= info["is_success"][terminated] & ~ended[terminated]
@@ -198,9 +211,31 @@ def test_the_expert_is_always_right_in_words(env_id):
             if ended.all():
                 break
             env.reset(options={"reset_mask": terminated})
-        assert live.all()
+    assert ended.all()
+    return right, total
+
+
+@pytest.mark.parametrize("env_id", [i for i in TEXT_IDS if "-qa" in i])
+def test_the_expert_is_always_right_in_words(env_id):
+    right, total = played_by_the_expert(env_id, range(50))
     assert right.all()
     np.testing.assert_allclose(total, 1.8, atol=1e-5)
+
+
+def test_the_expert_is_always_right_in_words_on_passages():
+    for say in (as_told, written):
+        right, _ = played_by_the_expert("ReasonGymText-SQuAD2-v0", range(200), say)
+        assert right.all()
+
+
+def test_the_expert_writes_every_answer_of_the_real_development_set(data_file):
+    """Also the ten that no span of one unit reaches."""
+    dev = str(data_file("squad/dev-v2.0-a.json.gz"))
+    count = 6_142
+    for begin in range(0, count, 500):
+        problems = range(begin, min(begin + 500, count))
+        right, _ = played_by_the_expert("ReasonGymText-SQuAD2-v0", problems, written, source=dev, split="validation")
+        assert right.all()
 
 
 def test_state_pickle_and_copy_resume_exactly():

@@ -48,6 +48,8 @@ class SupervisedReader:
         ValueError: environments whose answers are spans.
     """
 
+    reads_rewards = False
+
     def __init__(
         self,
         env: VecEnv,

@@ -69,7 +69,7 @@ def bench(
     scored, resampled = {}, {}
     problems = np.unique([record.prompt for record in records], return_inverse=True)[1]
     for name, prm in prms.items():
-        scored[name] = score(as_scorer(prm, name), records, settings, train)
+        scored[name] = score(as_scorer(prm, name), records, settings, train, name)
         row = _row(records, labels, scored[name], settings)
         resampled[name] = intervals.resampled(_tally(records, problems, labels, scored[name], settings.unscored))
         row["intervals"] = _intervals(resampled[name])
@@ -121,6 +121,8 @@ def _row(records: Sequence[StepRecord], labels: list[np.ndarray], scored: Scored
     out["criteria_auc"] = _criteria(records, pooled, scored)
     out["best_of_n"] = _best_of_n(records, scored)
     out["latency"] = _latency(scored, settings)
+    if scored.windowed is not None:
+        out["windowed"] = scored.windowed
     return out
 
 

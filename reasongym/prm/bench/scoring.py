@@ -8,13 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from reasongym.errors import DataError, unknown
+from reasongym.errors import DataError, ReasonGymError, unknown
 from reasongym.prm.bench.loading import Unfitted
 from reasongym.prm.bench.references import worst
+from reasongym.prm.blame import failure
 from reasongym.prm.evaluation import UNSCORED, fitted_threshold
 from reasongym.prm.records import RecordScorer, StepRecord, score_records
 from reasongym.seeding import hash64
@@ -65,6 +67,7 @@ class Scored:
         sizes: (batches,) steps of each call.
         criteria, version: of the PRM; of a fitted one, of its first fold.
         label_meaning: "correctness" or "value".
+        windowed: how many prompts and steps the PRM read in part, being longer than its window; None where it does not say.
     """
 
     scores: list[np.ndarray]
@@ -75,6 +78,7 @@ class Scored:
     criteria: tuple[str, ...]
     version: str
     label_meaning: str
+    windowed: int | None = None
 
 
 def labels_of(records: Sequence[StepRecord], criterion: str = "") -> list[np.ndarray]:
@@ -97,7 +101,11 @@ def folds_of(records: Sequence[StepRecord], folds: int) -> np.ndarray:
 
 
 def score(
-    prm: RecordScorer | Unfitted, records: Sequence[StepRecord], settings: BenchSettings, train: Sequence[StepRecord] = ()
+    prm: RecordScorer | Unfitted,
+    records: Sequence[StepRecord],
+    settings: BenchSettings,
+    train: Sequence[StepRecord] = (),
+    name: str = "prm",
 ) -> Scored:
     """Scores all records.
 
@@ -106,6 +114,10 @@ def score(
         records: at least one.
         settings: see there.
         train: what is fitted is fitted on these instead of on the other folds.
+        name: of the PRM, for the progress bar and for errors.
+
+    Raises:
+        PRMError: the PRM broke its contract, or failed; then its own error is the cause.
     """
     fold = folds_of(records, settings.folds)
     seconds: list[float] = []
@@ -113,28 +125,55 @@ def score(
     scores: list[np.ndarray] = [np.empty(0)] * len(records)
     fits = isinstance(prm, Unfitted) and not hasattr(prm, "score_records")
     scorer: RecordScorer | None = None
+    windowed, counts = 0, False
     for held_out in [np.ones(len(records), bool)] if not fits or train else [fold == f for f in np.unique(fold)]:
-        fitted = prm.fit(_others(records, held_out, train)) if fits else prm  # type: ignore[union-attr]
+        fitted = _fit(prm, _others(records, held_out, train), name) if fits else prm
         scorer = scorer or fitted  # type: ignore[assignment]
         here = np.flatnonzero(held_out)
+        before = getattr(fitted, "windowed", None)
         starts = range(0, len(here), settings.batch_size)
-        for start in tqdm(starts, type(fitted).__name__, leave=False, disable=None):  # None: silent where nobody looks
+        for start in tqdm(starts, name, leave=False, disable=None):  # None: silent where nobody looks
             rows = here[start : start + settings.batch_size]
             batch = [records[i] for i in rows]
             began = time.perf_counter()
-            found = score_records(fitted, batch)  # type: ignore[arg-type]
+            found = _call(fitted, batch, rows, name)  # type: ignore[arg-type]
             seconds.append(time.perf_counter() - began)
             sizes.append(sum(map(len, batch)))
             for i, values in zip(rows, found, strict=True):
                 scores[i] = values
+        if before is not None:
+            windowed, counts = windowed + fitted.windowed - before, True  # type: ignore[union-attr]
     assert scorer is not None
     steps = [_column(values, scorer.criteria, settings.criterion) for values in scores]
     if settings.threshold is not None:
         thresholds = np.full(len(records), settings.threshold)
     else:
-        thresholds = _fitted(prm, records, steps, fold, settings, train)
+        thresholds = _fitted(prm, records, steps, fold, settings, train, name)
     meaning = getattr(scorer, "label_meaning", "correctness")
-    return Scored(scores, steps, thresholds, np.array(seconds), np.array(sizes), scorer.criteria, scorer.version, meaning)
+    times = np.array(seconds), np.array(sizes)
+    return Scored(
+        scores, steps, thresholds, *times, scorer.criteria, scorer.version, meaning, windowed if counts else None
+    )  # fmt: skip
+
+
+def _fit(prm: Any, others: Sequence[StepRecord], name: str) -> RecordScorer:
+    try:
+        return prm.fit(others)
+    except ReasonGymError:
+        raise
+    except Exception as error:
+        raise failure(f"{name} failed when it was fitted on {len(others)} records", error) from error
+
+
+def _call(scorer: RecordScorer, batch: Sequence[StepRecord], rows: np.ndarray, name: str) -> list[np.ndarray]:
+    """The checked scores of a batch; an exception of the PRM's own says which records it could not score."""
+    try:
+        return score_records(scorer, batch)
+    except ReasonGymError:
+        raise
+    except Exception as error:
+        which = f"record {rows[0] + 1}" if len(rows) == 1 else f"records {rows[0] + 1} to {rows[-1] + 1}"
+        raise failure(f"{name} failed on {which} ({batch[0].prompt[:60]!r}...)", error) from error
 
 
 def _fitted(
@@ -144,11 +183,12 @@ def _fitted(
     fold: np.ndarray,
     settings: BenchSettings,
     train: Sequence[StepRecord],
+    name: str,
 ) -> np.ndarray:
     """(n,) thresholds, each fitted on other folds than the record's, or all on the training records."""
     if train:
         plain = BenchSettings(criterion=settings.criterion, batch_size=settings.batch_size, folds=settings.folds)
-        known = score(prm, train, plain).steps
+        known = score(prm, train, plain, name=name).steps
         return np.full(len(records), fitted_threshold(labels_of(train, settings.criterion), known, settings.unscored))
     labels, out = labels_of(records, settings.criterion), np.zeros(len(records))
     for f in np.unique(fold):

@@ -18,7 +18,7 @@ from typing import Any
 from reasongym.errors import DataError, UnknownNameError, unknown
 from reasongym.prm.formats import own, prm800k, prmbench, processbench, stepwise
 from reasongym.prm.formats.base import Layout, LeftOutError
-from reasongym.prm.formats.files import Row, read_rows, write_text
+from reasongym.prm.formats.files import STDIN, Row, read_rows, watched, write_text
 from reasongym.prm.records import StepRecord
 
 LAYOUTS = {part.LAYOUT.name: part.LAYOUT for part in (own, processbench, prm800k, prmbench, stepwise)}
@@ -63,7 +63,7 @@ def read_records(path: str | PathLike, format: str = AUTO, *, strict: bool = Tru
     """The records of a file or folder.
 
     Args:
-        path: see the module's docstring for what it may be.
+        path: see the module's docstring for what it may be; "-" is standard input.
         format: a name of `LAYOUTS`, or "auto": by the fields of the first row.
         strict: a broken record raises; False skips and counts it.
         options: of the layout: `past_the_end` and `process` (prmbench), `alternatives` (prm800k), `scale` and `unscored`
@@ -74,7 +74,7 @@ def read_records(path: str | PathLike, format: str = AUTO, *, strict: bool = Tru
         UnknownNameError: no such format, or no such option of the layout.
     """
     digest, rows = read_rows(Path(path))
-    return _records(str(path), digest, rows, format, strict, options)
+    return _records(str(STDIN if str(path) == "-" else path), digest, rows, format, strict, options)
 
 
 def from_dataset(dataset: Any, format: str = AUTO, *, strict: bool = True, **options: Any) -> RecordSet:
@@ -148,7 +148,7 @@ def _records(
     faults: list[str] = []
     left_out: Counter[str] = Counter()
     seen: set[str] = set()
-    for row in rows:
+    for row in watched(rows, "records"):
         try:
             found = _read_row(layout, row, options)
         except LeftOutError as reason:

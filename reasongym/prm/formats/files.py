@@ -7,32 +7,33 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from reasongym.errors import DataError
 
+STDIN = Path("standard input")
 Row = tuple[str, Any]
 """Where a row begins ("FILE, line 3"), and the row."""
 
 
 def read_rows(path: Path) -> tuple[str, list[Row | DataError]]:
-    """A digest of the content, and the rows; one that is no JSON is there as the error.
+    """A digest of the content, and the rows; one that is no JSON is there as the error. The path "-" is standard input.
 
     Raises:
         DataError: no such file, cut short, not UTF-8, or of no known kind.
     """
     if path.is_dir():
         return _read_folder(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    path, content = _content(path)
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
     if content[:4] == b"PAR1":
-        return digest, list(_parquet(path))
+        return digest, list(_parquet(path, content))
     text = _text(path, content)
     if text.lstrip()[:1] == "[":
         return digest, _json(path, text)
@@ -49,6 +50,18 @@ def write_text(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     text = "[\n" + ",\n".join(lines) + "\n]\n" if array else "".join(line + "\n" for line in lines)
     content = text.encode()
     path.write_bytes(gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
+
+
+def _content(path: Path) -> tuple[Path, bytes]:
+    """What to call the file in messages, and what is in it."""
+    try:
+        if str(path) != "-":
+            return path, path.read_bytes()
+        if sys.stdin is None or sys.stdin.isatty():
+            raise DataError("- is standard input, and nothing is piped into it; give a file, or: ... | COMMAND -")
+        return STDIN, sys.stdin.buffer.read()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def _text(path: Path, content: bytes) -> str:
@@ -75,7 +88,7 @@ def _json(path: Path, text: str) -> list[Row | DataError]:
 def _json_lines(path: Path, text: str) -> list[Row | DataError]:
     out: list[Row | DataError] = []
     lines = text.split("\n")  # not splitlines: a line separator may stand in a JSON string
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(watched(lines, "reading"), start=1):
         if not line.strip():
             continue
         try:
@@ -90,14 +103,19 @@ def _json_lines(path: Path, text: str) -> list[Row | DataError]:
     return out
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def watched(items: Sequence[Any], what: str) -> Iterable[Any]:
+    """The items, with a progress bar on a terminal where they take longer than a second."""
+    return tqdm(items, what, leave=False, disable=None, delay=1)
+
+
+def _parquet(path: Path, content: bytes) -> Iterator[Row]:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as missing:
         raise ImportError("Parquet needs pyarrow; run: pip install 'reasongym[data]'") from missing
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(pa.BufferReader(content))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is no whole Parquet file (cut short or broken): {error}") from error
     for i, row in enumerate(table.to_pylist()):

@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from reasongym.prm.judge.background import Background
 from reasongym.prm.judge.errors import (
     CapabilityError,
     CostError,
@@ -92,8 +93,8 @@ class ServerClient:
                 f"got {concurrency!r}, {timeout!r}, {max_retries!r}"
             )
         try:
+            import anyio  # noqa: F401
             import openai
-            from anyio.from_thread import start_blocking_portal
         except ImportError as missing:
             raise ImportError("a judge behind a URL needs openai; run: pip install 'reasongym[llm]'") from missing
         self._openai, self.url, self.model = openai, url.rstrip("/"), model
@@ -101,8 +102,8 @@ class ServerClient:
         self._concurrency, self._timeout, self._request = concurrency, timeout, dict(request or {})
         extra = f"{sorted(self._request.items())}" if self._request else ""
         self.identity = f"{model}@{self.url}/{dtype}{extra}"
-        self._resources = ExitStack()
-        self._portal = self._resources.enter_context(start_blocking_portal())
+        self._background = Background()
+        self._stop = weakref.finalize(self, self._background.stop)
         key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
         self._client = openai.AsyncOpenAI(base_url=self.url, api_key=key, timeout=timeout, max_retries=max_retries)
         self._attempts = max_retries + 1
@@ -110,10 +111,9 @@ class ServerClient:
 
     def close(self) -> None:
         """Closes the connections and their thread."""
-        if self._portal is not None:
-            self._portal.call(self._client.close)
-            self._resources.close()
-            self._portal = None  # type: ignore[assignment]
+        if self._stop.alive:
+            self._background.call(self._client.close)
+            self._stop()
 
     @property
     def abilities(self) -> Abilities:
@@ -124,7 +124,7 @@ class ServerClient:
             RequestError: no form of the request was accepted.
         """
         if self._abilities is None:
-            self._abilities = self._portal.call(self._probe)
+            self._abilities = self._background.call(self._probe)
         return self._abilities
 
     def answer(
@@ -142,7 +142,7 @@ class ServerClient:
         _ = self.abilities
         started = time.perf_counter()
         try:
-            return self._portal.call(_Run(self, questions, keep, stop_early).run)
+            return self._background.call(_Run(self, questions, keep, stop_early).run)
         finally:
             self._ledger.seconds += time.perf_counter() - started
 

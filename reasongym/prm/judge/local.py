@@ -12,13 +12,14 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reasongym.prm.judge.errors import JudgeError, WindowError
+from reasongym.prm.judge.errors import CapabilityError, JudgeError, WindowError
 from reasongym.prm.judge.ledger import Ledger
 from reasongym.prm.judge.questions import LABELS, Question
 from reasongym.prm.judge.verdicts import Reply
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 Tokens = tuple[int, ...]
 _HERE = "\ue000content\ue000"
 """Stands for the user's message while the chat template is rendered."""
+_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+"""What may be a name on the hub; anything else can only be a folder."""
 _PLAIN = "{system}\n\n{content}\n"
 """For models without a chat template."""
 
@@ -47,6 +50,7 @@ class LocalModel:
 
     Raises:
         ImportError: torch or transformers is not installed.
+        CapabilityError: there is no such model, or it cannot be loaded.
         ValueError: a label is no single token of this vocabulary.
     """
 
@@ -65,7 +69,7 @@ class LocalModel:
     ) -> None:
         try:
             import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer
+            import transformers  # noqa: F401
         except ImportError as missing:
             raise ImportError("a local judge needs torch and transformers; run: pip install 'reasongym[llm]'") from missing
         if batch_size < 1:
@@ -73,9 +77,7 @@ class LocalModel:
         self._torch, self._ledger = torch, ledger
         self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         kind = ("float32" if self.device == "cpu" else "auto") if dtype == "auto" else dtype
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(os.fspath(model))
-        causal: Any = AutoModelForCausalLM
-        self.model = causal.from_pretrained(os.fspath(model), dtype=kind).to(self.device).eval()
+        self.tokenizer, self.model = _loaded(os.fspath(model), kind, self.device)
         self.dtype = str(self.model.dtype).removeprefix("torch.")
         self.identity = f"{Path(model).name}@{fingerprint(Path(model))}/{self.dtype}"
         self.batch_size, self.share_prefix = batch_size, share_prefix
@@ -277,6 +279,29 @@ class LocalModel:
             if not spelled[label]:
                 raise ValueError(f"the label {label!r} is no single token of this model's vocabulary, so it has no probability")
         return [spelled[label] for label in LABELS]
+
+
+def _loaded(model: str, dtype: str, device: str) -> tuple[Any, Any]:
+    """Tokenizer and model of a folder, or of a name on the hub (the cache on this machine, else over the network)."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder, wanted = Path(model), "a folder that save_pretrained wrote (config.json, tokenizer, weights)"
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise CapabilityError(f"the folder {model} holds no language model: config.json is missing; expected {wanted}")
+    if not folder.is_dir() and not _HUB_NAME.fullmatch(model):
+        raise CapabilityError(f"there is no folder {model!r} (here is {Path.cwd()}) to judge with; expected {wanted}")
+    try:
+        causal: Any = AutoModelForCausalLM
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        return tokenizer, causal.from_pretrained(model, dtype=dtype).to(device).eval()
+    except (OSError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        if folder.is_dir():
+            raise CapabilityError(f"the language model in {model} cannot be loaded; expected {wanted}; {reason}") from error
+        raise CapabilityError(
+            f"no language model {model!r}: there is no such folder (here is {Path.cwd()}), and as a name on the Hugging Face "
+            f"hub it could not be loaded either (which needs a connection, unless it is in the cache); {reason}"
+        ) from error
 
 
 def common(rows: Sequence[Tokens]) -> int:

@@ -129,11 +129,24 @@ class Judge:
         Raises:
             JudgeError: the judge failed, unless `on_failure="unscored"`.
         """
-        rows = [i for i in range(len(steps)) if int(steps.kind[i]) in self._kinds]
         out = np.full((len(steps), len(self.criteria)), np.nan, np.float32)
-        for i, verdicts in zip(rows, self.verdicts(self._asking.step(step_text(steps, i)) for i in rows), strict=True):
+        rows, materials = self._shown(steps)
+        for i, verdicts in zip(rows, self.verdicts(materials), strict=True):
             out[i] = [verdict.score for verdict in verdicts]
         return out
+
+    def explain(self, steps: StepBatch) -> list[list[str]]:
+        """Why, one string a step and criterion, "" where it was not asked; of steps that were just scored, from the store."""
+        out = [[""] * len(self.criteria) for _ in range(len(steps))]
+        rows, materials = self._shown(steps) if self._reasons or self.answers == "json" else ([], [])
+        for i, verdicts in zip(rows, self._judged(materials), strict=True):
+            out[i] = [verdict.reason for verdict in verdicts]
+        return out
+
+    def _shown(self, steps: StepBatch) -> tuple[list[int], list[str]]:
+        """The steps that are judged, and what is shown of each."""
+        rows = [i for i in range(len(steps)) if int(steps.kind[i]) in self._kinds]
+        return rows, [self._asking.step(step_text(steps, i)) for i in rows]
 
     def score_records(self, records: Sequence[StepRecord]) -> list[np.ndarray]:
         """One (T, k) float32 array a record, in [-1, 1], NaN = unscored; a step is judged by itself and those before it.
@@ -171,13 +184,17 @@ class Judge:
         Raises:
             JudgeError: as for `score`.
         """
-        pairs = [(material, criterion) for material in materials for criterion in self.criteria]
-        judged = self._in_words(pairs) if self.answers == "json" else self._by_label(pairs)
-        out = [self._scored(judged[pair]) for pair in pairs]
-        for verdict in out:
+        out = self._judged(materials)
+        for verdict in (verdict for row in out for verdict in row):
             self.ledger.scored += not verdict.unscored
             self.ledger.unscored += bool(verdict.unscored)
-        k = len(self.criteria)
+        return out
+
+    def _judged(self, materials: Iterable[str]) -> list[tuple[Verdict, ...]]:
+        """As `verdicts`, not counted as scores."""
+        pairs = [(material, criterion) for material in materials for criterion in self.criteria]
+        judged = self._in_words(pairs) if self.answers == "json" else self._by_label(pairs)
+        out, k = [self._scored(judged[pair]) for pair in pairs], len(self.criteria)
         return [tuple(out[start : start + k]) for start in range(0, len(out), k)]
 
     def calibrate(self, records: Sequence[StepRecord], *, human: bool) -> dict[str, Calibration]:

@@ -2,7 +2,8 @@
 
     prm = LearnedPRM.from_pretrained("runs/prm")
     prm.score_records(records)                                # anybody's steps: all scores of a record in one pass
-    env = gym.make_vec("ReasonGym-bAbI-qa2-v0", num_envs=256, prm=prm, utility="use")   # its scores make the reward
+    env = gym.make_vec("ReasonGym-bAbI-qa2-v0", num_envs=256, prm=prm, utility="use")   # its scores make the reward;
+                                                                            # prm="runs/prm" is the same, by name
 
 It reads the question and each step as `rendering` words them, and no annotation. In environments a new step is embedded once
 and attends to what was kept of the earlier ones; see `prefixes` for what is kept where. A folder holds `reasongym_prm.json`
@@ -93,6 +94,11 @@ class LearnedPRM:
             digest.update(json.dumps(self.backbone.config(), sort_keys=True).encode() + self.platt.tobytes())
             self._version = f"learned-{FORMAT}-{digest.hexdigest()}"
         return self._version
+
+    @property
+    def windowed(self) -> int:
+        """How many times a prompt or step was longer than the network's window, and read by its first and last words."""
+        return self.backbone.windowed
 
     def changed(self) -> None:
         """To be called when the weights were changed: forgets what was computed with the old ones."""

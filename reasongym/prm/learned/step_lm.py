@@ -32,6 +32,8 @@ class StepLM(nn.Module):
     """
 
     kind = "lm"
+    windowed = 0
+    """Nothing is read in part: what is too long is refused."""
 
     def __init__(self, path: str, criteria: int, max_tokens: int = 2_048, model: Any = None) -> None:
         super().__init__()

@@ -75,6 +75,11 @@ class StepNetwork(nn.Module):
         return cls(config["vocabulary"], criteria, Shape(**config["shape"]), encoder)
 
     @property
+    def windowed(self) -> int:
+        """How many times a text was read by its first and last words alone."""
+        return self.reader.windowed
+
+    @property
     def device(self) -> torch.device:
         return self.network.place.device
 

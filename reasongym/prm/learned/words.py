@@ -40,6 +40,9 @@ class WordReader:
     Args:
         vocabulary: known words, in order.
         max_words: W, at least 8. Of a longer text the first and last halves are kept, and a warning says so.
+
+    Attributes:
+        windowed: how many times a text longer than that was read.
     """
 
     def __init__(self, vocabulary: Sequence[str], max_words: int = 40) -> None:
@@ -49,6 +52,8 @@ class WordReader:
         self._rows = {word: i + SPECIAL for i, word in enumerate(self.vocabulary)}
         self._read: dict[str, np.ndarray] = {}
         self._tokens: dict[str, list[tuple[int, int, int]]] = {}
+        self._cut: set[str] = set()
+        self.windowed = 0
         self._told = False
 
     @property
@@ -58,6 +63,7 @@ class WordReader:
     def __call__(self, texts: Iterable[str]) -> Words:
         """The texts, padded to the longest."""
         rows = [self._of(text) for text in texts]
+        self.windowed += sum(text in self._cut for text in texts) if self._cut else 0
         width = max((row.shape[1] - 1 for row in rows), default=0)
         out = np.zeros((len(rows), 3, max(width, 1)), np.int32)
         number = np.zeros(len(rows), np.int32)
@@ -72,6 +78,7 @@ class WordReader:
         if row is None:
             if len(self._read) > 200_000:
                 self._read.clear()
+                self._cut.clear()
                 self._tokens.clear()
             row = self._read[text] = self._parse(text)
         return row
@@ -105,6 +112,7 @@ class WordReader:
     def _fitted(self, columns: list[tuple[int, int, int]], text: str) -> list[tuple[int, int, int]]:
         if len(columns) <= self.max_words:
             return columns
+        self._cut.add(text)
         if not self._told:
             self._told = True
             warnings.warn(

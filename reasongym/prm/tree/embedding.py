@@ -2,7 +2,7 @@
 
 Any object with `id` and `embed(texts) -> (n, d)` is an embedder. `HashedEmbedder` needs nothing but NumPy: words by their light
 stems, a small thesaurus of critics' words, and character trigrams, each hashed to a place (Weinberger et al., 2009, arXiv
-0902.2206). It sees shared words, not meaning; `reasongym.prm.tree.SentenceEncoder` takes any sentence encoder by path.
+0902.2206). It sees shared words, not meaning; `reasongym.prm.tree.SentenceEmbedder` takes any sentence encoder by path.
 
 A distance that means "the same" with one embedder means nothing with another (a replication of DG-PRM found that the published
 threshold merged half of all criteria under another encoder), so `id` names everything that a vector depends on, and a tree

@@ -79,6 +79,11 @@ class TreePRM:
             f", temperature={temperature:g}]" if weights == "selection" else "]"
         )
 
+    @property
+    def windowed(self) -> int:
+        """How many times the scorer has read a prompt or step in part, where it counts that."""
+        return getattr(self.scorer, "windowed", 0)
+
     def score(self, steps: StepBatch) -> np.ndarray | Scores:
         """(n, c) float32 scores; with weights by selection, `Scores`."""
         fine = self.fine_scores(contexts_of_batch(steps, self._read))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -169,3 +173,29 @@ def test_common_beginnings():
     assert common([(1, 2, 3), (1, 2), (1, 2, 4)]) == 2
     assert common([(1,), (2,)]) == 0
     assert common([(5, 6)]) == 2
+
+
+def test_a_judge_that_nobody_closed_does_not_keep_a_program_from_ending():
+    pytest.importorskip("openai")
+    code = (
+        "from reasongym.prm.judge import Ledger\nfrom reasongym.prm.judge.clients import ServerClient\n"
+        "client = ServerClient('http://127.0.0.1:9/v1', 'model', Ledger())\nprint(client.identity)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (0, "model@http://127.0.0.1:9/v1/unknown\n")
+
+
+def test_a_client_that_is_gone_leaves_no_thread():
+    pytest.importorskip("openai")
+    from reasongym.prm.judge.clients import ServerClient
+
+    before = threading.active_count()
+    client = ServerClient("http://127.0.0.1:9/v1", "model", Ledger())
+    assert threading.active_count() == before + 1
+    client.close()
+    client.close()
+    assert threading.active_count() == before
+    client = ServerClient("http://127.0.0.1:9/v1", "model", Ledger())
+    del client
+    gc.collect()
+    assert threading.active_count() == before

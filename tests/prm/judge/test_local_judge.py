@@ -15,6 +15,7 @@ from reasongym.prm.judge.errors import WindowError
 from reasongym.prm.judge.prm import Judge, step_text
 from reasongym.prm.judge.questions import LABELS
 from reasongym.prm.records import RecordScorer, StepRecord
+from reasongym.wrappers.episodes import EpisodeRecorder
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,24 @@ def test_reasons_are_kept_where_they_are_asked_for(folder, training, texts):
     assert scored
     assert all(v.reason for v in scored)
     assert {v.reason for v in scored} & set(training.REASONS.values())
+
+
+def test_reasons_are_recorded_with_an_episode_and_cost_no_second_call(folder, training):
+    judge, silent = Judge(folder, reasons=True, reply_tokens=24), Judge(folder)
+    for asked in (judge, silent):
+        env = gym.make("ReasonGym-bAbI-qa1-v0", prm=asked, difficulty={"max_units": 4}, memory_slots=2)
+        env.reset(seed=0)
+        recorder, ended = EpisodeRecorder(env.unwrapped.batch, agent="expert"), False
+        while not ended:
+            ended = env.step(env.unwrapped.expert_action())[2]
+        (episode,) = recorder.close()
+        said = [step["reasons"][name] for step in episode["steps"] for name in asked.criteria if name in step["reasons"]]
+        scores = [step["scores"] for step in episode["steps"]]
+        scored = [name for row in scores for name in asked.criteria if row[name] is not None]
+        assert scored
+        assert len(said) == (len(scored) if asked is judge else 0)
+    assert judge.ledger.scored == len(scored)
+    assert judge.ledger.hits >= judge.ledger.calls, "what was said of a scored step is read from the store"
 
 
 def test_thoughts_are_hidden_unless_they_are_asked_for(folder, record):

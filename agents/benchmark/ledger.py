@@ -1,0 +1,76 @@
+"""What training was told, counted: label bits, judge calls, and what an agent counts itself.
+
+`label_bits` is the most that annotation can have said, in bits: an outcome 1 an episode; a step label that is paid, or a
+change of the annotated utility, log2 3 (better, worse, neither); a comparison log2 3; an expert's action log2 of the actions;
+a training answer log2 of the choices; a problem's support one bit a unit.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from reasongym.adapters.sb3 import ReasonGymVecEnv
+from reasongym.memory.utility import needs_annotation as utility_needs_annotation
+
+STEP_BITS = math.log2(3)
+
+
+class CountedVecEnv(ReasonGymVecEnv):
+    """Training environments that count `steps` and ended `episodes`."""
+
+    steps = episodes = 0
+
+    def step_wait(self) -> Any:
+        told = super().step_wait()
+        self.steps += self.num_envs
+        self.episodes += int(told[2].sum())
+        return told
+
+
+def counted_env(env_id: str, num_envs: int, seed: int, **keywords: Any) -> CountedVecEnv:
+    """As `make_vec_env`."""
+    vector: Any = gym.make_vec(env_id, num_envs=num_envs, **keywords)
+    if not hasattr(vector, "batch"):
+        raise TypeError(f"{env_id!r} is no ReasonGym id that is played by number: it made {type(vector).__name__}")
+    env = CountedVecEnv(vector)
+    env.seed(seed)
+    return env
+
+
+def ledger_of(agent: Any, env: CountedVecEnv, before: dict[str, float]) -> dict[str, float]:
+    """Everything that a trained agent was told.
+
+    Args:
+        agent: with its own `ledger`, if it keeps one.
+        env: its training environments.
+        before: of the reward model.
+    """
+    own = {name: float(value) for name, value in getattr(agent, "ledger", {}).items()}
+    batch = env.batch
+    settings, shapes = batch.settings, batch.shapes
+    bits = before.get("label_bits", 0.0) + own.get("label_bits", 0.0)
+    bits += own.get("expert_actions", 0.0) * math.log2(shapes.actions)
+    bits += own.get("answers", 0.0) * math.log2(max(2, shapes.choices))
+    if own.get("supports"):
+        source: Any = batch.source
+        some = range(min(100, source.num_problems or 100))
+        bits += own["supports"] * float(np.mean([source.problem(i).num_units for i in some]))
+    if getattr(agent, "reads_rewards", True):
+        if settings.weights["outcome"]:
+            bits += env.episodes
+        paid = sum(settings.weights[name] != 0 for name in settings.model.criteria)
+        labelled = paid * settings.model.needs_annotation
+        labelled += bool(settings.utility_weight) and utility_needs_annotation(settings.utility)
+        bits += max(0.0, env.steps - own.get("expert_actions", 0.0)) * labelled * STEP_BITS
+    calls = sum(_judge_calls(model) for model in (settings.model, settings.observer_model))
+    told = {**before, **own, "label_bits": round(bits, 1), "judge_calls": float(calls)}
+    return {name: value for name, value in told.items() if math.isfinite(value)}
+
+
+def _judge_calls(model: Any) -> int:
+    """Calls of a judge, which keeps a ledger of them; 0 of others."""
+    return int(getattr(getattr(model, "ledger", None), "calls", 0))

@@ -1,0 +1,90 @@
+"""The results of a suite: read, checked to belong together, and written into one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.benchmark.files import CURVE, RESULT, read_lines, write_json
+from agents.benchmark.suite import PROTOCOL, Run, Suite
+from reasongym.errors import ReasonGymError
+
+STATUSES = ("finished", "diverged")
+
+
+class ProtocolError(ReasonGymError, ValueError):
+    """Results that do not belong together."""
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """A run's result.
+
+    Raises:
+        ProtocolError: it was written by another version of the protocol, or is no result.
+    """
+    try:
+        result = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ProtocolError(f"{path} is no JSON ({error}): remove the folder, and the run is played again") from None
+    found = result.get("protocol") if isinstance(result, dict) else None
+    if found != PROTOCOL:
+        raise ProtocolError(
+            f"{path} is of protocol {found!r}, this version plays protocol {PROTOCOL}, and results of different protocols are "
+            "not mixed: give this suite another folder (--runs), or remove that one"
+        )
+    if result.get("status") not in STATUSES:
+        raise ProtocolError(f"{path}: status must be one of {', '.join(STATUSES)}, got {result.get('status')!r}")
+    return result
+
+
+def refuse_other(path: Path, result: Mapping[str, Any], run: Run) -> None:
+    """Refuses a result that was played with other settings than a run's.
+
+    Raises:
+        ProtocolError: names the first setting that differs, with both values.
+    """
+    if result["config"] == run.config:
+        return
+    for name, ours in run.config.items():
+        if (theirs := result["config"].get(name)) != ours:
+            raise ProtocolError(
+                f"{path} was played with {name} {json.dumps(theirs)}, the suite says {json.dumps(ours)}: results of different "
+                "settings are not mixed; give this suite another folder (--runs), or remove that run's"
+            )
+    raise ProtocolError(f"{path} was played with settings that the suite does not have: {sorted(result['config'])}")
+
+
+def read_results(folder: Path, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The results of those of a suite's runs that are over, each with its "curve".
+
+    Raises:
+        ProtocolError: one that does not belong there.
+    """
+    out = []
+    for run in runs:
+        path = folder / run.id / RESULT
+        if path.exists():
+            result = read_result(path)
+            refuse_other(path, result, run)
+            out.append({**result, "curve": read_lines(folder / run.id / CURVE)})
+    return out
+
+
+def write_suite(path: Path, suite: Suite, results: Sequence[Mapping[str, Any]]) -> None:
+    """Writes a suite's file: its settings as they were committed, and all results."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"protocol": PROTOCOL, "suite": suite.name, "settings": suite.source, "runs": list(results)})
+
+
+def read_suite(path: Path) -> tuple[str, list[dict[str, Any]]]:
+    """Name and results of a suite's file.
+
+    Raises:
+        ProtocolError: of another protocol.
+    """
+    whole = json.loads(path.read_text())
+    if whole.get("protocol") != PROTOCOL:
+        raise ProtocolError(f"{path} is of protocol {whole.get('protocol')!r}, this version reads protocol {PROTOCOL}")
+    return whole["suite"], whole["runs"]

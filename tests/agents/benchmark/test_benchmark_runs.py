@@ -1,0 +1,237 @@
+"""Runs: played for real, killed, resumed, diverged, refused where they do not belong together."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+import time
+
+import pytest
+import torch
+
+from agents.benchmark import run as run_module
+from agents.benchmark.files import CURVE, EPISODES, LOCK, RESULT, RUN, TakenError, read_lines, write_json
+from agents.benchmark.leaderboard import area, improvement, leaderboard, rates_table, short, steps_to_threshold, table
+from agents.benchmark.queue import Queue
+from agents.benchmark.results import ProtocolError, read_result, read_results, read_suite, write_suite
+from agents.benchmark.run import play
+from agents.benchmark.suite import PROTOCOL
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def prepared(folder, run):
+    """The folder of a run that is about to be played."""
+    there = folder / run.id
+    there.mkdir(parents=True, exist_ok=True)
+    parts = {"suite": run.suite, "row": run.row, "setting": run.setting, "seed": run.seed, "config": run.config}
+    write_json(there / RUN, {"protocol": PROTOCOL, **parts})
+    return there
+
+
+def first(suite, row):
+    return next(run for run in suite.runs() if run.row == row)
+
+
+def test_a_suite_from_end_to_end(suite, third_party, tmp_path):
+    whole = suite().with_agent("third_party:First")
+    runs, told = list(whole.runs()), []
+    queue = Queue(tmp_path, jobs=2, told=told.append)
+    queue.play(runs)
+    assert not queue.failures, queue.failures
+    assert len(told) == 3
+    results = read_results(tmp_path, runs)
+    assert [result["row"] for result in results] == ["ppo", "majority", "third_party.First"]
+    for result in results:
+        assert result["status"] == "finished"
+        assert result["problems"] == 40
+        assert result["interval"][0] <= result["success"] <= result["interval"][1]
+        assert result["curve"][-1]["success"] == result["success"]
+        assert result["commit"] is not None
+        folder = tmp_path / f"{result['row']}--short--1"
+        assert len(read_lines(folder / EPISODES)) == 2
+    ppo, majority, mine = results
+    assert ppo["frames"] == 512
+    assert ppo["supervision"] == "outcome reward"
+    assert 0 < ppo["ledger"]["label_bits"] <= 512, "a bit an episode"
+    assert set(ppo["rates"]) <= {"capture", "retention", "retrieval", "use"}
+    assert sum(ppo["curve"][-1]["terms"].values()) == pytest.approx(ppo["curve"][-1]["return"], abs=1e-3)
+    assert majority["ledger"]["label_bits"] == 0
+    assert mine["supervision"] == "nothing at all"
+    assert mine["frames"] == 64
+
+    before = (tmp_path / "ppo--short--1" / RESULT).stat().st_mtime_ns
+    queue.play(runs)
+    assert (tmp_path / "ppo--short--1" / RESULT).stat().st_mtime_ns == before, "what is over is not played again"
+    write_suite(tmp_path / "tiny.json", whole, results)
+    assert read_suite(tmp_path / "tiny.json") == ("tiny", json.loads(json.dumps(results)))
+    lines = leaderboard(whole, results)
+    assert sorted(line.row for line in lines) == ["majority", "ppo", "third_party.First"]
+    assert all(line.runs == line.wanted == 1 for line in lines)
+    assert table(whole, lines).row_count == rates_table(lines).row_count == 3
+
+
+def test_a_killed_process_loses_its_run_alone(suite, tmp_path):
+    runs = list(suite(budget={"seconds": 30, "timesteps": 512}).runs())
+    play(prepared(tmp_path, runs[1]))
+    queue = Queue(tmp_path, told=lambda line: None)
+
+    def kill():
+        while not queue._playing:
+            time.sleep(0.02)
+        queue._playing[0].process.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    queue.play(runs)
+    killer.join()
+    assert [(failure.run.row, failure.why) for failure in queue.failures] == [("ppo", "killed by signal 9")]
+    assert [run.row for run in queue.left(runs)] == ["ppo"]
+    play(prepared(tmp_path, runs[0]))
+    assert not queue.left(runs)
+
+
+def test_a_run_ends_with_the_process_that_began_it(suite, third_party, tmp_path):
+    rows = {"slow": {"agent": "third_party:Slow"}}
+    folder = prepared(tmp_path, first(suite(rows=rows, compare=[], budget={"seconds": 60}), "slow"))
+    with pytest.raises(SystemExit, match="is gone"):
+        play(folder, parent=2**30)
+    assert not (folder / RESULT).exists()
+
+
+def test_an_agent_that_never_stops_is_stopped(suite, third_party, tmp_path):
+    rows = {"slow": {"agent": "third_party:Slow"}}
+    result = play(prepared(tmp_path, first(suite(rows=rows, compare=[], budget={"seconds": 1}), "slow")))
+    assert result["status"] == "finished"
+    assert 1.0 <= result["cpu_seconds"] < 2.5, "evaluation is not counted"
+
+
+def test_nothing_is_left_of_a_curve_that_was_cut_off(suite, tmp_path):
+    folder = prepared(tmp_path, first(suite(), "majority"))
+    (folder / CURVE).write_text('{"frames": 9, "success": 1.0}\n{"frames": 1')
+    assert [line["frames"] for line in read_lines(folder / CURVE)] == [9], "a line that was cut short is left out"
+    play(folder)
+    assert [line["frames"] for line in read_lines(folder / CURVE)] == [0]
+
+
+def test_a_run_is_played_by_one_process(suite, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    folder = prepared(tmp_path, first(suite(), "majority"))
+    with (folder / LOCK).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(TakenError, match="another process"):
+            play(folder)
+    assert play(folder)["status"] == "finished"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")
+def test_a_full_disk_stops_the_suite_and_costs_a_run(suite, tmp_path):
+    runs = list(suite().runs())[::-1]
+    folder = prepared(tmp_path, runs[0])
+    (folder / CURVE).symlink_to("/dev/full")
+    queue = Queue(tmp_path, jobs=1, told=lambda line: None)
+    with pytest.raises(OSError, match="make room"):
+        queue.play(runs)
+    assert queue.left(runs) == runs, "neither half-written nor gone on with"
+    (folder / CURVE).unlink()
+    play(folder)
+    assert queue.left(runs) == runs[1:]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{"agent": "outcome-only", "options": {"n_steps": 16, "learning_rate": 1e20}}, {"agent": "third_party:Lost"}],
+    ids=["an overflow", "a network of somebody else's"],
+)
+def test_a_run_that_diverged_is_kept_as_a_failure(suite, third_party, tmp_path, row):
+    whole = suite(rows={"x": row, "majority": {"agent": "majority"}}, compare=[])
+    for run in whole.runs():
+        play(prepared(tmp_path, run))
+    results = read_results(tmp_path, list(whole.runs()))
+    lost, majority = results
+    assert lost["status"] == "diverged"
+    assert (lost["success"], lost["problems"], lost["steps_to_threshold"]) == (0.0, 0, None)
+    line = next(line for line in leaderboard(whole, results) if line.row == "x")
+    assert (line.diverged, line.success.value, line.area_seconds, line.steps["short"]) == (1, 0.0, 0.0, math.inf)
+    assert line.seconds_per_point == math.inf
+    found = improvement(results, "majority", "x")
+    assert found is not None
+    assert found.value == 1.0
+
+
+def test_an_agents_own_mistake_is_no_result(suite, third_party, tmp_path):
+    runs = list(suite(rows={"x": {"agent": "third_party:Broken"}}, compare=[]).runs())
+    queue = Queue(tmp_path, told=lambda line: None)
+    queue.play(runs)
+    assert "a mistake of its own" in queue.failures[0].why
+    assert queue.left(runs) == runs
+
+
+def test_results_of_another_protocol_are_not_mixed(suite, tmp_path):
+    runs = list(suite().runs())
+    path = prepared(tmp_path, runs[1]) / RESULT
+    play(path.parent)
+    result = json.loads(path.read_text())
+    path.write_text(json.dumps({**result, "protocol": 2}))
+    for read in (lambda: Queue(tmp_path).left(runs), lambda: read_results(tmp_path, runs), lambda: read_result(path)):
+        with pytest.raises(ProtocolError, match="is of protocol 2, this version plays protocol 1"):
+            read()
+    path.write_text("{")
+    with pytest.raises(ProtocolError, match="is no JSON"):
+        Queue(tmp_path).left(runs)
+
+
+def test_results_of_other_settings_are_not_mixed(suite, tmp_path):
+    play(prepared(tmp_path, list(suite().runs())[1]))
+    other = list(suite(budget={"seconds": 3}).runs())
+    with pytest.raises(ProtocolError, match=r'budget \{"seconds": 2, "timesteps": 512\}, the suite says \{"seconds": 3,'):
+        Queue(tmp_path).left(other)
+    with pytest.raises(ProtocolError, match='device "cpu", the suite says "cuda"'):
+        Queue(tmp_path).left(list(suite().runs("cuda")))
+
+
+def test_a_reward_model_is_trained_within_the_budget(suite, tmp_path):
+    plan = {"episodes": 40, "updates": 3, "width": 16, "layers": 1, "channels": 4}
+    rows = {"x": {"agent": "ppo", "options": {"n_steps": 16, "feedback": True}, "reward_model": plan,
+                  "keywords": {"observer": "lexical", "gate": "salience", "utility": "none"}}}  # fmt: skip
+    folder = prepared(tmp_path, first(suite(rows=rows, compare=[], budget={"seconds": 5, "timesteps": 256}), "x"))
+    result = play(folder)
+    assert result["supervision"] == "process rewards learned from 40 labelled episodes; outcome reward"
+    assert result["ledger"]["labelled_episodes"] == 40
+    steps = result["ledger"]["label_bits"] / math.log2(3)
+    assert steps > 40 * 3, "every step of every episode has up to three labels"
+    assert read_lines(folder / CURVE)[0]["cpu_seconds"] > 0
+    assert (folder / "reward_model" / "reasongym_prm.json").exists()
+    assert set(result["rates"]) & {"capture", "retention"}, "memory is measured although the rewards read no support"
+
+
+def test_steps_to_a_threshold_are_censored(suite):
+    def result(steps, frames, status="finished"):
+        return {"steps_to_threshold": steps, "frames": frames, "status": status}
+
+    assert steps_to_threshold([result(100, 900), result(300, 900), result(None, 900)]) == 300
+    assert steps_to_threshold([result(300, 900), result(None, 200)]) == 300, "one that ended at 200 says nothing of 300"
+    assert steps_to_threshold([result(300, 900), result(None, 200, "diverged"), result(None, 9, "diverged")]) == math.inf
+
+
+def test_an_area_by_seconds_counts_what_came_before(suite):
+    curve = [{"cpu_seconds": 5.0, "success": 0.0}, {"cpu_seconds": 10.0, "success": 1.0}]
+    assert area({"status": "finished", "curve": curve}, "cpu_seconds", 10) == pytest.approx(0.25)
+    assert area({"status": "finished", "curve": []}, "cpu_seconds", 10) == 0
+
+
+def test_counts_in_short():
+    assert [short(value) for value in (0, 950, 1200, 34_000_000)] == ["0", "950", "1.2k", "34M"]
+
+
+def test_the_folder_of_the_data_is_asked_for():
+    assert run_module.resolved({"source": ["{data}/x"]}, "/there") == {"source": ["/there/x"]}
+    with pytest.raises(ValueError, match="REASONGYM_DATA"):
+        run_module.resolved("{data}/x", "")
