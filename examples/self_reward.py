@@ -66,14 +66,13 @@ class Run(NamedTuple):
         """Where it is kept."""
         return out / f"{self.task}--{self.variant}--{self.seed}"
 
-    def play(self, out: Path, rounds: int | None = None) -> list[dict[str, Any]]:
-        """Plays what is left of it."""
+    def made(self, out: Path) -> SelfReward:
+        """The run itself, as far as it was played."""
         saved = out / f"start-{self.task}-{self.seed}.pt"
         start = weak_start(saved, self.env, self.seed, **self.start, **self.keywords)
-        run = SelfReward(
+        return SelfReward(
             self.env, self.settings, self.folder(out), start=start["policy"], held_out=self.held_out, **self.keywords
         )
-        return run.run(rounds)
 
     def rows(self, out: Path) -> list[dict[str, Any]]:
         """Rows that are there."""
@@ -102,12 +101,13 @@ def play_all(runs: list[Run], out: Path, seconds: float | None) -> None:
     """Plays runs, a round at a time, until they or the CPU seconds are over."""
     started = time.process_time()
     for number, run in enumerate(runs, 1):
-        while len(rows := run.rows(out)) <= run.settings.rounds:
+        made = None
+        while len(run.rows(out)) <= run.settings.rounds:
             if seconds is not None and time.process_time() - started > seconds:
                 print(f"time is over in run {number} of {len(runs)}: call again to go on", file=sys.stderr)
                 return
-            rows = run.play(out, 1)
-            last = rows[-1]
+            made = made or run.made(out)
+            last = made.run(1)[-1]
             print(f"{number}/{len(runs)} {run.task}, {run.variant}, seed {run.seed}: round {last['round']} of "
                   f"{run.settings.rounds}, held-out {last['held_out']:.1%}, {last['cpu_seconds']:.0f} s",
                   file=sys.stderr, flush=True)  # fmt: skip
@@ -207,7 +207,7 @@ def main() -> None:
             {"frames": options.start_frames},
             options.held_out,
         )
-        rows = run.play(options.out)
+        rows = run.made(options.out).run()
         show_run(rows)
         print(json.dumps({"env": run.env, "settings": asdict(settings), "start": run.start, "rounds": rows}))
         return
