@@ -93,7 +93,7 @@ def runs_of(path: Path) -> list[Run]:
                 if wrong := sorted(set(settings) - known):
                     raise ValueError(f"{path} sets {', '.join(wrong)}; the settings of a run are {', '.join(sorted(known))}")
                 out.append(Run(task, variant, seed, own["env"], own.get("keywords", {}), Settings(**settings),
-                               own["start"], chosen["held_out"]))  # fmt: skip
+                               own["start"], own.get("held_out", chosen["held_out"])))  # fmt: skip
     return out
 
 

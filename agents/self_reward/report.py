@@ -96,4 +96,4 @@ def _entropy(answers: list[str]) -> float:
     """Entropy in nats of the answers given: 0 where all are the same, as where self-agreement has collapsed."""
     _, counts = np.unique(answers, return_counts=True)
     share = counts / max(counts.sum(), 1)
-    return float(-(share * np.log(share)).sum())
+    return abs(float((share * np.log(share)).sum()))
