@@ -113,3 +113,18 @@ def test_wrong_weights_are_refused():
         SelfRewardVecEnv(paid.inner, Weighting({"goals": 1.0}))
     with pytest.raises(PermissionError, match="read no gold answers"):
         SelfRewardVecEnv(paid.inner, Weighting({"outcome": 1.0}))
+
+
+def test_an_episode_begins_without_the_word_before():
+    """The first step of the next episode earns no change of the judge's word: there is none before it."""
+    paid, _, judge = agent()
+    paid.judge, paid.weighting = judge, Weighting({"judge": 1.0})
+    observation, begun, earned = paid.reset(), np.ones(8, bool), []
+    for _ in range(30):
+        legal = observation["action_mask"].astype(bool)
+        actions = np.where(legal[:, -1], legal.shape[1] - 1, legal.argmax(1))  # to the end of the text, then the last answer
+        observation, rewards, dones, _ = paid.step(actions)
+        assert not rewards[begun].any()
+        earned.append(rewards[~begun & ~dones])
+        begun = dones
+    assert np.concatenate(earned).any(), "later steps do earn it"
