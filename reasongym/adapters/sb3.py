@@ -34,6 +34,10 @@ class ReasonGymVecEnv(VecEnv):
 
     Args:
         vector: the vector environment; its `max_episode_steps`, if any, truncates.
+
+    Attributes:
+        scores: (N, k) float32 raw scores of the last step by `batch.settings.criteria`, NaN = unscored; those of last steps
+            too, which a reset clears in `batch.result`.
     """
 
     def __init__(self, vector: ReasonGymVectorEnv) -> None:
@@ -45,6 +49,7 @@ class ReasonGymVecEnv(VecEnv):
         self._filled: list[int] = []
         self._seed: int | None = None
         self._masks: np.ndarray | None = None
+        self.scores = self.batch.result.scores.copy()
         super().__init__(vector.num_envs, vector.single_observation_space, vector.single_action_space)
 
     @property
@@ -108,7 +113,7 @@ class ReasonGymVecEnv(VecEnv):
         batch.step(self._pending)
         truncated = self.vector._truncate()
         done = batch.result.outcome["terminated"].astype(bool) | truncated
-        reward = batch.result.reward.astype(np.float32)
+        reward, self.scores = batch.result.reward.astype(np.float32), batch.result.scores.copy()
         for i in self._filled:
             self._infos[i] = {}
         self._filled = np.flatnonzero(done).tolist()
