@@ -61,12 +61,13 @@ def theirs(settings: dict[str, Any], seed: int) -> RecurrentPPO:
 
 def our_defaults(settings: dict[str, Any], seed: int) -> MemoryPPO:
     """MemoryPPO as it comes, with an LSTM core."""
-    return MemoryPPO("MemoryPolicy", environments(256, seed), seed=seed, device="cpu", policy_kwargs={"core": "lstm"})
+    env = environments(256, seed)
+    return MemoryPPO("MemoryPolicy", env, seed=seed, device="cpu", policy_kwargs={"core": "lstm"}, **settings)
 
 
 def their_defaults(settings: dict[str, Any], seed: int) -> RecurrentPPO:
     """RecurrentPPO as it comes, on eight environments."""
-    return RecurrentPPO("MultiInputLstmPolicy", environments(8, seed), seed=seed, device="cpu")
+    return RecurrentPPO("MultiInputLstmPolicy", environments(8, seed), seed=seed, device="cpu", **settings)
 
 
 def measured(model: Any, frames: int) -> tuple[float, float]:
@@ -86,7 +87,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="small and quick, to see that it runs")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    frames = 1_024 if options.smoke else options.frames
+    frames, less = (128, {"n_steps": 16}) if options.smoke else (options.frames, {})
     cases: dict[str, tuple[Any, dict[str, Any]]] = {
         "same networks, RecurrentPPO's settings: MemoryPPO": (ours, SETTINGS["theirs"]),
         "same networks, RecurrentPPO's settings: RecurrentPPO": (theirs, SETTINGS["theirs"]),
@@ -98,7 +99,7 @@ def main() -> None:
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
     for seed in range(1 if options.smoke else options.rounds):
         for name, (make, settings) in cases.items():
-            found[name].append(measured(make(settings, seed), frames))
+            found[name].append(measured(make({**settings, **less}, seed), frames))
             print(f"{name:52s} {found[name][-1][0]:>10,.0f} frames/CPU s   return {found[name][-1][1]:.3f}", flush=True)
     rates = {name: statistics.median(rate for rate, _ in rows) for name, rows in found.items()}
     returns = {name: [value for _, value in rows] for name, rows in found.items()}
