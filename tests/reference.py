@@ -241,7 +241,8 @@ class Reference:
             return 0.0
         if self.utility == "use":
             held = [(slot, unit) for slot in self.slots for unit in slot.units]
-            return sum(unit in slot.recalled for slot, unit in held) / len(held) if held else 0.0
+            before, self.level = self.level, sum(unit in slot.recalled for slot, unit in held) / len(held) if held else 0.0
+            return self.level - before
         if self.problem.support is None:
             return np.nan
         if not self.problem.support:

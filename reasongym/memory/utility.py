@@ -5,7 +5,7 @@
 | `coverage` | change of the share of the support held | support |
 | `level` | the share of the support held, not differenced | support |
 | `answerability` | change of whether the right answer follows from what memory holds | support, gold, the world's solver |
-| `use` | share of the held units that were recalled since they were stored | nothing |
+| `use` | change of the share of the held units that were recalled since they were stored | nothing |
 | `none` | 0 | nothing |
 
 `coverage`, `level`, `use` and `none` are compiled. Any object with `value(view)` can be passed as `utility=`.
@@ -74,12 +74,13 @@ def compiled_value(code, state, slots, num_support):
         for k in range(state.occupied):
             held += slots[k].held
             recalled += slots[k].used
-        return recalled / held if held > 0 else 0.0
-    if num_support < 0:
+        level = recalled / held if held > 0 else 0.0
+    elif num_support < 0:
         return np.nan
-    if num_support == 0:
+    elif num_support == 0:
         return 0.0
-    level = popcount(state.holding) / num_support
+    else:
+        level = popcount(state.holding) / num_support
     change = level - state.level
     state.level = level
-    return change if code == COVERAGE else level
+    return level if code == LEVEL else change

@@ -49,7 +49,7 @@ def test_utilities(source, utility, expected):
 
 def test_use_counts_units_not_slots(source):
     env = ReasonGymEnv(dataset=source, memory_slots=2, units_per_slot=2, utility="use", reason_when="any", utility_weight=1.0)
-    assert play(env, STORE1, RECALL1, UPDATE1, RECALL1, UPDATE1)[0] == [0.0, 1.0, 0.5, 1.0, 0.5]
+    assert play(env, STORE1, RECALL1, UPDATE1, RECALL1, UPDATE1)[0] == [0.0, 1.0, -0.5, 0.5, -0.5]
 
 
 def test_answerability_is_paid_once_and_taken_back():
