@@ -69,14 +69,7 @@ class RewardModel(nn.Module):
 
     def __init__(self, model: MemoryPPO) -> None:
         super().__init__()
-        policy: Any = model.policy
-        if not policy.reads:
-            raise ValueError("a reward model reads ReasonGym's observation: this policy's encoder is 'flat'")
-        if policy.recurrent:
-            keywords = {**model.policy_kwargs, "core": "none"}
-            plain = MemoryPolicy(model.observation_space, model.action_space, model.lr_schedule, **keywords).to(model.device)
-            plain.encoder.load_state_dict(policy.encoder.state_dict())
-            policy = plain
+        policy = without_core(model, "a reward model")
         self.encoder = copy.deepcopy(policy.encoder)
         self.bodies = nn.ModuleList(copy.deepcopy(policy.bodies[0]) for _ in QUALITIES)
         self.heads = nn.ModuleList(copy.deepcopy(policy.actor) for _ in QUALITIES)
@@ -185,3 +178,20 @@ def pair_accuracy(margins: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         right = np.sign(margins[strict, q]) * wanted
         out[name] = float((right + 1).mean() / 2) if strict.any() else math.nan
     return out
+
+
+def without_core(model: MemoryPPO, what: str) -> Any:
+    """The model's policy; where that has a recurrent core, a fresh one of its shape without, with the same encoder.
+
+    Raises:
+        ValueError: the policy does not read ReasonGym's observation, as `what` does.
+    """
+    policy: Any = model.policy
+    if not policy.reads:
+        raise ValueError(f"{what} reads ReasonGym's observation: this policy's encoder is 'flat'")
+    if not policy.recurrent:
+        return policy
+    keywords = {**model.policy_kwargs, "core": "none"}
+    plain = MemoryPolicy(model.observation_space, model.action_space, model.lr_schedule, **keywords).to(model.device)
+    plain.encoder.load_state_dict(policy.encoder.state_dict())
+    return plain

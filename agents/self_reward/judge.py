@@ -31,8 +31,8 @@ from torch import nn
 
 from agents.distributions import masked_log_probs
 from agents.encoders import as_tensors
-from agents.policy import MemoryPolicy
 from agents.ppo import MemoryPPO
+from agents.reward_model import without_core
 
 MEANINGS = ("value", "correct")
 PATIENCE = 2
@@ -53,14 +53,7 @@ class Judge(nn.Module):
 
     def __init__(self, model: MemoryPPO) -> None:
         super().__init__()
-        policy: Any = model.policy
-        if not policy.reads:
-            raise ValueError("a judge reads ReasonGym's observation: this policy's encoder is 'flat'")
-        if policy.recurrent:
-            keywords = {**model.policy_kwargs, "core": "none"}
-            plain = MemoryPolicy(model.observation_space, model.action_space, model.lr_schedule, **keywords).to(model.device)
-            plain.encoder.load_state_dict(policy.encoder.state_dict())
-            policy = plain
+        policy = without_core(model, "a judge")
         self.encoder, self.body, self.head = (copy.deepcopy(part) for part in (policy.encoder, policy.bodies[0], policy.actor))
         self.bias = nn.Linear(self.body.output_size, 1)
         nn.init.zeros_(self.bias.weight)
