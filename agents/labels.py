@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from reasongym.audit.policies import Policy, Situation, noise
+from reasongym.audit.policies import Policy, Situation, any_kind, noise, nth
 from reasongym.prm.records import StepRecord
 
 CRITERIA = ("hard", "soft")
@@ -59,20 +58,23 @@ class Prover:
         return np.where(draws[:, 1] < self.epsilon, any_kind(s, draws[:, 2], draws[:, 3]), actions)
 
 
-def any_kind(s: Situation, of_kinds: np.ndarray, of_actions: np.ndarray) -> np.ndarray:
-    """(N,) random actions: each legal kind equally likely, then each legal action of it. Both arguments (N,) in (0, 1)."""
-    mask, bounds = s.mask, (0, 1, 1 + s.slots, 1 + 2 * s.slots, s.answers, s.mask.shape[1])
-    kinds = np.stack([mask[:, low:high].any(1) for low, high in pairwise(bounds)], axis=1)
-    kind = nth(kinds, of_kinds)
-    place = np.arange(mask.shape[1])
-    inside = (place >= np.array(bounds)[kind][:, None]) & (place < np.array(bounds)[kind + 1][:, None])
-    return nth(mask & inside, of_actions)
+class AgentPolicy:
+    """An agent as a policy: `collect` plays it, and it may complete for `monte_carlo` if it keeps no state of its own there.
 
+    Args:
+        agent: with SB3's `predict`.
+        deterministic: the most probable action instead of a sample.
+    """
 
-def nth(flags: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """(N,) index of a set flag of each row (N, A) bool, by a draw (N,) in (0, 1); 0 where none is set."""
-    counts = flags.cumsum(1)
-    return (counts > np.floor(draws * counts[:, -1])[:, None]).argmax(1)
+    def __init__(self, agent: Any, deterministic: bool = False) -> None:
+        self.agent, self.deterministic, self._state = agent, deterministic, None
+
+    def __call__(self, s: Situation) -> np.ndarray:
+        """(N,) actions."""
+        actions, self._state = self.agent.predict(
+            s.observation, state=self._state, episode_start=s.step == 0, deterministic=self.deterministic
+        )
+        return actions
 
 
 def monte_carlo(

@@ -26,8 +26,7 @@ import numpy as np
 import torch
 
 import reasongym  # noqa: F401
-from agents.labels import any_kind
-from reasongym.audit.policies import Situation, noise
+from reasongym.audit.policies import Situation, any_kind, noise
 from reasongym.prm.learned import LearnedPRM, StepNetwork, vocabulary_of
 
 ID = "ReasonGym-bAbI-qa2-v0"

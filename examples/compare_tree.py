@@ -18,10 +18,11 @@ has never seen. Then:
 | mu = 0 | dynamic selection, no earlier step read | minimum |
 | scalar sum | dynamic selection | mean |
 
-A record's predicted error is the first step with a value below a threshold, which each arm gets from validation records of the
-domain that was trained on. Reported: earliest-error F1 (harmonic mean of the accuracy on erroneous and on sound records) on
-unseen problems of every domain and on held-out bAbI tasks (3, 11, 13), and the difference of each arm from the tree with its
-95% interval (paired bootstrap over records, all seeds of a record together).
+A record's predicted error is the first step with a value below a threshold. Reported: earliest-error F1 (harmonic mean of the
+accuracy on erroneous and on sound records) on unseen problems of every domain and on held-out bAbI tasks (3, 11, 13), and the
+difference of each arm from the tree with its 95% interval (paired bootstrap over records, all seeds of a record together).
+Both are computed twice: with the threshold *carried* over from validation records of the domain that was trained on, and with
+one *fitted* on as many validation records of the domain that is tested, which takes one number from there and trains nothing.
 
 `--judge URL --model NAME` puts a language model behind an OpenAI-compatible server in place of the rules: it names what differs
 between the episodes of a pair, and reads the aspects of every step (one call each; needs the extra `llm`).
@@ -102,6 +103,8 @@ GENERAL = (
 WORDINGS_TRAINED = 3
 CLASHES = ({"contradiction", "unsupported_answer", "premature_answer"}, {"stale_fact", "irrelevant_fact"})
 """Criteria that one error may break together: the others of its set are left unscored at its step."""
+THRESHOLDS = ("carried", "fitted")
+"""Whose validation records the threshold is from: of the domain that was trained on, or of the tested one."""
 ARMS = ("tree", "flat rubric", "flat criteria", "no selection", "random selection", "mu = 0", "scalar sum")
 MEANS = ("flat rubric", "scalar sum")
 
@@ -278,8 +281,35 @@ def difference(tree: np.ndarray, other: np.ndarray, truth: np.ndarray, resamples
     }
 
 
+@dataclass(frozen=True)
+class TestSet:
+    """Records of one domain: to test on, and to fit a threshold on."""
+
+    records: list[StepRecord]
+    validation: list[StepRecord]
+
+
+def test_sets(sizes: Sizes) -> dict[str, TestSet]:
+    """Every domain and the held-out tasks of bAbI, half of the records with an error."""
+
+    def of(domain: str, tasks: Sequence[int] = TRAINED_TASKS) -> TestSet:
+        test, validation = (problems(domain, count, tasks) for count in (sizes.test, sizes.validation))
+        return TestSet(play(domain, test, "test", rate=0.5), play(domain, validation, "validation", rate=0.5))
+
+    return {
+        "bAbI": of("bAbI"),
+        HELD_OUT: of("bAbI", HELD_OUT_TASKS),
+        **{domain: of(domain) for domain in DOMAINS if domain != "bAbI"},
+    }
+
+
+def truth_of(records: Sequence[StepRecord]) -> np.ndarray:
+    """(R,) index of each record's planted error, -1 where there is none."""
+    return np.array([int(record.meta["error_step"]) for record in records])
+
+
 def row(
-    domain: str, tests: Mapping[str, list[StepRecord]], sizes: Sizes, mu: int, budget: int, judge: Complete | None = None
+    domain: str, tests: Mapping[str, TestSet], sizes: Sizes, mu: int, budget: int, judge: Complete | None = None
 ) -> dict[str, Any]:
     """Everything that is trained on one domain, tested on all."""
     embedder = HashedEmbedder()
@@ -287,44 +317,57 @@ def row(
     aspects = JudgedAspects(judge, on_unknown="drop") if judge else RelationAspects()
     tree, raw = grown(domain, sizes.pairs, embedder, thresholds, judge)
     train = play(domain, problems(domain, sizes.train), "train", rate=0.7)
-    validation = play(domain, problems(domain, sizes.validation), "validation", rate=0.5)
-    truth = np.array([int(record.meta["error_step"]) for record in validation])
-    predictions: dict[str, dict[str, list[np.ndarray]]] = {test: {arm: [] for arm in ARMS} for test in tests}
+    predictions: dict[tuple[str, str, str], list[np.ndarray]] = {}
     calls: dict[str, float] = {}
-    told: dict[str, Any] = {}
+    told: dict[str, Any] = {"losses": []}
+    contexts = [context for record in tests[domain].validation for context in contexts_of(record, mu)]
     for seed in range(sizes.seeds):
         scorer = ConditionedScorer(embedder, ConditionedSettings(epochs=sizes.epochs, mu=mu), seed=seed)
         examples = training_examples(train, mu, seed)
-        losses = scorer.fit(examples)
-        told = {"examples": len(examples), "losses": [round(loss, 5) for loss in losses]}
+        told["examples"] = len(examples)
+        told["losses"].append([round(loss, 5) for loss in scorer.fit(examples)])
         for name, prm in arms(tree, Remembered(scorer), embedder, aspects, mu, budget, seed).items():
-            cut = threshold_for(step_values(name, prm, validation), truth)
-            contexts = [context for record in validation for context in contexts_of(record, mu)]
             calls[name] = round(float((prm.selector.select(prm.tree, contexts).fine >= 0).sum() / len(contexts)), 3)
-            for test, records in tests.items():
-                predictions[test][name].append(first_below(step_values(name, prm, records), cut))
-    columns = {}
-    for test, records in tests.items():
-        truth = np.array([int(record.meta["error_step"]) for record in records])
-        found = {name: np.stack(predictions[test][name]) for name in ARMS}
-        columns[test] = {
-            name: {"f1": round(f1(found[name] == truth, truth >= 0), 2)}
-            | ({} if name == "tree" else {"tree_minus_this": difference(found["tree"], found[name], truth, sizes.resamples)})
-            for name in ARMS
-        }
+            fitted = {
+                test: threshold_for(step_values(name, prm, of.validation), truth_of(of.validation))
+                for test, of in tests.items()
+            }
+            for test, of in tests.items():
+                values = step_values(name, prm, of.records)
+                for kind, cut in zip(THRESHOLDS, (fitted[domain], fitted[test]), strict=True):
+                    predictions.setdefault((test, kind, name), []).append(first_below(values, cut))
+    columns: dict[str, Any] = {}
+    for test, of in tests.items():
+        truth = truth_of(of.records)
+        for kind in THRESHOLDS:
+            found = {name: np.stack(predictions[test, kind, name]) for name in ARMS}
+            columns.setdefault(test, {})[kind] = {
+                name: {"f1": round(f1(found[name] == truth, truth >= 0), 2), "of_seeds": of_seeds(found[name], truth)}
+                | (
+                    {}
+                    if name == "tree"
+                    else {"tree_minus_this": difference(found["tree"], found[name], truth, sizes.resamples)}
+                )
+                for name in ARMS
+            }
     shape = {"coarse": len(tree.coarse), "fine": len(tree.fine), "raw_criteria": raw, "version": tree.version}
     return {"tree": shape, "scorer": told, "calls_per_step": calls, "tests": columns}
 
 
-def table(result: Mapping[str, Any]) -> str:
-    """The result as a Markdown table: F1, and the tree's lead with its interval."""
+def of_seeds(predicted: np.ndarray, truth: np.ndarray) -> list[float]:
+    """F1 of each seed by itself, from (seeds, R) predictions."""
+    return [round(f1(one == truth, truth >= 0), 2) for one in predicted]
+
+
+def table(result: Mapping[str, Any], kind: str) -> str:
+    """The result with this threshold as a Markdown table: F1, and the tree's lead with its interval."""
     tests = list(next(iter(result["rows"].values()))["tests"])
     lines = ["| trained on | arm | calls | " + " | ".join(tests) + " |", "| --- " * (3 + len(tests)) + "|"]
     for domain, found in result["rows"].items():
         for arm in ARMS:
             cells = []
             for test in tests:
-                cell = found["tests"][test][arm]
+                cell = found["tests"][test][kind][arm]
                 lead = cell.get("tree_minus_this")
                 cells.append(
                     f"{cell['f1']:.1f}"
@@ -354,12 +397,7 @@ def main() -> None:
     sizes = SMOKE if arguments.smoke else Sizes(**{name: getattr(arguments, name) for name in vars(SMOKE)})
     judge = judge_at(arguments.judge, arguments.model) if arguments.judge else None
     started = time.process_time()
-    tests = {domain: play(domain, problems(domain, sizes.test), "test", rate=0.5) for domain in DOMAINS}
-    tests = {
-        "bAbI": tests["bAbI"],
-        HELD_OUT: play("bAbI", problems("bAbI", sizes.test, HELD_OUT_TASKS), "test", rate=0.5),
-        **tests,
-    }
+    tests = test_sets(sizes)
     result: dict[str, Any] = {
         "sizes": vars(sizes),
         "mu": arguments.mu,
@@ -373,7 +411,8 @@ def main() -> None:
         result["cpu_seconds"] = round(time.process_time() - started, 1)
         if arguments.json:
             arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(table(result))
+    for kind in THRESHOLDS:
+        print(f"Threshold {kind}:\n\n{table(result, kind)}\n")
     print(f"{result['cpu_seconds']} CPU seconds")
 
 

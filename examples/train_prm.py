@@ -33,10 +33,10 @@ import numpy as np
 import torch
 
 import reasongym
-from agents.labels import Prover, any_kind, monte_carlo
+from agents.labels import Prover, monte_carlo
 from reasongym.audit.collect import collect
 from reasongym.audit.corruption import Planter
-from reasongym.audit.policies import Policy, Situation, noise
+from reasongym.audit.policies import Policy, wandering
 from reasongym.prm.annotated import AnnotatedPRM
 from reasongym.prm.correctness import CausalPRM, HindsightPRM
 from reasongym.prm.evaluation import calibration_error, earliest_error, first_wrong
@@ -84,16 +84,6 @@ class Config:
         return [int(task) for task in (self.held_out if held_out else self.tasks).split(",") if task]
 
 
-def half_good(epsilon: float) -> Policy:
-    """The expert, with a random legal action (each kind equally likely) in a share `epsilon` of the steps."""
-
-    def policy(s: Situation) -> np.ndarray:
-        draws = noise(s, 3)
-        return np.where(draws[:, 0] < epsilon, any_kind(s, draws[:, 1], draws[:, 2]), s.env.expert_action())
-
-    return policy
-
-
 def episodes(
     config: Config, task: int, split: str, policy: Policy, first: int, count: int, labels: list[Any]
 ) -> list[StepRecord]:
@@ -110,8 +100,8 @@ def training_set(config: Config) -> list[StepRecord]:
         first = 0
         parts: list[tuple[Policy, int]] = [
             (Planter(rate=0.6, seed=config.seed), config.planted),
-            (half_good(0.3), config.half_good),
-            (half_good(0.8), config.random),
+            (wandering(0.3), config.half_good),
+            (wandering(0.8), config.random),
         ]
         for policy, count in parts:
             out += episodes(config, task, "train", policy, first, count, [CausalPRM(), AnnotatedPRM()])
@@ -130,7 +120,7 @@ def sets_of(config: Config, labels: Callable[[], list[Any]], split: str = "test"
                     episodes(config, task, split, Planter(rate=0.5, seed=config.seed + 1), 0, planted, labels())
                 )
                 out.setdefault(f"{name}, played", []).extend(
-                    episodes(config, task, split, half_good(0.3), planted, played, labels())
+                    episodes(config, task, split, wandering(0.3), planted, played, labels())
                 )
     return out
 

@@ -45,6 +45,7 @@ def build_app() -> typer.Typer:
     import typer
 
     from reasongym.audit.command import command as audit
+    from reasongym.audit.prm_sets_command import command as prm_sets
     from reasongym.bench import PASSED_ON
     from reasongym.bench import command as bench
     from reasongym.prm.bench.command import command as prm_bench
@@ -56,6 +57,7 @@ def build_app() -> typer.Typer:
     app.command("play")(play)
     app.command("audit")(audit)
     app.command("prm-bench")(prm_bench)
+    app.command("prm-sets")(prm_sets)
     app.command("bench", context_settings=PASSED_ON)(bench)
     app.command("report")(report)
     return app

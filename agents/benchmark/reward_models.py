@@ -19,11 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from agents.labels import any_kind
 from reasongym.audit.collect import collect
 from reasongym.audit.corruption import ERROR_CLASSES, RECALL_CLASSES, Planter
 from reasongym.audit.play import make
-from reasongym.audit.policies import Policy, Situation, noise
+from reasongym.audit.policies import Policy, wandering
 from reasongym.errors import unknown
 from reasongym.prm.annotated import AnnotatedPRM
 from reasongym.seeding import rng
@@ -150,16 +149,6 @@ def labelled(episodes: int, env_id: str, keywords: Mapping[str, Any], seed: int 
         problems = np.resize(order, len(out) + count)[len(out) :]
         out += collect(env_id, policy, problems, labels=[AnnotatedPRM()], split="train", **own)
     return out
-
-
-def wandering(epsilon: float) -> Policy:
-    """The expert, with a random legal action (each kind equally likely) in a share `epsilon` of the steps."""
-
-    def policy(s: Situation) -> np.ndarray:
-        draws = noise(s, 3)
-        return np.where(draws[:, 0] < epsilon, any_kind(s, draws[:, 1], draws[:, 2]), s.env.expert_action())
-
-    return policy
 
 
 def _spans_and_problems(env_id: str, keywords: Mapping[str, Any]) -> tuple[bool, int]:

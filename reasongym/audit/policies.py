@@ -7,6 +7,7 @@ Axes: N environments, K slots, A actions.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,6 +81,32 @@ def scatter(x: np.ndarray) -> np.ndarray:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
+
+
+def any_kind(s: Situation, of_kinds: np.ndarray, of_actions: np.ndarray) -> np.ndarray:
+    """(N,) random actions: each legal kind equally likely, then each legal action of it. Both arguments (N,) in (0, 1)."""
+    mask, bounds = s.mask, (0, 1, 1 + s.slots, 1 + 2 * s.slots, s.answers, s.mask.shape[1])
+    kinds = np.stack([mask[:, low:high].any(1) for low, high in pairwise(bounds)], axis=1)
+    kind = nth(kinds, of_kinds)
+    place = np.arange(mask.shape[1])
+    inside = (place >= np.array(bounds)[kind][:, None]) & (place < np.array(bounds)[kind + 1][:, None])
+    return nth(mask & inside, of_actions)
+
+
+def nth(flags: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """(N,) index of a set flag of each row (N, A) bool, by a draw (N,) in (0, 1); 0 where none is set."""
+    counts = flags.cumsum(1)
+    return (counts > np.floor(draws * counts[:, -1])[:, None]).argmax(1)
+
+
+def wandering(epsilon: float) -> Policy:
+    """The expert, with a random legal action (each kind equally likely) in a share `epsilon` of the steps."""
+
+    def policy(s: Situation) -> np.ndarray:
+        draws = noise(s, 3)
+        return np.where(draws[:, 0] < epsilon, any_kind(s, draws[:, 1], draws[:, 2]), s.env.expert_action())
+
+    return policy
 
 
 def guess(s: Situation) -> np.ndarray:

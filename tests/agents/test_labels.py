@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 import reasongym  # noqa: F401
-from agents.labels import Prover, any_kind, consensus, monte_carlo, nth
+from agents.labels import Prover, consensus, monte_carlo
 from reasongym.audit import policies
 from reasongym.audit.collect import collect
 from reasongym.audit.corruption import Planter
@@ -95,9 +95,9 @@ def test_what_is_refused(records):
 
 def test_any_kind_is_legal_and_fair_by_kind():
     flags = np.array([[0, 1, 0, 1], [1, 0, 0, 0], [0, 0, 0, 0]], bool)
-    assert nth(flags, np.array([0.49, 0.9, 0.3])).tolist() == [1, 0, 0]
-    assert nth(flags, np.array([0.51, 0.1, 0.3])).tolist() == [3, 0, 0]
-    records = collect(ID, lambda s: any_kind(s, *policies.noise(s, 2).T), np.arange(200), **SHORT)
+    assert policies.nth(flags, np.array([0.49, 0.9, 0.3])).tolist() == [1, 0, 0]
+    assert policies.nth(flags, np.array([0.51, 0.1, 0.3])).tolist() == [3, 0, 0]
+    records = collect(ID, lambda s: policies.any_kind(s, *policies.noise(s, 2).T), np.arange(200), **SHORT)
     assert not any("no effect" in text for record in records for text in record.steps)
     first = [record.meta["kinds"][1] for record in records]  # next, store or update
     assert min(first.count(kind) for kind in ("next", "store")) > 0.2 * len(first)
