@@ -33,6 +33,7 @@ from stable_baselines3.common.utils import LinearSchedule
 
 import reasongym
 from agents import checkpoint
+from agents.benchmark.ledger import reward_bits
 from agents.evaluation import Evaluation, evaluate
 from agents.ppo import MemoryPPO
 from agents.sentence_embeddings import tokenizer_of
@@ -52,6 +53,7 @@ class Config:
     warmup: int = 0  # frames at the beginning in which only problems of at most `warmup_units` units are played
     warmup_units: int = 14
     warmup_difficulty: str = ""  # JSON: knobs of the warm-up instead, e.g. '{"unanswerable": 0}'
+    warmup_source: str = ""  # plays the warm-up on another source ("procedural"), whole but for `warmup_difficulty`
     seed: int = 0
     core: str = "none"
     head: str = "flat"  # or "hierarchical": a learned gate decides on the kind of action
@@ -95,10 +97,13 @@ class Config:
             difficulty = {"max_units": 14}
         elif difficulty.startswith("{"):
             difficulty = json.loads(difficulty)
-        if short:
+        source: Any = self.warmup_source if short and self.warmup_source else self.source
+        if short and self.warmup_source:
+            difficulty = json.loads(self.warmup_difficulty) if self.warmup_difficulty else "published"
+        elif short:
             easier = json.loads(self.warmup_difficulty) if self.warmup_difficulty else {"max_units": self.warmup_units}
             difficulty = {**(difficulty if isinstance(difficulty, dict) else {}), **easier}
-        source = json.loads(self.source) if self.source.startswith("{") else self.source
+        source = json.loads(source) if source.startswith("{") else source
         chosen: dict[str, Any] = {"source": source, "difficulty": difficulty}
         if self.allow_partial:
             chosen["allow_partial"] = True
@@ -127,10 +132,12 @@ class Config:
 class Progress(BaseCallback):
     """Evaluates every so many frames, writes `metrics.jsonl`, and ends training at the threshold or the time limit."""
 
-    def __init__(self, config: Config, held_out: ReasonGymVecEnv, out: Path, spent: float, evaluated: int) -> None:
+    def __init__(
+        self, config: Config, held_out: ReasonGymVecEnv, out: Path, spent: float, evaluated: int, episodes: int
+    ) -> None:
         super().__init__()
         self.config, self.held_out, self.out = config, held_out, out
-        self.spent, self.evaluated, self.started = spent, evaluated, time.process_time()
+        self.spent, self.evaluated, self.episodes, self.started = spent, evaluated, episodes, time.process_time()
         self.over = False
 
     def cpu_seconds(self) -> float:
@@ -161,11 +168,12 @@ class Progress(BaseCallback):
         self.over = bool(reached or (limit and self.cpu_seconds() > limit))
 
     def _on_step(self) -> bool:
+        self.episodes += int(self.locals["dones"].sum())
         return not self.over
 
     def extra(self) -> dict[str, Any]:
         """What a checkpoint keeps of this."""
-        return {"spent": self.cpu_seconds(), "evaluated": self.evaluated}
+        return {"spent": self.cpu_seconds(), "evaluated": self.evaluated, "episodes": self.episodes}
 
 
 class Until(BaseCallback):
@@ -229,11 +237,11 @@ def train(config: Config, out: Path, resume: bool, checkpoint_every: float = 30.
     )
     model = make_model(config, short)
     saved = out / "checkpoint.pt"
-    extra: dict[str, Any] = {"spent": 0.0, "evaluated": 0}
+    extra: dict[str, Any] = {"spent": 0.0, "evaluated": 0, "episodes": 0}
     if resume and saved.exists():
         if checkpoint.frames(saved) > config.warmup_end():
             model.set_env(env)
-        extra = checkpoint.load(saved, model)
+        extra |= checkpoint.load(saved, model)
         keep_metrics(out / "metrics.jsonl", extra["evaluated"])
     else:
         (out / "metrics.jsonl").write_text("")
@@ -252,7 +260,11 @@ def train(config: Config, out: Path, resume: bool, checkpoint_every: float = 30.
     seconds = progress.cpu_seconds()
     model.save(out / "model.zip")
     found = evaluate(model, held_out, problems=least(config.held_out, held_out))
-    result = {**record, **summary(config, model, found, seconds)}
+    result = {
+        **record,
+        **summary(config, model, found, seconds),
+        "label_bits": label_bits(config, env, model, progress.episodes),
+    }
     (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     draw(out)
     return result
@@ -273,6 +285,16 @@ def summary(config: Config, model: MemoryPPO, found: Evaluation, seconds: float)
         "cpu_seconds": round(seconds, 1),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} thread",
     }
+
+
+def label_bits(config: Config, env: ReasonGymVecEnv, model: MemoryPPO, episodes: int) -> float | None:
+    """The most that annotation told in training, in bits (see `agents.benchmark.ledger`), a learned PRM's own labels included;
+    None with the answer or the expert loss, whose labels are not counted."""
+    if config.answer_loss or config.expert_loss:
+        return None
+    settings = env.batch.settings
+    before = getattr(settings.model, "meta", {}).get("label_bits", 0.0)
+    return round(before + reward_bits(settings, model.num_timesteps, episodes), 1)
 
 
 def supervision(config: Config) -> str:

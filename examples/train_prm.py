@@ -33,6 +33,7 @@ import numpy as np
 import torch
 
 import reasongym
+from agents.benchmark.ledger import STEP_BITS
 from agents.labels import Prover, monte_carlo
 from reasongym.audit.collect import collect
 from reasongym.audit.corruption import Planter
@@ -40,6 +41,7 @@ from reasongym.audit.policies import Policy, wandering
 from reasongym.prm.annotated import AnnotatedPRM
 from reasongym.prm.correctness import CausalPRM, HindsightPRM
 from reasongym.prm.evaluation import calibration_error, earliest_error, first_wrong
+from reasongym.prm.keeping import KeepingPRM
 from reasongym.prm.learned import FitSettings, Fitting, LearnedPRM, Shape, StepNetwork, vocabulary_of
 from reasongym.prm.lexical import LexicalPRM
 from reasongym.prm.records import StepRecord
@@ -93,8 +95,13 @@ def episodes(
     return collect(f"ReasonGym-bAbI-qa{task}-v0", policy, problems, labels=labels, **keywords) if count else []
 
 
+def labels_to_learn() -> list[Any]:
+    """What labels training episodes: `correct`; logic, coherence, goal; `keeping`."""
+    return [CausalPRM(), AnnotatedPRM(), KeepingPRM()]
+
+
 def training_set(config: Config) -> list[StepRecord]:
-    """All training episodes, with the criteria `correct`, logic, coherence and goal."""
+    """All training episodes, labelled."""
     out: list[StepRecord] = []
     for task in config.numbers():
         first = 0
@@ -104,7 +111,7 @@ def training_set(config: Config) -> list[StepRecord]:
             (wandering(0.8), config.random),
         ]
         for policy, count in parts:
-            out += episodes(config, task, "train", policy, first, count, [CausalPRM(), AnnotatedPRM()])
+            out += episodes(config, task, "train", policy, first, count, labels_to_learn())
             first += count
     return out
 
@@ -250,9 +257,11 @@ def train(config: Config, out: Path, resume: bool) -> dict[str, Any]:
     )  # fmt: skip
     fitting = Fitting(backbone.network, records, backbone.reader, settings, device=config.device, bf16=bool(config.bf16))
     spent = fit_with_checkpoints(fitting, out, resume)
-    meta = {"tasks": config.numbers(), "max_units": config.max_units, "supervision": "step labels from annotation"}
+    labels = int(sum((~np.isnan(record.labels)).sum() for record in records))
+    meta = {"tasks": config.numbers(), "max_units": config.max_units, "supervision": "step labels from annotation",
+            "label_bits": round(labels * STEP_BITS, 1)}  # fmt: skip
     prm = LearnedPRM(backbone, records[0].criteria, meta=meta)
-    for_calibration = sets_of(config, lambda: [CausalPRM(), AnnotatedPRM()], "validation")
+    for_calibration = sets_of(config, labels_to_learn, "validation")
     calibration = [record for part in for_calibration.values() for record in part]
     prm.calibrate(calibration)
     prm.save_pretrained(out)
@@ -260,7 +269,7 @@ def train(config: Config, out: Path, resume: bool) -> dict[str, Any]:
         "arguments": asdict(config), "version": prm.version, "commit": commit(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "reasongym": reasongym.__version__},
         "records": len(records), "cpu_seconds": {"collecting": round(collected, 1), "training": round(spent, 1)},
-        "label_bits": int(sum((~np.isnan(record.labels)).sum() for record in records)),
+        "label_bits": meta["label_bits"],
         **evaluate(config, prm, records, calibration),
     }  # fmt: skip
     result["cpu_seconds"]["all, this process"] = round(time.process_time() - started, 1)

@@ -119,3 +119,40 @@ def test_a_run_killed_where_its_warm_up_ends_resumes_to_the_same_parameters(tmp_
     one, other = parameters(tmp_path / "whole"), parameters(tmp_path / "cut")
     for name, value in one.items():
         assert torch.equal(value, other[name]), name
+
+
+def test_a_warm_up_on_another_source(tmp_path: Path, monkeypatch) -> None:
+    """The warm-up is played on problems made to order, at the widths of the file that follows."""
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import train_ppo
+
+    sentences = [f"The castle number {i} was built by the mason Edwin{i} in the year {1100 + i}." for i in range(8)]
+    context = " ".join(sentences)
+    asked = [
+        {"id": str(i), "question": f"Who built the castle number {i}?", "is_impossible": False,
+         "answers": [{"text": f"Edwin{i}", "answer_start": context.index(f"Edwin{i}")}]}
+        for i in range(8)
+    ]  # fmt: skip
+    file = tmp_path / "squad.json"
+    paragraphs = [{"context": context, "qas": asked}]
+    file.write_text(json.dumps({"version": "v2.0", "data": [{"title": "Castles", "paragraphs": paragraphs}]}))
+    config = train_ppo.Config(
+        env="ReasonGym-SQuAD2-v0", source=json.dumps({"train": str(file), "validation": str(file)}),
+        warmup=1000, warmup_source="procedural", warmup_difficulty='{"unanswerable": 0}',
+        timesteps=2048, num_envs=16, n_steps=32, batch_size=256, eval_every=512, eval_problems=8, held_out=8,
+    )  # fmt: skip
+    assert config.keywords(short=True) == {"source": "procedural", "difficulty": {"unanswerable": 0}}
+    played = []
+    learn = train_ppo.MemoryPPO.learn
+
+    def told(model, *arguments, **keywords):
+        played.append(model.get_env().batch.source.name)
+        return learn(model, *arguments, **keywords)
+
+    monkeypatch.setattr(train_ppo.MemoryPPO, "learn", told)
+    threads = torch.get_num_threads()
+    result = train_ppo.train(config, tmp_path, resume=False)
+    torch.set_num_threads(threads)
+    assert result["problems"] == 8
+    assert len(played) == 2
+    assert "procedural" in played[0] != played[1]

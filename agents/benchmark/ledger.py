@@ -60,15 +60,22 @@ def ledger_of(agent: Any, env: CountedVecEnv, before: dict[str, float]) -> dict[
         some = range(min(100, source.num_problems or 100))
         bits += own["supports"] * float(np.mean([source.problem(i).num_units for i in some]))
     if getattr(agent, "reads_rewards", True):
-        if settings.weights["outcome"]:
-            bits += env.episodes
-        paid = sum(settings.weights[name] != 0 for name in settings.model.criteria)
-        labelled = paid * settings.model.needs_annotation
-        labelled += bool(settings.utility_weight) and utility_needs_annotation(settings.utility)
-        bits += max(0.0, env.steps - own.get("expert_actions", 0.0)) * labelled * STEP_BITS
+        bits += reward_bits(settings, max(0.0, env.steps - own.get("expert_actions", 0.0)), env.episodes)
     calls = sum(_judge_calls(model) for model in (settings.model, settings.observer_model))
     told = {**before, **own, "label_bits": round(bits, 1), "judge_calls": float(calls)}
     return {name: value for name, value in told.items() if math.isfinite(value)}
+
+
+def reward_bits(settings: Any, steps: float, episodes: float) -> float:
+    """Bits that rewards told at most: outcomes, paid step labels that are read from annotation, and an annotated utility.
+
+    Args:
+        settings: `env.batch.settings` of the environments that paid.
+        steps, episodes: how many were paid.
+    """
+    labelled = sum(settings.weights[name] != 0 for name in settings.model.criteria) * settings.model.needs_annotation
+    labelled += bool(settings.utility_weight) and utility_needs_annotation(settings.utility)
+    return bool(settings.weights["outcome"]) * episodes + steps * labelled * STEP_BITS
 
 
 def _judge_calls(model: Any) -> int:

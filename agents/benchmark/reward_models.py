@@ -25,6 +25,7 @@ from reasongym.audit.play import make
 from reasongym.audit.policies import Policy, wandering
 from reasongym.errors import unknown
 from reasongym.prm.annotated import AnnotatedPRM
+from reasongym.prm.keeping import KeepingPRM
 from reasongym.seeding import rng
 
 MIXTURE = {"planted": 0.6, "half good": 0.25, "random": 0.15}
@@ -135,7 +136,8 @@ def _fitted(plan: Plan, records: list[Any], seed: int, device: str) -> Any:
 
 
 def labelled(episodes: int, env_id: str, keywords: Mapping[str, Any], seed: int = 0) -> list[Any]:
-    """Records of so many training episodes with `annotated`'s labels, of different problems where there are enough."""
+    """Records of so many training episodes of different problems where there are enough, with the labels of
+    `annotated` and `keeping`."""
     if episodes < 20:
         raise ValueError(f"a reward model needs at least 20 labelled episodes, got {episodes}")
     own = {name: value for name, value in keywords.items() if name not in REWARD_ONLY}
@@ -147,7 +149,7 @@ def labelled(episodes: int, env_id: str, keywords: Mapping[str, Any], seed: int 
     for name, policy in policies.items():
         count = episodes - len(out) if name == "random" else round(MIXTURE[name] * episodes)
         problems = np.resize(order, len(out) + count)[len(out) :]
-        out += collect(env_id, policy, problems, labels=[AnnotatedPRM()], split="train", **own)
+        out += collect(env_id, policy, problems, labels=[AnnotatedPRM(), KeepingPRM()], split="train", **own)
     return out
 
 

@@ -2,7 +2,7 @@
 
     base, records       the contract of any PRM, with the batch of steps that it reads; steps of anybody, with labels
     annotated, lexical  the default, from support; and without annotation, from the words (`reading`, `natural`)
-    correctness         labels of one criterion, by hindsight and causally
+    correctness         labels of one criterion, by hindsight and causally; `keeping`: of what memory gained or lost
     combinators         PRMs made of PRMs; `weights`: how much each criterion counts
     rendering           a step of an environment in words
     learned/            `LearnedPRM`, trained on step labels

@@ -2,7 +2,7 @@
 
     prm = LearnedPRM.from_pretrained("runs/prm")
     prm.score_records(records)                                # anybody's steps: all scores of a record in one pass
-    env = gym.make_vec("ReasonGym-bAbI-qa2-v0", num_envs=256, prm=prm, utility="use")   # its scores make the reward;
+    env = gym.make_vec("ReasonGym-bAbI-qa2-v0", num_envs=256, prm=prm, utility="none")  # its scores make the reward;
                                                                             # prm="runs/prm" is the same, by name
 
 It reads the question and each step as `rendering` words them, and no annotation. In environments a new step is embedded once
@@ -34,8 +34,9 @@ from reasongym.prm.rendering import UNASKED, prompt_text, step_text
 
 CONFIG, WEIGHTS = "reasongym_prm.json", "model.safetensors"
 FORMAT = 1
-BETA = MappingProxyType({"logic": 0.2, "coherence": 0.1, "goal": 0.3, "correct": 0.0})
-"""Weights of criteria as rewards: those of `annotated`; `correct` says of a step what the others say in parts."""
+BETA = MappingProxyType({"logic": 0.2, "coherence": 0.1, "goal": 0.3, "keeping": 0.3, "correct": 0.0})
+"""Weights of criteria as rewards: those of `annotated`, and of the utility for `keeping`, which stands for it; `correct` says
+of a step what the others say in parts."""
 Backbone = StepNetwork | StepLM
 
 
