@@ -198,6 +198,37 @@ def prm_table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def sets_table(report: dict[str, Any]) -> str:
+    """The suite's sets of steps: earliest-error F1 and AUC of every PRM, in percent."""
+    prms = report["prms"]
+    first = next(iter(prms.values()))["groups"]["parts"]
+    lines = ["| set | solutions | steps | wrong | " + " | ".join(prms) + " |", "| --- |" + " ---: |" * (3 + len(prms))]
+    for name, part in first.items():
+        counts = part["counts"]
+        wrong = counts["tn"] + counts["fp"]
+        cells = [f"{part['records']}", f"{sum(counts.values()):,}", f"{wrong:,}"]
+        for prm in prms.values():
+            found = prm["groups"]["parts"][name]
+            cells.append(f"{100 * found['earliest_error']['f1']:.1f} ({100 * found['auc']:.1f})")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def rewards_table(runs: dict[str, Any]) -> str:
+    """What pays, what the agent reaches, and how much annotation told it."""
+    lines = ["| rewards | accuracy (%) | 95% interval | frames | CPU seconds | label bits |", "| --- |" + " ---: |" * 5]
+    for name, run in sorted(runs.items(), key=lambda item: -item[1]["accuracy"]):
+        low, high = (100 * end for end in run["interval"])
+        cells = [
+            f"{100 * run['accuracy']:.1f}",
+            f"{low:.1f} to {high:.1f}",
+            f"{run['timesteps']:,}",
+            f"{run['cpu_seconds']:.0f}",
+        ]
+        lines.append(f"| {name} | " + " | ".join([*cells, f"{run['label_bits']:,.0f}"]) + " |")
+    return "\n".join(lines)
+
+
 TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "ids": ("audit.json", ids_table),
     "coverage": ("audit.json", lambda report: audit_table(report, "coverage")),
@@ -209,6 +240,8 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "ppo": ("bench_ppo.json", ppo_table),
     "agreement": ("agreement.json", agreement_table),
     "prm": ("train_prm.json", prm_table),
+    "prm sets": ("prm_bench_suite.json", sets_table),
+    "rewards": ("reward_models", rewards_table),
     "readers": ("text_readers.json", readers_table),
     "text": ("text", text_table),
 }

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,15 @@ from reasongym.errors import unknown
 from reasongym.prm.base import ACTION_NAMES, StepBatch
 from reasongym.prm.judge import calibration as calibrating
 from reasongym.prm.judge.calibration import Calibration
-from reasongym.prm.judge.errors import CapabilityError, CostError, JudgeError
+from reasongym.prm.judge.errors import CapabilityError
+from reasongym.prm.judge.hearing import Hearing
 from reasongym.prm.judge.ledger import Ledger
-from reasongym.prm.judge.questions import LABELS, PROMPTS, Asking, Question, Rubric, read_rubric
-from reasongym.prm.judge.store import ReplyStore, question_key
-from reasongym.prm.judge.verdicts import LEAST_MASS, Reply, Verdict, explanation, mean, share, stated, unscored
+from reasongym.prm.judge.questions import PROMPTS, Asking, Rubric, read_rubric
+from reasongym.prm.judge.store import ReplyStore
+from reasongym.prm.judge.verdicts import Verdict
 from reasongym.prm.records import StepRecord
 
 ANSWERS = ("probabilities", "json", "either")
-ORDERS = (False, True)
 logger = logging.getLogger(__name__)
 
 
@@ -102,10 +102,12 @@ class Judge:
         self.default_beta: Mapping[str, float] = {name: float(beta.get(name, 1.0)) for name in self.criteria}
         self._calibration = calibrating.checked(calibration or {}, self.criteria)
         self._kinds = frozenset(map(ACTION_NAMES.index, actions))
-        self._skips = on_failure == "unscored"
         self._reasons, self._thoughts, self._context_steps = reasons, thoughts, context_steps
-        self.ledger, self._store = Ledger(), ReplyStore(cache)
+        self.ledger = Ledger()
         self._backend = _backend(model, url, self.ledger, backend)
+        self._hearing = Hearing(
+            self._asking, self._backend, ReplyStore(cache), self.ledger, reasons=reasons, skips=on_failure == "unscored"
+        )
         self.answers = self._able(answers)
 
     def __repr__(self) -> str:
@@ -193,7 +195,7 @@ class Judge:
     def _judged(self, materials: Iterable[str]) -> list[tuple[Verdict, ...]]:
         """As `verdicts`, not counted as scores."""
         pairs = [(material, criterion) for material in materials for criterion in self.criteria]
-        judged = self._in_words(pairs) if self.answers == "json" else self._by_label(pairs)
+        judged = self._hearing.in_words(pairs) if self.answers == "json" else self._hearing.by_label(pairs)
         out, k = [self._scored(judged[pair]) for pair in pairs], len(self.criteria)
         return [tuple(out[start : start + k]) for start in range(0, len(out), k)]
 
@@ -256,135 +258,11 @@ class Judge:
             "answers='json' for verdicts in words, or serve the model where top_logprobs is supported"
         )
 
-    def _by_label(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Verdict]:
-        """Verdicts from the labels' probabilities; a server is asked for the verdict only where the criterion applies."""
-        out: dict[tuple[str, str], Verdict] = {}
-        shares: dict[tuple[str, tuple[str, str]], tuple[float, float]] = {}
-        for round_ in (("topic", "verdict"),) if self._backend.shares_prefix else (("topic",), ("verdict",)):
-            asked = {
-                (kind, pair): [self._asking.question(kind, pair[1], pair[0], order) for order in ORDERS]
-                for kind in round_
-                for pair in pairs
-                if pair not in out
-            }
-            found = self._read(asked, share)
-            for (kind, pair), answers in found.items():
-                if isinstance(answers, JudgeError):
-                    out[pair] = unscored(pair[1], str(answers))
-                else:
-                    shares[kind, pair] = mean([p for p, _ in answers]), min(mass for _, mass in answers)
-                    self.ledger.mass += sum(mass for _, mass in answers)
-                    self.ledger.masses += len(answers)
-            for pair in pairs:
-                if pair not in out and ("topic", pair) in shares:
-                    verdict = _decided(pair[1], shares["topic", pair], shares.get(("verdict", pair)))
-                    if verdict is not None:
-                        out[pair] = verdict
-        return self._with_reasons(out) if self._reasons else out
-
-    def _with_reasons(self, judged: dict[tuple[str, str], Verdict]) -> dict[tuple[str, str], Verdict]:
-        asked = {
-            pair: [self._asking.question("reason", pair[1], pair[0], given=LABELS[verdict.probability < 0.5])]
-            for pair, verdict in judged.items()
-            if not verdict.unscored
-        }
-        for pair, answers in self._read(asked, explanation).items():
-            if not isinstance(answers, JudgeError):
-                judged[pair] = replace(judged[pair], reason=answers[0])
-        return judged
-
-    def _in_words(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Verdict]:
-        """Verdicts from replies in words, one in each label order."""
-        asked = {pair: [self._asking.question("json", pair[1], pair[0], order) for order in ORDERS] for pair in pairs}
-        out = {}
-        for pair, answers in self._read(asked, stated).items():
-            if isinstance(answers, JudgeError):
-                out[pair] = unscored(pair[1], str(answers))
-                continue
-            applies, good = (mean([float(getattr(a, name)) for a in answers]) for name in ("applies", "good"))
-            reason = next((a.reason for a in answers if a.reason and a.good == (good >= 0.5)), answers[0].reason)
-            verdict = _decided(pair[1], (applies, 1.0), (good, 1.0))
-            assert verdict is not None  # both halves are known
-            out[pair] = replace(verdict, reason=reason)
-        return out
-
-    def _read(self, asked: Mapping[Any, Sequence[Question]], reader: Callable[[Reply, Question], Any]) -> dict[Any, Any]:
-        """For each key what `reader` makes of the replies to its questions, or the first error.
-
-        Raises:
-            JudgeError: the first error of all, unless failures are to be left unscored.
-        """
-        replies = self._ask([question for questions in asked.values() for question in questions])
-        out: dict[Any, Any] = {}
-        for key, questions in asked.items():
-            try:
-                out[key] = [reader(_reply(replies[question]), question) for question in questions]
-            except JudgeError as error:
-                if not self._skips or isinstance(error, CapabilityError):
-                    raise
-                out[key] = error
-        return out
-
-    def _ask(self, questions: Iterable[Question]) -> dict[Question, Reply | JudgeError]:
-        """The reply to each question, from the store or the model; every new one is stored as it arrives."""
-        out: dict[Question, Reply | JudgeError] = {}
-        missing: list[tuple[Question, str]] = []
-        for question in dict.fromkeys(questions):
-            key = question_key(self._backend.identity, question)
-            known = self._store.get(key)
-            if known is None:
-                missing.append((question, key))
-            else:
-                out[question] = known
-        self.ledger.questions += len(out) + len(missing)
-        self.ledger.hits += len(out)
-
-        def keep(i: int, reply: Reply) -> None:
-            question, key = missing[i]
-            self._store.put(key, reply)
-            out[question] = reply
-
-        failures = self._backend.answer([question for question, _ in missing], keep, stop_early=not self._skips)
-        out.update({missing[i][0]: error for i, error in failures.items()})
-        if failures and self._skips:
-            first = next(iter(failures.values()))
-            logger.warning("%d of %d questions got no reply and are left unscored: %s", len(failures), len(missing), first)
-        elif failures:
-            raise _worst(failures.values())
-        return out
-
     def _scored(self, verdict: Verdict) -> Verdict:
         if verdict.unscored:
             return verdict
         score = 2 * self._calibration[verdict.criterion](verdict.probability) - 1
         return replace(verdict, score=min(1.0, max(-1.0, score)))
-
-
-def _decided(criterion: str, topic: tuple[float, float], verdict: tuple[float, float] | None) -> Verdict | None:
-    """The verdict from (probability, mass) of topic and verdict; None while only the verdict's call can tell."""
-    applies, mass = topic
-    if mass < LEAST_MASS:
-        return unscored(criterion, f"the labels got {mass:.2f} of the probability when the topic was asked", mass=mass)
-    if applies < 0.5:
-        return unscored(criterion, "does not apply", applies=applies, mass=mass)
-    if verdict is None:
-        return None
-    probability, certain = verdict
-    known: dict[str, Any] = {"applies": applies, "mass": min(mass, certain), "probability": probability}
-    if certain < LEAST_MASS:
-        return unscored(criterion, f"the labels got {certain:.2f} of the probability when the verdict was asked", **known)
-    return Verdict(criterion, 2 * probability - 1, **known)
-
-
-def _reply(found: Reply | JudgeError) -> Reply:
-    if isinstance(found, JudgeError):
-        raise found
-    return found
-
-
-def _worst(errors: Iterable[JudgeError]) -> JudgeError:
-    """The error that says most about why the run stopped."""
-    return max(errors, key=lambda error: isinstance(error, CapabilityError | CostError))
 
 
 def _rubric(criterion: str | os.PathLike | Rubric) -> Rubric:

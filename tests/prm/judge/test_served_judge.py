@@ -162,7 +162,7 @@ def test_a_server_killed_in_mid_batch_loses_nothing_that_was_paid_for(remote, se
     served.behaviour.die_after = 30
     with pytest.raises(UnreachableError):
         judge.verdicts(materials(judge, texts[:8]))
-    assert len(judge._store) == served.behaviour.served - 1 == 29  # the probe is not stored
+    assert len(judge._hearing.store) == served.behaviour.served - 1 == 29  # the probe is not stored
     served.behaviour.die_after = None
     resumed = remote(cache=tmp_path)
     before = served.behaviour.served
@@ -220,7 +220,7 @@ def test_cost_is_counted_and_bounded(remote, served, texts, tmp_path):
             rows = judge.verdicts(materials(judge, texts[:4]))
             assert any("max_cost" in v.unscored for row in rows for v in row)
         assert 0.5 * bound < judge.ledger.cost <= bound
-        assert len(judge._store) == judge.ledger.calls - 1 > 5
+        assert len(judge._hearing.store) == judge.ledger.calls - 1 > 5
     with pytest.raises(ValueError, match="bounds nothing without price"):
         remote(max_cost=1.0)
     with pytest.raises(ValueError, match="two non-negative numbers"):
