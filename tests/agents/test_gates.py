@@ -8,7 +8,7 @@ import torch
 from agents.distributions import entropy, kind_totals, masked_log_probs, sample, two_level_log_probs
 from agents.encoders import as_tensors
 from agents.gates import GatingNetwork
-from agents.policy import PointerHead
+from agents.heads import PointerHead
 from tests.agents.conftest import reader_env, small_model
 
 K, C = 3, 4

@@ -9,7 +9,7 @@ import torch
 from agents.baselines.cloning import Cloner, CloningAgent
 from agents.baselines.settings import memory_ppo
 from agents.budget import Budget
-from agents.policy import ILLEGAL
+from agents.distributions import ILLEGAL
 from reasongym.adapters.sb3 import make_vec_env
 from tests.agents.conftest import RepeatFirst, small_model, vector
 
