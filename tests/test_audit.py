@@ -188,6 +188,8 @@ def test_the_command(tmp_path):
     assert written["versions"]["numpy"] == np.__version__
     with pytest.raises(ValueError, match="got 'two'"):
         CliRunner().invoke(build_app(), ["audit", "--tasks", "two"], catch_exceptions=False)
+    with pytest.raises(ValueError, match=r"--json .* is a folder; name a file in it"):  # before anything is played
+        CliRunner().invoke(build_app(), ["audit", "--json", str(tmp_path)], catch_exceptions=False)
 
 
 def test_words_earn_nothing_of_their_own():

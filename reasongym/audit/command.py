@@ -11,6 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from reasongym.prm.bench.command import writable
+
 BABI = 20
 """Number of bAbI tasks."""
 NATURAL = {name.lower(): f"ReasonGym-{name}-v0" for name in ("SQuAD2", "NarrativeQA", "FairytaleQA")}
@@ -35,6 +37,7 @@ def command(
     from reasongym.audit.report import UTILITIES, audit
 
     console = Console()
+    writable("--json", json_path)
     keywords: dict[str, Any] = {} if source == "procedural" else {"source": source, "allow_partial": allow_partial}
     report = audit(
         [name.replace("ReasonGym-", "ReasonGymText-") for name in ids(tasks)] if text else ids(tasks),
@@ -49,7 +52,6 @@ def command(
     for fault in report["broken"]:
         console.print(fault, style="red")
     if json_path is not None:
-        json_path.parent.mkdir(parents=True, exist_ok=True)
         json_path.write_text(json.dumps(report, indent=1) + "\n")
     if report["broken"]:
         raise typer.Exit(1)

@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from reasongym.prm.bench.command import writable
+
 
 def command(
     out: Annotated[Path, typer.Option(help="the file: .jsonl or .parquet, .gz for gzip")],
@@ -23,6 +25,7 @@ def command(
     from reasongym.errors import unknown
     from reasongym.prm.formats import write_records
 
+    writable("--out", out)
     for name in only or ():
         if name not in SETS:
             raise unknown("set", name, SETS)
@@ -34,6 +37,5 @@ def command(
         steps = sum(len(record.steps) for record in records)
         table.add_row(name, *(f"{n:,}" for n in (len(records), steps, sum(wrong), sum(map(bool, wrong)))))
         written += records
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_records(written, out)
     Console().print(table)
