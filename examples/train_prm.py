@@ -65,6 +65,7 @@ class Config:
     test_planted: int = 300  # test episodes of a task
     test_half_good: int = 150
     calibration: int = 200  # validation episodes of a task, of either kind
+    keeping: int = 0  # 1: learns also what memory is worth, to be paid in the place of a utility
     completed: int = 20  # test episodes of a task that are labelled by completions
     rollouts: int = 8
     seed: int = 0
@@ -95,9 +96,9 @@ def episodes(
     return collect(f"ReasonGym-bAbI-qa{task}-v0", policy, problems, labels=labels, **keywords) if count else []
 
 
-def labels_to_learn() -> list[Any]:
-    """What labels training episodes: `correct`; logic, coherence, goal; `keeping`."""
-    return [CausalPRM(), AnnotatedPRM(), KeepingPRM()]
+def labels_to_learn(config: Config) -> list[Any]:
+    """What labels training episodes: `correct`; logic, coherence, goal; `keeping`, if asked for."""
+    return [CausalPRM(), AnnotatedPRM(), *([KeepingPRM()] if config.keeping else [])]
 
 
 def training_set(config: Config) -> list[StepRecord]:
@@ -111,7 +112,7 @@ def training_set(config: Config) -> list[StepRecord]:
             (wandering(0.8), config.random),
         ]
         for policy, count in parts:
-            out += episodes(config, task, "train", policy, first, count, labels_to_learn())
+            out += episodes(config, task, "train", policy, first, count, labels_to_learn(config))
             first += count
     return out
 
@@ -261,7 +262,7 @@ def train(config: Config, out: Path, resume: bool) -> dict[str, Any]:
     meta = {"tasks": config.numbers(), "max_units": config.max_units, "supervision": "step labels from annotation",
             "label_bits": round(labels * STEP_BITS, 1)}  # fmt: skip
     prm = LearnedPRM(backbone, records[0].criteria, meta=meta)
-    for_calibration = sets_of(config, labels_to_learn, "validation")
+    for_calibration = sets_of(config, lambda: labels_to_learn(config), "validation")
     calibration = [record for part in for_calibration.values() for record in part]
     prm.calibrate(calibration)
     prm.save_pretrained(out)
