@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents.distributions import ILLEGAL
-from agents.encoders import Features
+from agents.frames import Features
 
 SUM_SCALE = 0.3
 """What the sum over the items is multiplied by, so that some ten of them are about as long as one."""

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents.distributions import KINDS, kind_totals, two_level_log_probs
-from agents.encoders import OCCUPIED, Features, Frames
+from agents.frames import OCCUPIED, Features, Frames
 
 SELDOM = -5.0
 """Logit of overwriting, or of adding to, one slot before anything is learned: what is lost cannot be recalled."""

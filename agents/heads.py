@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents.bodies import linear
-from agents.encoders import Features, Frames
+from agents.frames import Features, Frames
 from agents.gates import ROOM, SELDOM, GatingNetwork
 from agents.spans import SpanHead
 

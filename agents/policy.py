@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from agents.bodies import MlpBody, ReaderBody
 from agents.distributions import masked_log_probs, sample
-from agents.encoders import READER_KEYS, FlatEncoder, Frames, Observation, ReaderEncoder, as_tensors
+from agents.encoders import READER_KEYS, FlatEncoder, ReaderEncoder
+from agents.frames import Frames, Observation, as_tensors
 from agents.frozen_encoder import load_encoder
 from agents.gates import GatingNetwork
 from agents.heads import ChoiceHead, FlatHead, PointerHead, padded

@@ -27,7 +27,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
 from agents.distributions import entropy, sample
-from agents.encoders import ReaderEncoder, as_tensors
+from agents.encoders import ReaderEncoder
+from agents.frames import as_tensors
 from agents.memory import State
 from agents.policy import MemoryPolicy
 from agents.rollout import Minibatch, Rollout

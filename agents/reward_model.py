@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents.annotators import QUALITIES, Ends
-from agents.encoders import as_tensors
+from agents.frames import as_tensors
 from agents.policy import MemoryPolicy
 from agents.ppo import MemoryPPO
 from reasongym.seeding import rng

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from agents.encoders import Frames, Observation
+from agents.frames import Frames, Observation
 from agents.memory import State
 from agents.policy import MemoryPolicy
 

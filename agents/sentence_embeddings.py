@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.encoders import RECALLS, Frames, last_link
+from agents.frames import RECALLS, Frames, last_link
 from agents.frozen_encoder import FrozenEncoder
 from reasongym.prm.sentence_model import read_recipe
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.encoders import Frames, last_link
+from agents.frames import Frames, last_link
 
 REACH = 5
 """Width of a convolution, in tokens."""

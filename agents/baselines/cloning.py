@@ -27,7 +27,7 @@ from agents.base import SB3Agent
 from agents.baselines.settings import memory_ppo
 from agents.budget import Budget, Progress
 from agents.distributions import sample
-from agents.encoders import as_tensors
+from agents.frames import as_tensors
 from agents.ppo import MemoryPPO
 from agents.rollout import Minibatch, Rollout
 from reasongym.adapters.sb3 import ReasonGymVecEnv

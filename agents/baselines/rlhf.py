@@ -21,7 +21,7 @@ from agents.base import SB3Agent
 from agents.baselines.cloning import Cloner
 from agents.baselines.settings import memory_ppo
 from agents.budget import Budget, Progress
-from agents.encoders import as_tensors
+from agents.frames import as_tensors
 from agents.memory import State
 from agents.ppo import MemoryPPO
 from agents.reward_model import RewardModel

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from agents.encoders import as_tensors
+from agents.frames import as_tensors
 from agents.policy import MemoryPolicy
 from agents.self_reward.arms import Arm
 from agents.self_reward.episodes import Played, criteria_of, play

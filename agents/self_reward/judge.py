@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from agents.distributions import masked_log_probs
-from agents.encoders import as_tensors
+from agents.frames import as_tensors
 from agents.ppo import MemoryPPO
 from agents.reward_model import without_core
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from agents.distributions import sample
-from agents.encoders import as_tensors
+from agents.frames import as_tensors
 from agents.policy import MemoryPolicy
 
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.encoders import Frames, as_tensors
+from agents.frames import Frames, as_tensors
 from agents.memory import State
 from agents.policy import MemoryPolicy
 from agents.ppo import MemoryPPO

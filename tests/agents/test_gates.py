@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from agents.distributions import entropy, kind_totals, masked_log_probs, sample, two_level_log_probs
-from agents.encoders import as_tensors
+from agents.frames import as_tensors
 from agents.gates import GatingNetwork
 from agents.heads import PointerHead
 from tests.agents.conftest import reader_env, small_model

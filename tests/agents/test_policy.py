@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from agents.distributions import entropy, masked_log_probs, sample
-from agents.encoders import as_tensors
+from agents.frames import as_tensors
 from agents.memory import CORES
 from reasongym.errors import UnknownNameError
 from tests.agents.conftest import RepeatFirst, reader_env, small_model, vector

@@ -19,7 +19,7 @@ import torch
 
 from agents import checkpoint, frozen_encoder
 from agents.embedding_store import EmbeddingStore, keys_of
-from agents.encoders import as_tensors
+from agents.frames import as_tensors
 from agents.frozen_encoder import FrozenEncoder, load_encoder
 from agents.policy import MemoryPolicy
 from agents.ppo import MemoryPPO

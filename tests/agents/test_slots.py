@@ -6,8 +6,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agents.encoders import as_tensors
 from agents.evaluation import evaluate
+from agents.frames import as_tensors
 from agents.memory import SlotMemory
 from agents.ppo import MemoryPPO
 from reasongym.adapters.sb3 import make_vec_env

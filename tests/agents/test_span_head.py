@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from agents import encoders
-from agents.encoders import as_tensors
+from agents.frames import as_tensors
 from agents.policy import MemoryPolicy
 from agents.ppo import MemoryPPO
 from agents.spans import Held, SpanHead
