@@ -373,7 +373,6 @@ def test_cosines_by_hand():
 
 
 def test_frames_say_the_same_alone_together_and_cut(model, monkeypatch):
-    from agents import encoders
 
     env = passages(model)
     policy = small(env, model).policy
@@ -388,7 +387,7 @@ def test_frames_say_the_same_alone_together_and_cut(model, monkeypatch):
     together = log_probs(whole, n)
     alone = torch.cat([log_probs(policy.prepare({key: value[i : i + 1] for key, value in seen.items()}), 1) for i in range(n)])
     assert torch.allclose(together, alone, atol=1e-4)
-    monkeypatch.setattr(encoders, "FEW_SENTENCES", 1)
+    monkeypatch.setattr("agents.frames.FEW_SENTENCES", 1)
     part = torch.arange(0, n, 5)
     cut = whole.take(part)
     assert cut.vectors.shape[0] < whole.vectors.shape[0]

@@ -92,7 +92,7 @@ def test_cutting_the_table_of_sentences_changes_nothing(seen, monkeypatch):
     frames = policy.prepare(as_tensors(observation, CPU))
     index = torch.randperm(len(observation["unit"]))[:50]
     whole = frames.take(index)
-    monkeypatch.setattr(encoders, "FEW_SENTENCES", 0)
+    monkeypatch.setattr("agents.frames.FEW_SENTENCES", 0)
     cut = frames.take(index)
     assert len(cut.table) < len(whole.table)
     assert torch.allclose(log_probs(policy, whole), log_probs(policy, cut), atol=1e-5)
