@@ -2,7 +2,7 @@
 
 FOLDER holds `run.json`. The agent learns for its CPU seconds, is evaluated now and then, and at the end on every held-out
 problem once, as it is then: the best evaluation on the way is not picked. `result.json` comes last and in one piece, so a
-process that is killed leaves a run that is not over, and is played anew.
+process that is killed leaves a run that is not over, and is played anew; one that is over stays as it is, whoever asks.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -24,7 +25,8 @@ import torch
 from agents.base import Agent, agent_class, evaluate_in
 from agents.baselines import BASELINES
 from agents.benchmark.curve import Curve, finite
-from agents.benchmark.files import EPISODES, RESULT, REWARD_MODEL, RUN, TakenError, locked, write_json
+from agents.benchmark.files import EPISODES, LOG, PROGRESS, RESULT, REWARD_MODEL, RUN, TakenError, locked, write_json
+from agents.benchmark.results import read_result, refuse_other
 from agents.benchmark.ledger import CountedVecEnv, counted_env, ledger_of
 from agents.benchmark.reward_models import Made, Plan, make_reward_model
 from agents.benchmark.suite import PROTOCOL
@@ -60,7 +62,7 @@ class Stage(NamedTuple):
 
 
 def play(folder: Path, data: str = "", threads: int = 1, parent: int = 0) -> dict[str, Any]:
-    """Plays the run of a folder and writes its files; returns the result.
+    """Plays the run of a folder and writes its files; returns the result. A run that is over is not touched: its result is.
 
     Args:
         folder: with `run.json`.
@@ -70,12 +72,17 @@ def play(folder: Path, data: str = "", threads: int = 1, parent: int = 0) -> dic
 
     Raises:
         TakenError: another process plays it.
+        ProtocolError: it is over, and was played by another protocol or with other settings.
         ValueError, ...: whatever its environments or its agent raise, but for divergence, which is a result.
     """
     torch.set_num_threads(threads)
     with locked(folder):
         run = json.loads((folder / RUN).read_text())
         config = run["config"]
+        if (path := folder / RESULT).exists():  # it ended after whoever asks for it had looked
+            refuse_other(path, result := read_result(path), config)
+            return result
+        clear(folder)
         stage = staged(config, run["seed"], folder, data)
         spent = stage.made.seconds if stage.made else 0.0
         seconds, how = config["budget"]["seconds"], config["evaluation"]
@@ -99,6 +106,13 @@ def play(folder: Path, data: str = "", threads: int = 1, parent: int = 0) -> dic
         result = result_of(run, stage, curve, found, spent + learned)
         write_json(folder / RESULT, result)
         return result
+
+
+def clear(folder: Path) -> None:
+    """Removes what a process that was killed said of the run; whoever writes the log appends to it."""
+    (folder / PROGRESS).unlink(missing_ok=True)
+    if (log := folder / LOG).exists():
+        os.truncate(log, 0)
 
 
 def staged(config: Mapping[str, Any], seed: int, folder: Path, data: str = "") -> Stage:
@@ -225,8 +239,7 @@ def main() -> None:
     started = time.time()
     try:
         result = play(options.folder, options.data, options.threads, options.parent)
-    except TakenError as error:
-        print(error, file=sys.stderr)
+    except TakenError:  # said by the exit code alone: the log is the other process's
         sys.exit(TAKEN)
     except OSError as error:
         if error.errno != errno.ENOSPC:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from agents.benchmark import run as run_module
-from agents.benchmark.files import CURVE, EPISODES, LOCK, RESULT, RUN, TakenError, read_lines, write_json
+from agents.benchmark.files import CURVE, EPISODES, LOCK, LOG, PROGRESS, RESULT, RUN, TakenError, read_lines, write_json
 from agents.benchmark.leaderboard import area, improvement, leaderboard, rates_table, short, steps_to_threshold, table
 from agents.benchmark.queue import Queue
 from agents.benchmark.results import ProtocolError, read_result, read_results, read_suite, write_suite
@@ -132,6 +132,60 @@ def test_a_run_is_played_by_one_process(suite, tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")
+def state_of(folder):
+    """Content and age of a run's files, but for its lock."""
+    files = [path for path in sorted(folder.iterdir()) if path.name != LOCK]
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def test_a_run_that_is_over_is_not_played_again(suite, tmp_path):
+    """Not even by a process that was begun before it was over."""
+    whole = suite()
+    folder = prepared(tmp_path, first(whole, "majority"))
+    result = play(folder)
+    (folder / LOG).write_text("said")
+    before = state_of(folder)
+    assert play(folder) == result
+    assert state_of(folder) == before
+    prepared(tmp_path, first(suite(budget={"seconds": 3}), "majority"))
+    with pytest.raises(ProtocolError, match="was played with budget"):
+        play(folder)
+    assert read_lines(folder / CURVE), "its curve is still there"
+
+
+def test_two_calls_on_one_folder_play_each_run_once(suite, tmp_path, monkeypatch):
+    """The second call listed its runs before the first one's were over."""
+    run, told = first(suite(), "majority"), []
+    play(prepared(tmp_path, run))
+    before = state_of(tmp_path / run.id)
+    queue, look = Queue(tmp_path, told=told.append), Queue.left
+    early = iter([[run]])
+    monkeypatch.setattr(Queue, "left", lambda self, runs: next(early, None) or look(self, runs))
+    queue.play([run])
+    assert told == [f"{run.id}: another process has played it"]
+    assert not queue.failures
+    assert state_of(tmp_path / run.id) == before
+
+
+def test_what_another_process_says_of_its_run_stays(suite, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    run, told = first(suite(), "majority"), []
+    folder = prepared(tmp_path, run)
+    (folder / LOG).write_text("half-way")
+    (folder / PROGRESS).write_text("17.0")
+    before = state_of(folder)
+    with (folder / LOCK).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        queue = Queue(tmp_path, told=told.append)
+        queue.play([run])
+    assert told == [f"{run.id}: another process plays it"]
+    assert not queue.failures
+    assert state_of(folder) == before
+    Queue(tmp_path, told=told.append).play([run])
+    assert (folder / LOG).read_text().startswith("finished"), "what a killed process said is gone"
+    assert not (folder / PROGRESS).exists()
+
+
 def test_a_full_disk_stops_the_suite_and_costs_a_run(suite, tmp_path):
     runs = list(suite().runs())[::-1]
     folder = prepared(tmp_path, runs[0])
