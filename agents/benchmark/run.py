@@ -12,7 +12,6 @@ import errno
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -26,12 +25,13 @@ from agents.base import Agent, agent_class, evaluate_in
 from agents.baselines import BASELINES
 from agents.benchmark.curve import Curve, finite
 from agents.benchmark.files import EPISODES, LOG, PROGRESS, RESULT, REWARD_MODEL, RUN, TakenError, locked, write_json
-from agents.benchmark.results import read_result, refuse_other
 from agents.benchmark.ledger import CountedVecEnv, counted_env, ledger_of
+from agents.benchmark.results import read_result, refuse_other
 from agents.benchmark.reward_models import Made, Plan, make_reward_model
 from agents.benchmark.suite import PROTOCOL
 from agents.episodes import record_episodes
 from agents.evaluation import Evaluation
+from agents.provenance import commit
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.audit.play import sample
 
@@ -215,13 +215,6 @@ def versions() -> dict[str, str]:
     """Of what computed the result, and the machine."""
     found = {name: version(name) for name in PACKAGES}
     return {"python": platform.python_version(), **found, "machine": f"{platform.machine()}, {torch.get_num_threads()} thread"}
-
-
-def commit() -> str:
-    """The checkout's commit; "" outside of one."""
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
 
 
 def _least(wanted: int, env: Any) -> int:
