@@ -16,6 +16,7 @@ from agents.benchmark.files import CURVE, EPISODES, LOCK, LOG, PROGRESS, RESULT,
 from agents.benchmark.leaderboard import area, improvement, leaderboard, rates_table, short, steps_to_threshold, table
 from agents.benchmark.queue import Queue
 from agents.benchmark.results import ProtocolError, read_result, read_results, read_suite, write_suite
+from agents.benchmark.reward_models import labelled
 from agents.benchmark.run import play
 from agents.benchmark.suite import PROTOCOL
 
@@ -131,7 +132,6 @@ def test_a_run_is_played_by_one_process(suite, tmp_path):
     assert play(folder)["status"] == "finished"
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")
 def state_of(folder):
     """Content and age of a run's files, but for its lock."""
     files = [path for path in sorted(folder.iterdir()) if path.name != LOCK]
@@ -186,6 +186,7 @@ def test_what_another_process_says_of_its_run_stays(suite, tmp_path):
     assert not (folder / PROGRESS).exists()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")
 def test_a_full_disk_stops_the_suite_and_costs_a_run(suite, tmp_path):
     runs = list(suite().runs())[::-1]
     folder = prepared(tmp_path, runs[0])
@@ -289,3 +290,13 @@ def test_the_folder_of_the_data_is_asked_for():
     assert run_module.resolved({"source": ["{data}/x"]}, "/there") == {"source": ["/there/x"]}
     with pytest.raises(ValueError, match="REASONGYM_DATA"):
         run_module.resolved("{data}/x", "")
+
+
+def test_labelled_episodes_are_drawn_by_the_run_s_seed():
+    """Forty problems, each played by the half-good policy in both runs: but for the seed, in the same way."""
+    found = []
+    for seed in (0, 1):
+        records = labelled(200, "ReasonGym-bAbI-qa1-v0", {"difficulty": {"max_units": 4}, "num_problems": 40}, seed)
+        found.append({record.meta["problem"]: record.meta["actions"] for record in records[120:170]})
+    assert set(found[0]) == set(found[1]) == set(range(40))
+    assert sum(found[0][problem] != found[1][problem] for problem in range(40)) > 10
