@@ -21,7 +21,7 @@ class PPOAgent(SB3Agent):
         seed, device: as for MemoryPPO.
         cloning_share: share of the budget spent on cloning the expert first; 0 none.
         dagger: whether that is DAgger instead of behaviour cloning.
-        match: parameters to have, by the size of the core; 0: as `policy_kwargs` say.
+        match: parameters to have, by the size of the core, which must be recurrent; 0: as `policy_kwargs` say.
         feedback: whether the change of its own value estimate moves the salience of the slot it touched (`ValueFeedback`).
         supervision: in words, beside the cloned start.
         settings: for `memory_ppo`.
@@ -45,7 +45,7 @@ class PPOAgent(SB3Agent):
         if not 0 <= cloning_share < 1:
             raise ValueError(f"cloning_share must lie in [0, 1), got {cloning_share!r}")
         if match:
-            size = matched_core_size(env, match, settings.get("core", "lstm"))
+            size = matched_core_size(env, match, **settings)
             settings["policy_kwargs"] = {**settings.get("policy_kwargs", {}), "core_size": size}
         told = " + expert actions (cloned start)" if cloning_share else ""
         wrapped = ValueFeedback(env) if feedback else env
@@ -61,6 +61,14 @@ class PPOAgent(SB3Agent):
         return ValueFeedback(env, self.model) if getattr(self.model, "value_feedback", False) else env
 
     def learn(self, total_timesteps: int, *, seconds: float | None = None, progress: Progress | None = None) -> Any:
+    @classmethod
+    def load(cls, path: Any, env: VecEnv | None = None, device: str = "cpu") -> Any:
+        """As any agent's; it goes on learning with feedback where it was trained with that."""
+        agent = super().load(path, env, device)
+        if env is not None and (wrapped := agent.playing_in(env)) is not env:
+            agent.model.set_env(wrapped)
+        return agent
+
         """As any agent; the cloned start comes first, once."""
         budget = Budget(total_timesteps, seconds, progress)
         if self._cloner is not None and not budget.over:
