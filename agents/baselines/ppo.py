@@ -19,7 +19,8 @@ class PPOAgent(SB3Agent):
     Args:
         env: training environments.
         seed, device: as for MemoryPPO.
-        cloning_share: share of the budget spent on cloning the expert first; 0 none.
+        cloning_share: share of the budget spent on cloning the expert first, and on fitting the critic to what that earns; 0
+            none.
         dagger: whether that is DAgger instead of behaviour cloning.
         match: parameters to have, by the size of the core, which must be recurrent; 0: as `policy_kwargs` say.
         feedback: whether the change of its own value estimate moves the salience of the slot it touched (`ValueFeedback`).
@@ -54,13 +55,12 @@ class PPOAgent(SB3Agent):
         if isinstance(wrapped, ValueFeedback):
             wrapped.model = self.model
         if cloning_share:
-            self._share, self._cloner = cloning_share, Cloner(self.model, dagger=dagger)
+            self._share, self._cloner = cloning_share, Cloner(self.model, dagger=dagger, vf_coef=self.model.vf_coef)
 
     def playing_in(self, env: VecEnv) -> VecEnv:
         """Environments in which its value estimate is heard, where it was trained with that."""
         return ValueFeedback(env, self.model) if getattr(self.model, "value_feedback", False) else env
 
-    def learn(self, total_timesteps: int, *, seconds: float | None = None, progress: Progress | None = None) -> Any:
     @classmethod
     def load(cls, path: Any, env: VecEnv | None = None, device: str = "cpu") -> Any:
         """As any agent's; it goes on learning with feedback where it was trained with that."""
@@ -69,6 +69,7 @@ class PPOAgent(SB3Agent):
             agent.model.set_env(wrapped)
         return agent
 
+    def learn(self, total_timesteps: int, *, seconds: float | None = None, progress: Progress | None = None) -> Any:
         """As any agent; the cloned start comes first, once."""
         budget = Budget(total_timesteps, seconds, progress)
         if self._cloner is not None and not budget.over:
