@@ -69,7 +69,7 @@ class MemoryPPO(OnPolicyAlgorithm):
     policy: MemoryPolicy  # type: ignore[assignment]
     rollout_buffer: Rollout  # type: ignore[assignment]
     share_left: Callable[[], float] | None = None
-    """Share of another budget than frames (CPU seconds) that is left: schedules follow whichever is less."""
+    """Share of a budget that is left, of which a `learn` may be a part: where there is one, schedules follow it alone."""
 
     def __init__(
         self,
@@ -200,7 +200,7 @@ class MemoryPPO(OnPolicyAlgorithm):
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
         super()._update_current_progress_remaining(num_timesteps, total_timesteps)
         if self.share_left is not None:
-            self._current_progress_remaining = min(self._current_progress_remaining, self.share_left())
+            self._current_progress_remaining = self.share_left()
 
     def train(self) -> None:
         """Updates the policy from the rollout."""

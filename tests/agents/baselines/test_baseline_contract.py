@@ -182,6 +182,8 @@ def test_schedules_follow_the_seconds_that_are_left():
     model.share_left = lambda: 0.25
     model._update_current_progress_remaining(10, 100)
     assert model._current_progress_remaining == 0.25
+    model._update_current_progress_remaining(90, 100)
+    assert model._current_progress_remaining == 0.25, "of the whole, where this is a part"
     model.share_left = None
     model._update_current_progress_remaining(10, 100)
     assert model._current_progress_remaining == 0.9
