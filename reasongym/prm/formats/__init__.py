@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from reasongym.errors import DataError, UnknownNameError, unknown
-from reasongym.prm.formats import own, prm800k, prmbench, processbench, stepwise
+from reasongym.prm.formats import episodes, own, prm800k, prmbench, processbench, stepwise, trajectories
 from reasongym.prm.formats.base import Layout, LeftOutError
 from reasongym.prm.formats.files import STDIN, Row, read_rows, watched, write_text
 from reasongym.prm.records import StepRecord
 
-LAYOUTS = {part.LAYOUT.name: part.LAYOUT for part in (own, processbench, prm800k, prmbench, stepwise)}
+LAYOUTS = {part.LAYOUT.name: part.LAYOUT for part in (own, processbench, prm800k, prmbench, stepwise, episodes, trajectories)}
 AUTO = "auto"
 MOST_FAULTS = 20
 """Messages about skipped records that are kept."""
@@ -67,7 +67,7 @@ def read_records(path: str | PathLike, format: str = AUTO, *, strict: bool = Tru
         format: a name of `LAYOUTS`, or "auto": by the fields of the first row.
         strict: a broken record raises; False skips and counts it.
         options: of the layout: `past_the_end` and `process` (prmbench), `alternatives` (prm800k), `scale` and `unscored`
-            (stepwise).
+            (stepwise), `labels` (episodes, trajectories).
 
     Raises:
         DataError: the file cannot be read, has no known layout, a broken record, or no record at all.
@@ -144,6 +144,9 @@ def _records(
     for name in options:
         if name not in layout.options:
             raise unknown(f"option of the layout {layout.name!r}", name, layout.options or ("none",))
+    if layout.gather is not None:
+        broken = [row for row in rows if isinstance(row, DataError)]
+        rows = [*broken, *layout.gather(row for row in rows if not isinstance(row, DataError))]
     out: list[StepRecord] = []
     faults: list[str] = []
     left_out: Counter[str] = Counter()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ class Layout:
         options: names of the keywords of `read`.
         once: what a record is known again by, where several rows bring it and only the first counts; None: every one counts.
         again: why the others are left out.
+        gather: where a record is made of several rows, makes one row of them; None: each row is for itself.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Layout:
     options: tuple[str, ...] = ()
     once: Callable[[StepRecord], Hashable | None] = lambda record: None
     again: str = ""
+    gather: Callable[[Iterable[tuple[str, Any]]], list[tuple[str, Any]]] | None = None
 
 
 def text(row: Mapping[str, Any], key: str) -> str:
