@@ -142,7 +142,7 @@ def test_a_recording_by_hand():
 class Teller:
     """A PRM that notes each step in words, as any PRM of the environment is told it."""
 
-    criteria, needs_annotation, version, default_beta = ("none",), False, "teller-1", {}
+    criteria, needs_annotation, version, default_beta, cacheable = ("none",), False, "teller-1", {}, False
 
     def __init__(self):
         self.told = []
