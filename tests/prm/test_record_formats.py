@@ -397,6 +397,8 @@ def test_a_layout_that_cannot_say_it(tmp_path, record, format, message):
 def test_every_layout_is_known_by_its_fields():
     rows = {"processbench": PROCESSBENCH, "prmbench": PRMBENCH, "prm800k": PRM800K, "stepwise": STEPWISE}
     rows["records"] = {"prompt": "", "steps": [], "criteria": [], "labels": []}
+    rows["episodes"] = {"question": "", "units": [], "steps": [], "memory_slots": 3, "problem": 0}
+    rows["trajectories"] = dict.fromkeys(("run", "env", "episode", "step", "problem", "kind", "slots", "legal"))
     assert set(rows) == set(LAYOUTS)
     for name, row in rows.items():
         assert layout_of(row).name == name

@@ -71,7 +71,7 @@ def bench(
     scorers = {name: as_scorer(prm, name) for name, prm in prms.items()}
     for name, scorer in scorers.items():  # before anything is scored: a judge costs money
         if hasattr(scorer, "criteria"):
-            criterion_of(scorer, settings.criterion, name)
+            criterion_of(scorer, settings.criterion, name)  # type: ignore[arg-type]  # what is fitted may have none yet
     scored, resampled = {}, {}
     names = problems_of(records)
     number = {name: i for i, name in enumerate(sorted(set(names)))}

@@ -53,11 +53,10 @@ def read(row: Mapping[str, Any], labels: str = "scores") -> list[StepRecord]:
     source = row.get("source") or "an unnamed source"
     prompt = f"(problem {row['problem']} of {source}; its words were not recorded)"
     won = scores[-1].get("outcome")
-    known = bool(steps[-1].get("terminated")) and won is not None and 0 <= won <= 1
+    outcome = float(won) if steps[-1].get("terminated") and won is not None and 0 <= won <= 1 else float("nan")
     meta = {"env": source, "problem": row["problem"], "kinds": [step["kind"] for step in steps], "labels": row.get("prm")}
     meta |= {name: row[name] for name in ("fingerprint", "run", "episode") if row.get(name) is not None}
     meta["actions"] = [step.get("action") for step in steps]
-    outcome = float(won) if known else float("nan")
     return [StepRecord(prompt, tuple(map(_words, steps)), criteria, values, None, outcome, meta)]
 
 

@@ -28,23 +28,23 @@ class FitSettings:
     Attributes:
         updates: number of batches.
         batch_steps: steps of a batch, padding included (long episodes come in small batches).
-        batch_tokens: the same for a `StepLM`, in tokens.
         learning_rate: peak of a rise over the first twentieth and a cosine fall to a hundredth.
         weight_decay: AdamW's.
         forget_names, forget_words: see `forget_words`; a `StepLM` forgets nothing.
         clip: norm that gradients are cut to.
         seed: of order and augmentation.
+        batch_tokens: of a batch for a `StepLM`, instead of `batch_steps`.
     """
 
     updates: int = 2_000
     batch_steps: int = 640
-    batch_tokens: int = 4_096
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     forget_names: float = 1.0
     forget_words: float = 0.15
     clip: float = 1.0
     seed: int = 0
+    batch_tokens: int = 4_096
 
 
 def batches(lengths: Sequence[int], most: int, generator: np.random.Generator, blur: float = 1.5) -> Iterator[list[int]]:
