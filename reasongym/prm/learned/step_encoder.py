@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reasongym.prm.learned.windows import limit, too_long
 from reasongym.prm.learned.words import FUNCTION, NAME, OTHER, SPECIAL, Words
 
 FIXED = 6
@@ -85,7 +86,8 @@ class TextEncoder(nn.Module):
 
     Args:
         path: folder or name.
-        max_tokens: tokens of a step that are read; more are refused with `ValueError`.
+        max_tokens: tokens of a step that are read, or the encoder's window where that is less; more are refused with
+            `WindowError`.
         model: the encoder itself, where it need not be loaded.
     """
 
@@ -95,7 +97,7 @@ class TextEncoder(nn.Module):
 
         self.tokenizer = AutoTokenizer.from_pretrained(path)
         self.model = model if model is not None else AutoModel.from_pretrained(path)
-        self.path, self.max_tokens = path, max_tokens
+        self.path, self.max_tokens = path, limit(max_tokens, self.model)
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
@@ -104,10 +106,7 @@ class TextEncoder(nn.Module):
         tokens = self.tokenizer(texts, return_tensors="pt", padding=True).to(self.model.device)
         length = int(tokens["attention_mask"].sum(1).max())
         if length > self.max_tokens:
-            raise ValueError(
-                f"a step has {length} tokens, more than the encoder's window of {self.max_tokens}: "
-                "cut it into shorter steps, or raise max_tokens"
-            )
+            raise too_long("a prompt or step", length, self.max_tokens, self.model)
         states = self.model(**tokens).last_hidden_state
         mask = tokens["attention_mask"][:, :, None].to(states.dtype)
         return (states * mask).sum(1) / mask.sum(1)
