@@ -52,6 +52,7 @@ def command(
     An error of a PRM of yours names its file and line; --debug shows the whole traceback.
     """
     from reasongym.prm.bench import REFERENCES, BenchSettings, bench, load_scorer
+    from reasongym.prm.bench.problems import problems_of
 
     console = Console()
     writable("--json", json_path)
@@ -67,7 +68,7 @@ def command(
     prms = {name: load_scorer(name) for given in prm or [ALL] for name in (REFERENCES if given == ALL else [given])}
     records = read(data, format, strict, options)
     fit_on = read(train, format, strict, options) if train else ()
-    if not train and len({record.prompt for record in records}) == 1 and ALL in (prm or [ALL]):
+    if not train and len(set(problems_of(records))) == 1 and ALL in (prm or [ALL]):
         del prms[PRIOR]
         console.print(f"without the {PRIOR}, which needs other problems to be fitted on: give more problems, or --train FILE")
     report = bench(prms, records, settings, train=fit_on)
