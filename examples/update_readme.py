@@ -183,7 +183,7 @@ def agreement_table(results: dict[str, Any]) -> str:
 
 def prm_table(result: dict[str, Any]) -> str:
     """Earliest-error F1 of the learned PRM by test set, beside baselines and causal labels, in percent; class-balanced ECE."""
-    columns = ("learned", "learned, tuned", "step type", "lexical")
+    columns = ("learned", "learned, tuned", "learned at 0", "step type", "lexical")
     lines = ["| episodes | number | " + " | ".join(columns) + " | ECE | by hindsight | causal labels by hindsight |"]
     lines.append("| --- |" + " ---: |" * (len(columns) + 4))
     for name, row in result["sets"].items():
