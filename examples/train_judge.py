@@ -285,12 +285,12 @@ def planted_in(place: str, text: str, words: str) -> str:
         place: "passage" (the unit on the desk), "slot", "entity" (instead of a name, wherever it stands), "command".
     """
     lines = text.split("\n")
-    starts = {"passage": "desk: ", "slot": "slot ", "command": "action: "}
+    starts = {"passage": "desk, ", "slot": "slot ", "command": "action: "}
     if place == "entity":
         name = next((name for name in ("Mary", "John", "Daniel", "Sandra") if name in text), "")
         return text.replace(name, words) if name else text
     for i, line in enumerate(lines):
-        if line.startswith(starts[place]) and "(empty)" not in line:
+        if line.startswith(starts[place]):
             lines[i] = f"{line} {words}"
             break
     return "\n".join(lines)

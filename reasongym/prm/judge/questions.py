@@ -3,9 +3,9 @@
 A prompt file has a version tag in its first line and sections `[name]`. A prompt reads: system text, the material, and last the
 rubric, so that all questions about one step begin alike and share a cached prefix.
 
-The material is whatever passages or policies wrote. Every line of it begins with "| ", so no line of it can pass for one of
-ours, control characters are dropped, and what looks like a special token of some chat template (`<|...|>`, `</s>`, `[INST]`)
-is broken by a space; a local model is handed it with special tokens off besides.
+The material is whatever passages or policies wrote, fenced (`prm.fences`): every line of it begins with "| ", so no line of it
+can pass for one of ours, and the lines that a step goes on with begin with "| > ", so none passes for the next step's. A local
+model is handed it with special tokens off besides.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from functools import lru_cache
 from pathlib import Path
 from string import Template
 
+from reasongym.prm.fences import fenced, labelled
+
 PROMPTS = Path(__file__).parents[1] / "prompts"
 LABELS = ("yes", "no")
 """The verdict's words; the first is the good one."""
-CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
-SPECIAL = re.compile(r"<(?=[|/｜<A-Za-z_])|\[(?=/?[A-Z])")
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,6 @@ def read_rubric(path: str | os.PathLike) -> Rubric:
     return Rubric(path.stem, version, parts["applies"], parts["verdict"])
 
 
-def fenced(text: str) -> str:
-    """Material with every line quoted and look-alikes of special tokens broken; "| " alone where it is empty."""
-    clean = SPECIAL.sub(lambda found: found.group() + " ", CONTROL.sub("", text))
-    return "\n".join(f"| {line}" for line in clean.splitlines() or [""])
-
-
 class Asking:
     """Makes questions of rubrics and material, in the words of `prompts/judge.txt`."""
 
@@ -127,8 +121,8 @@ class Asking:
         """Material of the last of `steps`, with those before it; grows at its end from step to step."""
         told = []
         for i, step in enumerate(steps):
-            told += [f"thought before step {i + 1}: {thoughts[i]}"] if thoughts and thoughts[i] else []
-            told.append(f"step {i + 1}: {step}")
+            told += [labelled(f"thought before step {i + 1}", thoughts[i])] if thoughts and thoughts[i] else []
+            told.append(labelled(f"step {i + 1}", step))
         parts = (self._texts["records"], fenced(prompt), self._texts["solution"], *map(fenced, told))
         return "\n".join(parts)
 
