@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from reasongym.errors import PRMError
@@ -33,15 +33,15 @@ class Unfitted(Protocol):
         ...
 
 
-def load_scorer(name: str) -> RecordScorer | Unfitted:
-    """What the name stands for.
+def load_scorer(name: str, judge: Mapping[str, Any] | None = None) -> RecordScorer | Unfitted:
+    """What the name stands for; `judge` are keywords for a judge by name.
 
     Raises:
         UnknownNameError: it stands for nothing.
         PRMError: as for `load_prm`; what it stands for is no PRM.
     """
     try:
-        return as_scorer(load_prm(name, REFERENCES), name)
+        return as_scorer(load_prm(name, REFERENCES, judge=judge), name)
     except TypeError as error:
         raise PRMError(str(error)) from error
 

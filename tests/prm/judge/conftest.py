@@ -62,3 +62,12 @@ def served(folder, training):
     server = _load("served", Path(__file__).with_name("served.py")).Served(str(folder))
     yield server
     server.stop()
+
+
+@pytest.fixture
+def talking():
+    """A fresh loopback server that says what the test tells it to say."""
+    pytest.importorskip("openai")
+    server = _load("talking", Path(__file__).with_name("talking.py")).Talking()
+    yield server
+    server.stop()
