@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from string import Template
 
-from reasongym.prm.fences import fenced, labelled
+from reasongym.prm.fences import fenced, labelled, one_line
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
 LABELS = ("yes", "no")
@@ -47,11 +47,11 @@ class Question:
     """One thing asked of a judge.
 
     Attributes:
-        kind: "topic", "verdict" (answered by a label), "json" or "reason" (answered in words).
+        kind: "topic", "verdict" (answered by a label), "json", "reason" or "completion" (answered in words).
         criterion: which.
         system: the system text.
         material: the fenced step with what stands before it; the same for all questions about it.
-        ask: rubric and form of the answer.
+        ask: rubric and form of the answer; "" where the material holds the whole prompt.
         max_tokens: of the reply.
     """
 
@@ -65,7 +65,7 @@ class Question:
     @property
     def content(self) -> str:
         """The user's message."""
-        return f"{self.material}\n{self.ask}"
+        return f"{self.material}\n{self.ask}" if self.ask else self.material
 
     @property
     def by_label(self) -> bool:
@@ -130,15 +130,36 @@ class Asking:
         """A question; `swapped` names the labels in the other order, `given` is the verdict that a reason is asked for."""
         max_tokens = 1 if kind in ("topic", "verdict") else self._reply_tokens
         ask = self._asked(kind, criterion, swapped, given)
-        return Question(kind, criterion, self._texts["system"], material, ask, max_tokens)
+        return Question(kind, self.rubric(criterion).criterion, self._texts["system"], material, ask, max_tokens)
+
+    def rubric(self, criterion: str) -> Rubric:
+        """By which a criterion is judged."""
+        return self.rubrics[criterion]
 
     def _ask(self, kind: str, criterion: str, swapped: bool, given: str) -> str:
-        rubric, quote = self.rubrics[criterion], '"{}"' if kind == "json" else "{}"
+        rubric, quote = self.rubric(criterion), '"{}"' if kind == "json" else "{}"
         words: Mapping[str, str] = {
-            "criterion": criterion,
+            "criterion": rubric.criterion,
             "applies": rubric.applies,
             "verdict": rubric.verdict,
             "labels": " or ".join(quote.format(label) for label in (LABELS[::-1] if swapped else LABELS)),
             "given": given,
         }
         return Template(self._texts[kind]).substitute(words)
+
+
+class AskingInWords(Asking):
+    """Asks about criteria that are sentences, of a reward tree say: `prompts/criterion.txt` makes a rubric of any of them."""
+
+    NAME = "requirement"
+
+    def __init__(self, reply_tokens: int) -> None:
+        super().__init__((), reply_tokens)
+        self._frame = read_rubric(PROMPTS / "criterion.txt")
+        self.version = f"{self.version}, {self._frame.version}"
+
+    def rubric(self, criterion: str) -> Rubric:
+        """The rubric of a sentence, which may be a model's and is fenced."""
+        words = {"requirement": fenced(one_line(criterion))}
+        applies, verdict = (Template(text).substitute(words) for text in (self._frame.applies, self._frame.verdict))
+        return Rubric(self.NAME, self._frame.version, applies, verdict)

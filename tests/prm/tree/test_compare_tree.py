@@ -75,11 +75,14 @@ class Judge(BaseHTTPRequestHandler):
     asked: list[str] = []
 
     def do_POST(self):
-        prompt = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][0]["content"]
-        self.asked.append(prompt)
+        prompt = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
+        if "Is water wet?" not in prompt:  # the probe
+            self.asked.append(prompt)
         reply = "- No step is repeated.\n- The fact is relevant to what is asked.\n- The answer is exact."
         if "aspect:" in prompt:
             reply = "criteria: 1, 2\naspect: whether the step repeats what was said already"
+        if len(self.asked) % 7 == 3:
+            reply = "I would rather not."  # which ends no run
         body = json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [
             {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": reply}}]}).encode()  # fmt: skip
         self.send_response(200)
