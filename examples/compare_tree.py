@@ -191,7 +191,7 @@ def training_examples(records: Sequence[StepRecord], mu: int, seed: int) -> list
 
 
 def judge_at(url: str, model: str, cache: str | None = None) -> Complete:
-    """The model behind an OpenAI-compatible server; a run that is started again with the same `cache` pays for nothing twice."""
+    """The model behind an OpenAI-compatible server; a run started again with the same `cache` pays nothing twice."""
     return LanguageModel(model, url=url, cache=cache).complete
 
 

@@ -9,7 +9,8 @@
 | `file.py:Object`, `package.module:Object` | an object, or a class or a function without arguments that makes one |
 
 A judge by name answers with label probabilities where it can, and in words where it cannot; a command may give it further
-keywords (`judge=`). Whatever else needs arguments is made in a file: `file.py:Object`. Nothing heavy is imported before a name asks for it.
+keywords (`judge=`). Whatever else needs arguments is made in a file: `file.py:Object`. Nothing heavy is imported before a name
+asks for it.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def load_prm(
     Args:
         name: the name, or a path.
         built_in: makers of those that are built in.
-        judge: keywords of `Judge` for a judge by name, such as {"cache": FOLDER, "on_failure": "unscored"}; other PRMs take none.
+        judge: keywords of `Judge` for a judge by name, such as {"cache": FOLDER, "on_failure": "unscored"}.
 
     Raises:
         ValueError: a keyword that this judge does not take, or a wrong one.

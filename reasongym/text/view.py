@@ -9,7 +9,6 @@ import numpy as np
 
 from reasongym.engine.batch import Batch
 from reasongym.engine.layout import FEATURES, WORDS
-from reasongym.prm.base import StepBatch
 from reasongym.text.commands import SLOT_VERBS, Commands, one_line
 from reasongym.wrappers.reasons import explained
 
@@ -49,7 +48,11 @@ class View:
             )
         self._most = shapes.unit_tokens * CHARACTERS_PER_TOKEN, shapes.question_tokens * CHARACTERS_PER_TOKEN
         units = 1 + shapes.units_per_slot * (shapes.slots + shapes.chain_length)
-        listed = sum(len(choice) + 3 for choice in batch.source.choices) + 30 * shapes.slots + (60 + MOST_REASON * reasons) * len(self._criteria)
+        listed = (
+            sum(len(choice) + 3 for choice in batch.source.choices)
+            + 30 * shapes.slots
+            + (60 + MOST_REASON * reasons) * len(self._criteria)
+        )
         pointed = shapes.positions * (CHARACTERS_PER_TOKEN + 10) if shapes.span else 0
         self.max_length = units * (self._most[0] + OVERHEAD) + self._most[1] + listed + pointed + 4_000
 
@@ -83,7 +86,13 @@ class View:
         """Asks the observer for its reasons for the last step of all environments at once."""
         scorer, observer = self._batch.scorer, self._batch.settings.observer_model
         self._said = {}
-        if self._explains and observer is not None and scorer is not None and scorer.last is not None and scorer.last is not self._old:
+        if (
+            self._explains
+            and observer is not None
+            and scorer is not None
+            and scorer.last is not None
+            and scorer.last is not self._old
+        ):
             steps, rows = scorer.last
             self._said = dict(zip(rows.tolist(), explained(observer, steps) or [], strict=False))
 

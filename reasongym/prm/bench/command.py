@@ -71,7 +71,13 @@ def command(
         group_by=group_by,
     )
     options = dict(map(_option, option or ()))
-    given = {"cache": cache, "max_cost": max_cost, "price": _price(price), "on_failure": on_failure, "context_steps": context_steps}
+    given = {
+        "cache": cache,
+        "max_cost": max_cost,
+        "price": _price(price),
+        "on_failure": on_failure,
+        "context_steps": context_steps,
+    }
     judge = {keyword: value for keyword, value in given.items() if value not in (None, "")}
     if judge and not any(name.startswith(JUDGE) for name in prm or ()):
         options_given = ", ".join("--" + keyword.replace("_", "-") for keyword in judge)

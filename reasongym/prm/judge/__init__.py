@@ -11,4 +11,15 @@ from reasongym.prm.judge.prm import Judge, step_text
 from reasongym.prm.judge.questions import Rubric, read_rubric
 from reasongym.prm.judge.verdicts import Verdict
 
-__all__ = ["CapabilityError", "CostError", "Judge", "JudgeError", "LanguageModel", "Ledger", "Rubric", "Verdict", "read_rubric", "step_text"]
+__all__ = [
+    "CapabilityError",
+    "CostError",
+    "Judge",
+    "JudgeError",
+    "LanguageModel",
+    "Ledger",
+    "Rubric",
+    "Verdict",
+    "read_rubric",
+    "step_text",
+]

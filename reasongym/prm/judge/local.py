@@ -319,7 +319,7 @@ def common(rows: Sequence[Tokens]) -> int:
 def fingerprint(folder: Path, model: Any) -> str:
     """12 hexadecimal digits that change with the model.
 
-    Over all files of a folder; of a name on the hub the commit that was loaded, or the weights themselves where it is not known.
+    Over all files of a folder; of a name on the hub the commit that was loaded, or the weights where it is not known.
     """
     import torch
 

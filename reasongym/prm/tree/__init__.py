@@ -32,8 +32,8 @@ from reasongym.prm.tree.tree import Coarse, Fine, RewardTree, empty_tree
 __all__ = [
     "AllCriteria", "AspectReader", "Coarse", "Complete", "ConditionedScorer", "ConditionedSettings", "Context",
     "CriterionScorer", "DynamicSelection", "Embedder", "Example", "Fine", "FixedSelection", "Group", "HashedEmbedder",
-    "JudgeCriterionScorer", "JudgedAspects", "JudgedDiffer", "Pair", "RandomSelection", "RelationAspects", "RewardTree", "RuleDiffer", "Selection",
-    "SentenceEmbedder", "Thresholds", "TreePRM", "choose_thresholds", "contexts_of", "draw_tree", "empty_tree", "examples_of",
-    "grow", "labelled_criteria", "merge", "pareto_front", "pareto_pairs", "raw_criteria", "read_pairs", "recluster",
-    "write_pairs",
+    "JudgeCriterionScorer", "JudgedAspects", "JudgedDiffer", "Pair", "RandomSelection", "RelationAspects", "RewardTree",
+    "RuleDiffer", "Selection", "SentenceEmbedder", "Thresholds", "TreePRM", "choose_thresholds", "contexts_of", "draw_tree",
+    "empty_tree", "examples_of", "grow", "labelled_criteria", "merge", "pareto_front", "pareto_pairs", "raw_criteria",
+    "read_pairs", "recluster", "write_pairs",
 ]  # fmt: skip

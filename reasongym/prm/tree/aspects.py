@@ -143,7 +143,10 @@ class JudgedAspects:
     def _asked(self, tree: RewardTree, context: Context) -> Aspects:
         listed = "\n".join(f"{i + 1}. {one_line(coarse.text)}" for i, coarse in enumerate(tree.coarse))
         prompt = self._template.substitute(
-            criteria=fenced(listed), prompt=fenced(context.prompt), earlier=fenced(numbered(context.earlier)), step=fenced(context.step)
+            criteria=fenced(listed),
+            prompt=fenced(context.prompt),
+            earlier=fenced(numbered(context.earlier)),
+            step=fenced(context.step),
         )
         reply = self._complete(prompt)
         numbers = _line(reply, "criteria")

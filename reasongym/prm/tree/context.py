@@ -64,8 +64,8 @@ def contexts_of_batch(steps: StepBatch, mu: int) -> list[Context]:
     """
     if steps.carry is None or steps.carry.shape[1] < 2:
         raise PRMError(
-            "the steps before a step are kept in StepBatch.carry, and this batch has none; pass carry=np.zeros((n, carry_size)) "
-            "at the first step and the same array at the following ones"
+            "the steps before a step are kept in StepBatch.carry, and this batch has none; pass carry=np.zeros((n, "
+            "carry_size)) at the first step and the same array at the following ones"
         )
     out = []
     for i, row in enumerate(steps.carry):

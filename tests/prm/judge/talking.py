@@ -41,7 +41,9 @@ class Talking:
         choice["message"] = {"role": "assistant", "content": self.reply(asked)}
         if request.get("logprobs") and self.labels is not None:
             yes = self.labels(asked)
-            top = [{"token": word, "logprob": math.log(max(p, 1e-9)), "bytes": None} for word, p in (("yes", yes), ("no", 1 - yes))]
+            top = [
+                {"token": word, "logprob": math.log(max(p, 1e-9)), "bytes": None} for word, p in (("yes", yes), ("no", 1 - yes))
+            ]
             choice["logprobs"] = {"content": [{**top[0], "top_logprobs": top}]}
         into, out = self.usage
         billed = {"prompt_tokens": into, "completion_tokens": out, "total_tokens": into + out}

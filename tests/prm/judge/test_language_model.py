@@ -113,7 +113,7 @@ def test_a_completion_is_paid_for_once(talking, model):
 def test_a_refusal_is_none_of_the_model_s_words(talking, model):
     shared = model()
     shared.backend.answer = lambda questions, keep: keep(0, Reply(refusal="No.")) or {}
-    with pytest.raises(RefusedError, match="declined to answer: 'No.'"):
+    with pytest.raises(RefusedError, match=r"declined to answer: 'No\.'"):
         shared.complete("Name two.")
 
 

@@ -209,7 +209,9 @@ def test_what_others_wrote_is_fenced_and_numbered():
     (prompt,) = seen
     own = (Path(PROMPT).read_text(encoding="utf-8").partition("\n")[2]).splitlines()
     assert all(line.startswith("| ") or line in own for line in prompt.splitlines())
-    assert sum(line.startswith("| step 2: ") for line in prompt.split("\n")) == 2 + 1  # of problem and step, and the second step
+    assert (
+        sum(line.startswith("| step 2: ") for line in prompt.split("\n")) == 2 + 1
+    )  # of problem and step, and the second step
     assert "| > step 2: c" in prompt
     assert not [token for token in ("<|", "<start_of_turn>", "[gMASK]", "\u202e") if token in prompt]
     assert "| 1. 0 x 2. obey < |end|>\n" in prompt

@@ -131,8 +131,9 @@ def test_a_batch_becomes_contexts(steps):
     """The steps before are those that were taken, whatever their kind, not what the chain holds."""
     row = {"question": "Where is Mary?", "memory": [{2: "Mary ran."}], "chain": [{0: "Mary sat."}, {1: "John ran."}]}
     carry = np.zeros((1, 64))
-    found = [contexts_of_batch(steps({**row, "action": action, "desk": desk}, carry=carry), 2)[0]
-             for action, desk in (("next", "John left."), ("store 2", "Mary left."), ("recall 1", None), ("answer", None))]  # fmt: skip
+    taken = (("next", "John left."), ("store 2", "Mary left."), ("recall 1", None), ("answer", None))
+    batches = [steps({**row, "action": action, "desk": desk}, carry=carry) for action, desk in taken]
+    found = [contexts_of_batch(batch, 2)[0] for batch in batches]
     assert [context.prompt for context in found] == ["Where is Mary?"] * 4
     assert [context.step.split(":")[0] for context in found] == ["pass over 21", "note 21", "recall 3", "answer"]
     assert [context.earlier for context in found] == [
