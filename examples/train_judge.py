@@ -179,7 +179,7 @@ def tokenizer_of(examples: Sequence[Example], config: Config) -> PreTrainedToken
     texts = [planted(e.text, draw) for e in examples[:300]]
     for example in examples[:300]:
         for criterion in CRITERIA:
-            for kind in set(KINDS):
+            for kind in dict.fromkeys(KINDS):
                 question = ask.question(kind, criterion, ask.step(example.text), given="yes")
                 texts += [solution(ask, example.text)] if criterion == "goal" else []
                 texts += [question.system, question.content, replies(example, question)]

@@ -39,7 +39,7 @@ def training() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def config(training):
-    return training.Config(steps=300, hidden=64, layers=2, material=1_000, batch_size=12, learning_rate=4e-3)
+    return training.Config(steps=400, hidden=64, layers=2, material=1_000, batch_size=12, learning_rate=4e-3)
 
 
 @pytest.fixture(scope="session")
