@@ -9,6 +9,7 @@ import numpy as np
 
 from reasongym.engine.batch import Batch
 from reasongym.engine.layout import FEATURES, WORDS
+from reasongym.prm.base import StepBatch
 from reasongym.text.commands import SLOT_VERBS, Commands, one_line
 from reasongym.wrappers.reasons import explained
 
@@ -39,7 +40,8 @@ class View:
         settings, shapes = batch.settings, batch.shapes
         self._moving = settings.observer_model is not None or settings.gate != "open"
         self._criteria = () if settings.observer_model is None else settings.observer_model.criteria
-        self._explains, self._old = reasons, None  # type: tuple[bool, tuple[StepBatch, np.ndarray] | None]
+        self._explains = reasons
+        self._old: tuple[StepBatch, np.ndarray] | None = None
         self._said: dict[int, dict[str, str]] = {}
         if reasons and not hasattr(settings.observer_model, "explain"):
             raise ValueError(

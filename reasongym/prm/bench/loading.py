@@ -63,7 +63,7 @@ def as_scorer(prm: object, name: str = "prm") -> RecordScorer | Unfitted:
                 )
         return prm  # type: ignore[return-value]
     if isinstance(prm, ProcessRewardModel):
-        return StepBatchScorer(prm)  # type: ignore[return-value] (its version is read only, as the PRM says it)
+        return StepBatchScorer(prm)  # type: ignore[return-value]  # its version is read only
     if isinstance(prm, Unfitted):
         return prm
     raise TypeError(
