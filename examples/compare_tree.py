@@ -44,7 +44,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +55,7 @@ import numpy as np
 import reasongym  # noqa: F401
 from reasongym.audit.collect import collect
 from reasongym.audit.corruption import ERROR_CLASSES, RECALL_CLASSES, Planter
+from reasongym.prm.judge import LanguageModel
 from reasongym.prm.records import StepRecord
 from reasongym.prm.tree import (
     AllCriteria,
@@ -194,20 +194,9 @@ def training_examples(records: Sequence[StepRecord], mu: int, seed: int) -> list
     return out
 
 
-def judge_at(url: str, model: str) -> Complete:
-    """The model behind an OpenAI-compatible server, asked once for every distinct prompt."""
-    import openai
-
-    client = openai.OpenAI(base_url=url, api_key=os.environ.get("OPENAI_API_KEY", "none"), timeout=60, max_retries=4)
-
-    @cache
-    def complete(prompt: str) -> str:
-        asked = client.chat.completions.create(
-            model=model, messages=[{"role": "user", "content": prompt}], temperature=0, max_tokens=200
-        )
-        return asked.choices[0].message.content or ""
-
-    return complete
+def judge_at(url: str, model: str, cache: str | None = None) -> Complete:
+    """The model behind an OpenAI-compatible server; a run started again with the same `cache` pays nothing twice."""
+    return LanguageModel(model, url=url, cache=cache).complete
 
 
 def grown(
@@ -219,7 +208,7 @@ def grown(
     pairs = [(a, b) for a, b in zip(sound, wrong, strict=True) if b.meta["error_class"] != "none"]
     hidden = wordings(held_out=True)
     known = [replace(c, wordings=hidden[c.name]) for c in labelled_criteria() if c.name in hidden]
-    raw = raw_criteria(JudgedDiffer(judge) if judge else RuleDiffer(known), pairs)
+    raw = raw_criteria(JudgedDiffer(judge, on_failure="skip") if judge else RuleDiffer(known), pairs)
     return grow(empty_tree(embedder, thresholds), raw.criteria, embedder), len(raw.criteria)
 
 
@@ -326,7 +315,7 @@ def row(
     """Everything that is trained on one domain, tested on all."""
     embedder = HashedEmbedder()
     thresholds = choose_thresholds(embedder).thresholds
-    aspects = JudgedAspects(judge, on_unknown="drop") if judge else RelationAspects()
+    aspects = JudgedAspects(judge, on_unknown="drop", fallback=RelationAspects()) if judge else RelationAspects()
     tree, raw = grown(domain, sizes.pairs, embedder, thresholds, judge)
     train = play(domain, problems(domain, sizes.train), "train", rate=0.7)
     predictions: dict[tuple[str, str, str], list[np.ndarray]] = {}
@@ -429,12 +418,13 @@ def main() -> None:
     )
     parser.add_argument("--judge", metavar="URL", help="an OpenAI-compatible server, usually ending in /v1")
     parser.add_argument("--model", default="", help="the judge's model, as its server knows it")
+    parser.add_argument("--judge-cache", metavar="FOLDER", help="where the judge's replies are kept")
     arguments = parser.parse_args()
     import torch
 
     torch.set_num_threads(1)
     sizes = SMOKE if arguments.smoke else Sizes(**{name: getattr(arguments, name) for name in vars(SMOKE)})
-    judge = judge_at(arguments.judge, arguments.model) if arguments.judge else None
+    judge = judge_at(arguments.judge, arguments.model, arguments.judge_cache) if arguments.judge else None
     started = time.process_time()
     tests = test_sets(sizes)
     result: dict[str, Any] = {

@@ -189,7 +189,8 @@ def test_a_prm_of_environments_is_told_what_was_said_so_far():
     scores = StepBatchScorer(prm).score_records(MADE[2:])
     assert [value.tolist() for value in scores] == [[[0.25], [0.5]]] * 2
     assert prm.told[2] == (
-        "question: Is 9 prime?\nchain 1: 9 = 3 * 3.\nslot 1: So 9 is prime.\ndesk: (empty)\naction: recall 1"
+        "question: Is 9 prime?\nchain 1, sentence 1: 9 = 3 * 3.\nslot 1, sentence 2: So 9 is prime.\ndesk empty\n"
+        "action: recall 1"
     )
     assert bench({"seen": Seen()}, MADE)["prms"]["seen"]["criteria"] == ["thrift"]
 

@@ -84,6 +84,8 @@ class WordEncoder(nn.Module):
 class TextEncoder(nn.Module):
     """Any `transformers` encoder, by path or name: the mean of its last layer over a step's tokens.
 
+    A step that spells a special token is read as the letters of it: only the tokenizer's own special tokens are special.
+
     Args:
         path: folder or name.
         max_tokens: tokens of a step that are read, or the encoder's window where that is less; more are refused with
@@ -103,7 +105,7 @@ class TextEncoder(nn.Module):
 
     def forward(self, texts: list[str]) -> Tensor:
         """(N, D') vectors."""
-        tokens = self.tokenizer(texts, return_tensors="pt", padding=True).to(self.model.device)
+        tokens = self.tokenizer(texts, return_tensors="pt", padding=True, split_special_tokens=True).to(self.model.device)
         length = int(tokens["attention_mask"].sum(1).max())
         if length > self.max_tokens:
             raise too_long("a prompt or step", length, self.max_tokens, self.model)

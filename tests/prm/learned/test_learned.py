@@ -91,6 +91,23 @@ def test_alone_and_padded_in_a_batch_score_alike(prm, played):
         np.testing.assert_allclose(prm.score_records([played[i]])[0], together[i], atol=1e-5)
 
 
+def test_an_empty_prompt_takes_nothing_from_its_neighbours(prm, played):
+    empty = record(*played[0].steps[:3], prompt="")
+    alone = prm.score_records([empty])[0]
+    np.testing.assert_allclose(prm.score_records([*played[:3], empty])[3], alone, atol=1e-5)
+
+
+def test_a_step_cannot_write_special_tokens(tmp_path):
+    pytest.importorskip("transformers")
+    from reasongym.prm.learned.step_encoder import TextEncoder
+
+    encoder = TextEncoder(tiny_encoder(tmp_path, ["Mary", "<", ">", "pad", "unk"], False))
+    with torch.no_grad():
+        spelled, apart, plain = encoder(["Mary <pad>", "Mary < pad >", "Mary"]).numpy()
+    np.testing.assert_allclose(spelled, apart, atol=1e-5)
+    assert np.abs(spelled - plain).max() > 1e-3
+
+
 def play_with(prm, env, problems, policy=policies.random):
     """Scores by criterion of one episode a problem, (T, k) each, as the environment reports them."""
     observation, _ = env.reset(seed=0, options={"problem": problems})
