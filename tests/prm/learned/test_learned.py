@@ -101,7 +101,7 @@ def test_a_step_cannot_write_special_tokens(tmp_path):
     pytest.importorskip("transformers")
     from reasongym.prm.learned.step_encoder import TextEncoder
 
-    encoder = TextEncoder(tiny_encoder(tmp_path, ["Mary", "<", ">", "pad", "unk"], False))
+    encoder = TextEncoder(tiny_model(tmp_path, ["Mary", "<", ">", "pad", "unk"], "bert"))
     with torch.no_grad():
         spelled, apart, plain = encoder(["Mary <pad>", "Mary < pad >", "Mary"]).numpy()
     np.testing.assert_allclose(spelled, apart, atol=1e-5)
