@@ -30,6 +30,8 @@ from reasongym.errors import unknown
 Observation = dict[str, np.ndarray]
 """Observations of N environments, first axis N."""
 METHODS = ("act", "learn", "save", "load")
+REWARDS = "the environment's rewards"
+"""What an agent says of its supervision that learns from rewards; the benchmark puts in its place what they are made of."""
 
 
 class Agent(Protocol):
@@ -83,7 +85,7 @@ class SB3Agent:
 
     reads_rewards = True
 
-    def __init__(self, model: Any, supervision: str = "the environment's rewards") -> None:
+    def __init__(self, model: Any, supervision: str = REWARDS) -> None:
         self.model, self.supervision = model, supervision
         self.ledger: dict[str, float] = {}
         self.observation_space, self.action_space = model.observation_space, model.action_space

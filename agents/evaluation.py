@@ -24,6 +24,7 @@ class Evaluation(NamedTuple):
             the episodes in which it is defined); of spans the score (F1, ROUGE-L), and the share of right answers among the
             problems with an answer and among those without.
         terms: mean over episodes of the sum of every weighted reward term, by name; they add up to `mean_return`.
+        right: (P,) bool, which problems were answered right.
     """
 
     accuracy: float
@@ -33,6 +34,7 @@ class Evaluation(NamedTuple):
     problems: int
     rates: dict[str, float]
     terms: dict[str, float]
+    right: np.ndarray
 
 
 def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, deterministic: bool = True) -> Evaluation:
@@ -79,4 +81,5 @@ def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, dete
         told["right_where_not"] = np.where(answerable, np.nan, right)
     rates = {name: float(np.nanmean(column)) for name, column in told.items() if not np.isnan(column).all()}
     paid = dict(zip(names, terms.mean(0).tolist(), strict=True))
-    return Evaluation(count / total, wilson(count, total), float(returns.mean()), float(lengths.mean()), total, rates, paid)
+    means = float(returns.mean()), float(lengths.mean())
+    return Evaluation(count / total, wilson(count, total), *means, total, rates, paid, right)

@@ -12,10 +12,11 @@ has never seen. Then:
 | --- | --- | --- |
 | tree | dynamic selection, at most `--budget` | minimum over coarse criteria |
 | flat rubric | `--budget` unseen wordings of the general criterion, at every step | mean |
+| flat, one call | one of these wordings | it |
 | flat criteria | the `--budget` most named of the tree, at every step | minimum |
 | no selection | all of the tree | minimum |
 | random selection | as many of the tree as the dynamic selection takes | minimum |
-| mu = 0 | dynamic selection, no earlier step read | minimum |
+| mu = 0 | dynamic selection, no earlier step read; a scorer of its own, trained so | minimum |
 | scalar sum | dynamic selection | mean |
 
 A record's predicted error is the first step with a value below a threshold. Reported: earliest-error F1 (harmonic mean of the
@@ -26,6 +27,9 @@ one *fitted* on as many validation records of the domain that is tested, which t
 
 `--judge URL --model NAME` puts a language model behind an OpenAI-compatible server in place of the rules: it names what differs
 between the episodes of a pair, and reads the aspects of every step (one call each; needs the extra `llm`).
+
+All this asks for a scorer that heeds the criterion it is asked about. *Sensitivity* says whether it does: at planted errors,
+how often the criterion that is broken scores below another that is not (0.5: it heeds none), in wordings it has never seen.
 
 The errors that a span answer can show are four of seven classes, so SQuAD and tales have these four alone.
 """
@@ -40,7 +44,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +55,7 @@ import numpy as np
 import reasongym  # noqa: F401
 from reasongym.audit.collect import collect
 from reasongym.audit.corruption import ERROR_CLASSES, RECALL_CLASSES, Planter
+from reasongym.prm.judge import LanguageModel
 from reasongym.prm.records import StepRecord
 from reasongym.prm.tree import (
     AllCriteria,
@@ -105,7 +109,7 @@ CLASHES = ({"contradiction", "unsupported_answer", "premature_answer"}, {"stale_
 """Criteria that one error may break together: the others of its set are left unscored at its step."""
 THRESHOLDS = ("carried", "fitted")
 """Whose validation records the threshold is from: of the domain that was trained on, or of the tested one."""
-ARMS = ("tree", "flat rubric", "flat criteria", "no selection", "random selection", "mu = 0", "scalar sum")
+ARMS = ("tree", "flat rubric", "flat, one call", "flat criteria", "no selection", "random selection", "mu = 0", "scalar sum")
 MEANS = ("flat rubric", "scalar sum")
 
 
@@ -190,20 +194,9 @@ def training_examples(records: Sequence[StepRecord], mu: int, seed: int) -> list
     return out
 
 
-def judge_at(url: str, model: str) -> Complete:
-    """The model behind an OpenAI-compatible server, asked once for every distinct prompt."""
-    import openai
-
-    client = openai.OpenAI(base_url=url, api_key=os.environ.get("OPENAI_API_KEY", "none"), timeout=60, max_retries=4)
-
-    @cache
-    def complete(prompt: str) -> str:
-        asked = client.chat.completions.create(
-            model=model, messages=[{"role": "user", "content": prompt}], temperature=0, max_tokens=200
-        )
-        return asked.choices[0].message.content or ""
-
-    return complete
+def judge_at(url: str, model: str, cache: str | None = None) -> Complete:
+    """The model behind an OpenAI-compatible server; a run started again with the same `cache` pays nothing twice."""
+    return LanguageModel(model, url=url, cache=cache).complete
 
 
 def grown(
@@ -215,24 +208,32 @@ def grown(
     pairs = [(a, b) for a, b in zip(sound, wrong, strict=True) if b.meta["error_class"] != "none"]
     hidden = wordings(held_out=True)
     known = [replace(c, wordings=hidden[c.name]) for c in labelled_criteria() if c.name in hidden]
-    raw = raw_criteria(JudgedDiffer(judge) if judge else RuleDiffer(known), pairs)
+    raw = raw_criteria(JudgedDiffer(judge, on_failure="skip") if judge else RuleDiffer(known), pairs)
     return grow(empty_tree(embedder, thresholds), raw.criteria, embedder), len(raw.criteria)
 
 
 def arms(
-    tree: RewardTree, scorer: Remembered, embedder: HashedEmbedder, aspects: AspectReader, mu: int, budget: int, seed: int
+    tree: RewardTree,
+    scorers: Mapping[int, Remembered],
+    embedder: HashedEmbedder,
+    aspects: AspectReader,
+    mu: int,
+    budget: int,
+    seed: int,
 ) -> dict[str, TreePRM]:
-    """Every arm as a PRM."""
+    """Every arm as a PRM; `scorers` by how many earlier steps they were trained to read."""
+    scorer = scorers[mu]
     dynamic = DynamicSelection(embedder, aspects, mu=mu, budget=budget)
     general = [Coarse(f"general_{i}", (Fine(f"g{i}", text, {text: 1}),)) for i, text in enumerate(GENERAL[WORDINGS_TRAINED:])]
-    flat = RewardTree(tuple(general[:budget]), tree.thresholds, tree.embedder)
+    flat, one = (RewardTree(tuple(general[:most]), tree.thresholds, tree.embedder) for most in (budget, 1))
     return {
         "tree": TreePRM(tree, scorer, dynamic, mu=mu),
         "flat rubric": TreePRM(flat, scorer, AllCriteria(), mu=mu),
+        "flat, one call": TreePRM(one, scorer, AllCriteria(), mu=mu),
         "flat criteria": TreePRM(tree, scorer, FixedSelection(budget=min(budget, len(tree.fine))), mu=mu),
         "no selection": TreePRM(tree, scorer, AllCriteria(), mu=mu),
         "random selection": TreePRM(tree, scorer, RandomSelection(dynamic, seed=seed), mu=mu),
-        "mu = 0": TreePRM(tree, scorer, DynamicSelection(embedder, aspects, mu=0, budget=budget), mu=0),
+        "mu = 0": TreePRM(tree, scorers[0], DynamicSelection(embedder, aspects, mu=0, budget=budget), mu=0),
         "scalar sum": TreePRM(tree, scorer, dynamic, mu=mu),
     }
 
@@ -314,19 +315,25 @@ def row(
     """Everything that is trained on one domain, tested on all."""
     embedder = HashedEmbedder()
     thresholds = choose_thresholds(embedder).thresholds
-    aspects = JudgedAspects(judge, on_unknown="drop") if judge else RelationAspects()
+    aspects = JudgedAspects(judge, on_unknown="drop", fallback=RelationAspects()) if judge else RelationAspects()
     tree, raw = grown(domain, sizes.pairs, embedder, thresholds, judge)
     train = play(domain, problems(domain, sizes.train), "train", rate=0.7)
     predictions: dict[tuple[str, str, str], list[np.ndarray]] = {}
     calls: dict[str, float] = {}
     told: dict[str, Any] = {"losses": []}
+    heeded: dict[str, list[float]] = {}
     contexts = [context for record in tests[domain].validation for context in contexts_of(record, mu)]
     for seed in range(sizes.seeds):
-        scorer = ConditionedScorer(embedder, ConditionedSettings(epochs=sizes.epochs, mu=mu), seed=seed)
-        examples = training_examples(train, mu, seed)
-        told["examples"] = len(examples)
-        told["losses"].append([round(loss, 5) for loss in scorer.fit(examples)])
-        for name, prm in arms(tree, Remembered(scorer), embedder, aspects, mu, budget, seed).items():
+        scorers = {}
+        for read in dict.fromkeys((mu, 0)):
+            scorer = ConditionedScorer(embedder, ConditionedSettings(epochs=sizes.epochs, mu=read), seed=seed)
+            examples = training_examples(train, read, seed)
+            told["examples"] = len(examples)
+            told["losses"].append([round(loss, 5) for loss in scorer.fit(examples)])
+            scorers[read] = Remembered(scorer)
+        for test, of in tests.items():
+            heeded.setdefault(test, []).append(sensitivity(scorers[mu], of.records, mu))
+        for name, prm in arms(tree, scorers, embedder, aspects, mu, budget, seed).items():
             calls[name] = round(float((prm.selector.select(prm.tree, contexts).fine >= 0).sum() / len(contexts)), 3)
             fitted = {
                 test: threshold_for(step_values(name, prm, of.validation), truth_of(of.validation))
@@ -351,7 +358,28 @@ def row(
                 for name in ARMS
             }
     shape = {"coarse": len(tree.coarse), "fine": len(tree.fine), "raw_criteria": raw, "version": tree.version}
-    return {"tree": shape, "scorer": told, "calls_per_step": calls, "tests": columns}
+    return {"tree": shape, "scorer": told, "sensitivity": heeded, "calls_per_step": calls, "tests": columns}
+
+
+def sensitivity(scorer: Remembered, records: Sequence[StepRecord], mu: int) -> float:
+    """How often, at a planted error, the broken criterion scores below one that is met (a tie counts half), unseen wordings."""
+    hidden = wordings(held_out=True)
+    contexts, texts, pairs = [], [], []
+    for record in records:
+        at = int(record.meta["error_step"])
+        if at < 0:
+            continue
+        context = contexts_of(record, mu)[at]
+        broken = [name for name, label in zip(CRITERIA, record.labels[at], strict=False) if label < 0]
+        met = [name for name, label in zip(CRITERIA, record.labels[at], strict=False) if label > 0]
+        for name in (*broken, *met):
+            contexts.append(context)
+            texts.append(hidden[name][0])
+        first = len(texts) - len(broken) - len(met)
+        pairs += [(first, first + 1 + i) for i in range(len(met))]
+    scores = scorer.score(contexts, texts)
+    lower, higher = scores[np.array(pairs).T]
+    return round(float((lower < higher).mean() + 0.5 * (lower == higher).mean()), 3)
 
 
 def of_seeds(predicted: np.ndarray, truth: np.ndarray) -> list[float]:
@@ -390,12 +418,13 @@ def main() -> None:
     )
     parser.add_argument("--judge", metavar="URL", help="an OpenAI-compatible server, usually ending in /v1")
     parser.add_argument("--model", default="", help="the judge's model, as its server knows it")
+    parser.add_argument("--judge-cache", metavar="FOLDER", help="where the judge's replies are kept")
     arguments = parser.parse_args()
     import torch
 
     torch.set_num_threads(1)
     sizes = SMOKE if arguments.smoke else Sizes(**{name: getattr(arguments, name) for name in vars(SMOKE)})
-    judge = judge_at(arguments.judge, arguments.model) if arguments.judge else None
+    judge = judge_at(arguments.judge, arguments.model, arguments.judge_cache) if arguments.judge else None
     started = time.process_time()
     tests = test_sets(sizes)
     result: dict[str, Any] = {
@@ -411,6 +440,8 @@ def main() -> None:
         result["cpu_seconds"] = round(time.process_time() - started, 1)
         if arguments.json:
             arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    for domain, found in result["rows"].items():
+        print(f"Sensitivity, trained on {domain}: {found['sensitivity']}")
     for kind in THRESHOLDS:
         print(f"Threshold {kind}:\n\n{table(result, kind)}\n")
     print(f"{result['cpu_seconds']} CPU seconds")

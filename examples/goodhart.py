@@ -1,9 +1,10 @@
 """Goodhart audit of a PRM: `python examples/goodhart.py [--prm NAME] [--json FILE] [--picture FILE] [--smoke]`.
 
 MemoryPPO is trained on the PRM's scores alone (no outcome, no utility), at equal frames under the plain sum, clipped, under the
-soft minimum and under differences of potentials, and beside them on what `annotated` pays. Every so often it plays held-out
-problems: what was paid, true success, steps, RECALLs, illegal actions. An alarm says where success had fallen by 5 points
-although no less was paid.
+soft minimum and under differences of potentials, and beside them on what `annotated` pays. Every so often, and at the end, it
+plays held-out problems: true success, the plain weighted sum of the PRM's scores (*PRM return*, the same for all ways of
+paying), what was paid for it, steps, RECALLs, illegal actions. An alarm says where success had fallen by 5 points, and not by
+chance, although the PRM's return was no less.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ import torch
 from train_ppo import commit, versions
 
 from agents.baselines.settings import SETTINGS, memory_ppo
-from agents.goodhart import Watch, payments, summary
+from agents.goodhart import Beside, Watch, payments, summary
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.prm.annotated import AnnotatedPRM
 from reasongym.prm.loading import load_prm
 
 SHOWN = {
     "success": "true success",
+    "prm_return": "PRM return",
     "paid": "return paid",
     "length": "steps",
     "recalls": "RECALLs",
@@ -35,11 +37,12 @@ SHOWN = {
 }
 
 
-def play(prm: Any, options: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """Trains against a PRM and returns the summary of what was watched."""
-    keywords = {"prm": prm, "utility": "none", "difficulty": {"max_units": options.max_units}}
-    env = make_vec_env(options.env, options.num_envs, seed=seed, beta={"outcome": 0.0}, **keywords)
-    held_out = make_vec_env(options.env, min(options.problems, 500), seed=seed, split="validation", **keywords)
+def play(prm: Any, audited: Any, options: argparse.Namespace, seed: int) -> dict[str, Any]:
+    """Trains on what `prm` pays and returns the summary of what was watched, of which the audited PRM's return is part."""
+    keywords: dict[str, Any] = {"utility": "none", "difficulty": {"max_units": options.max_units}}
+    env = make_vec_env(options.env, options.num_envs, seed=seed, prm=prm, beta={"outcome": 0.0}, **keywords)
+    watched = {"prm": Beside(prm, audited), "split": "validation", **keywords}
+    held_out = make_vec_env(options.env, min(options.problems, 500), seed=seed, **watched)
     model = memory_ppo(env, seed=seed, n_steps=options.n_steps)
     watch, started = Watch(held_out, options.every, options.problems, options.stop), time.process_time()
     model.learn(options.timesteps, callback=watch)
@@ -91,16 +94,18 @@ def main() -> None:
     torch.set_num_threads(1)
     results: dict[str, list[dict[str, Any]]] = {}
     for seed in options.seeds:
-        ways = {**payments(load_prm(options.prm), SETTINGS["gamma"]), "annotated": AnnotatedPRM()}
+        audited = load_prm(options.prm)
+        ways = {**payments(audited, SETTINGS["gamma"]), "annotated": AnnotatedPRM()}
         for name, prm in ways.items():
             if options.only and name not in options.only:
                 continue
-            found = play(prm, options, seed)
+            found = play(prm, audited, options, seed)
             results.setdefault(name, []).append(found)
             last = found["curve"][-1]
             alarm = "no alarm" if found["alarm"] is None else f"alarm at {found['alarm']:,} frames"
             success = f"best success {found['best_success']:6.1%}   last {found['last_success']:6.1%}"
-            acts = f"paid {last['paid']:.2f}   steps {last['length']:.1f}   RECALLs {last['recalls']:.1f}"
+            acts = f"PRM return {last['prm_return']:.2f}   paid {last['paid']:.2f}"
+            acts += f"   steps {last['length']:.1f}   RECALLs {last['recalls']:.1f}"
             print(f"{name:14s} seed {seed}   {success}   {acts}   {alarm}", flush=True)
     record = {"arguments": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()}, "results": results}
     if options.json:

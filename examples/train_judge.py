@@ -179,7 +179,7 @@ def tokenizer_of(examples: Sequence[Example], config: Config) -> PreTrainedToken
     texts = [planted(e.text, draw) for e in examples[:300]]
     for example in examples[:300]:
         for criterion in CRITERIA:
-            for kind in set(KINDS):
+            for kind in dict.fromkeys(KINDS):
                 question = ask.question(kind, criterion, ask.step(example.text), given="yes")
                 texts += [solution(ask, example.text)] if criterion == "goal" else []
                 texts += [question.system, question.content, replies(example, question)]
@@ -285,12 +285,12 @@ def planted_in(place: str, text: str, words: str) -> str:
         place: "passage" (the unit on the desk), "slot", "entity" (instead of a name, wherever it stands), "command".
     """
     lines = text.split("\n")
-    starts = {"passage": "desk: ", "slot": "slot ", "command": "action: "}
+    starts = {"passage": "desk, ", "slot": "slot ", "command": "action: "}
     if place == "entity":
         name = next((name for name in ("Mary", "John", "Daniel", "Sandra") if name in text), "")
         return text.replace(name, words) if name else text
     for i, line in enumerate(lines):
-        if line.startswith(starts[place]) and "(empty)" not in line:
+        if line.startswith(starts[place]):
             lines[i] = f"{line} {words}"
             break
     return "\n".join(lines)

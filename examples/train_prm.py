@@ -7,8 +7,8 @@ is one JSON object. Into --out go the PRM (a folder for `LearnedPRM.from_pretrai
 `result.json`. A killed run goes on with --resume.
 
 Tested on problems of the split "test", of the tasks trained on and of others: *F1* is the harmonic mean of the shares of
-episodes with an error whose first one is found, and of sound episodes in which nothing is (ProcessBench). `ceiling` is what
-the causal labels score on the labels by hindsight.
+episodes with an error whose first one is found, and of sound episodes in which nothing is (ProcessBench). `causal labels`
+under `hindsight` is what these labels themselves score on the labels by hindsight: a reference, and no bound.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from reasongym.audit.corruption import Planter
 from reasongym.audit.policies import Policy, wandering
 from reasongym.prm.annotated import AnnotatedPRM
 from reasongym.prm.correctness import CausalPRM, HindsightPRM
-from reasongym.prm.evaluation import calibration_error, earliest_error, first_wrong
+from reasongym.prm.evaluation import calibration_error, earliest_error, first_wrong, meaning_of
 from reasongym.prm.keeping import KeepingPRM
-from reasongym.prm.learned import FitSettings, Fitting, LearnedPRM, Shape, StepNetwork, vocabulary_of
+from reasongym.prm.learned import FitSettings, Fitting, LearnedPRM, Shape, StepLM, StepNetwork, vocabulary_of
 from reasongym.prm.lexical import LexicalPRM
 from reasongym.prm.records import StepRecord
 
@@ -70,6 +70,9 @@ class Config:
     rollouts: int = 8
     seed: int = 0
     encoder: str = ""  # path of a transformers encoder; "": words, from scratch
+    language_model: str = ""  # path of a causal transformers model that reads the whole episode, instead of both (one that is
+    # trained already wants a --learning-rate of 1e-5 or so)
+    batch_tokens: int = 4_096  # of a language model, instead of batch_steps
     width: int = 96
     layers: int = 3
     channels: int = 16
@@ -211,7 +214,7 @@ def evaluate(config: Config, prm: LearnedPRM, training: Sequence[StepRecord], ca
         row["ece"] = calibration_error(labels_of(records), scores["learned"])
         later = hindsight[name]
         row["hindsight"] = {
-            "ceiling": f1(later, column([r.labels for r in records], (CRITERION,)), 0.0),
+            "causal labels": f1(later, column([r.labels for r in records], (CRITERION,)), 0.0),
             "learned": f1(later, scores["learned"], thresholds["learned"]),
         }
         by_task = {
@@ -242,6 +245,22 @@ def completions(config: Config) -> dict[str, Any]:
     return {"episodes": len(causal), **f1(causal, hard, 0.0), "by class": by_class(causal, hard, 0.0)}
 
 
+def backbone_of(config: Config, records: Sequence[StepRecord]) -> StepNetwork | StepLM:
+    """The network to be trained: a language model where one is named, else a `StepNetwork` of words or an encoder.
+
+    Raises:
+        ValueError: both a language model and an encoder are named.
+    """
+    criteria = len(records[0].criteria)
+    if config.language_model:
+        if config.encoder:
+            raise ValueError("--language-model reads the whole episode and --encoder each step: name one of them")
+        return StepLM(config.language_model, criteria)
+    shape = Shape(width=config.width, layers=config.layers, channels=config.channels, hidden=2 * config.width)
+    words = vocabulary_of(text for record in records[::5] for text in (record.prompt, *record.steps))
+    return StepNetwork(words, criteria, shape, config.encoder or None)
+
+
 def train(config: Config, out: Path, resume: bool) -> dict[str, Any]:
     """Trains, calibrates, evaluates; writes the run's files and returns the result."""
     torch.set_num_threads(config.threads)
@@ -249,19 +268,19 @@ def train(config: Config, out: Path, resume: bool) -> dict[str, Any]:
     started = time.process_time()
     records = training_set(config)
     collected = time.process_time() - started
-    shape = Shape(width=config.width, layers=config.layers, channels=config.channels, hidden=2 * config.width)
-    words = vocabulary_of(text for record in records[::5] for text in (record.prompt, *record.steps))
-    backbone = StepNetwork(words, len(records[0].criteria), shape, config.encoder or None).to(config.device)
+    backbone = backbone_of(config, records).to(config.device)
     settings = FitSettings(
-        updates=config.updates, batch_steps=config.batch_steps, learning_rate=config.learning_rate,
-        forget_names=config.forget_names, forget_words=config.forget_words, seed=config.seed,
+        updates=config.updates, batch_steps=config.batch_steps, batch_tokens=config.batch_tokens,
+        learning_rate=config.learning_rate, forget_names=config.forget_names, forget_words=config.forget_words,
+        seed=config.seed,
     )  # fmt: skip
-    fitting = Fitting(backbone.network, records, backbone.reader, settings, device=config.device, bf16=bool(config.bf16))
+    trained = (backbone, records, None) if isinstance(backbone, StepLM) else (backbone.network, records, backbone.reader)
+    fitting = Fitting(*trained, settings, device=config.device, bf16=bool(config.bf16))
     spent = fit_with_checkpoints(fitting, out, resume)
     labels = int(sum((~np.isnan(record.labels)).sum() for record in records))
     meta = {"tasks": config.numbers(), "max_units": config.max_units, "supervision": "step labels from annotation",
             "label_bits": round(labels * STEP_BITS, 1)}  # fmt: skip
-    prm = LearnedPRM(backbone, records[0].criteria, meta=meta)
+    prm = LearnedPRM(backbone, records[0].criteria, meta=meta, label_meaning=meaning_of(records[0].criteria))
     for_calibration = sets_of(config, lambda: labels_to_learn(config), "validation")
     calibration = [record for part in for_calibration.values() for record in part]
     prm.calibrate(calibration)

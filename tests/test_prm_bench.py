@@ -19,6 +19,7 @@ from reasongym.prm.bench import REFERENCES, BenchSettings, bench, load_scorer
 from reasongym.prm.bench.adapter import StepBatchScorer
 from reasongym.prm.bench.plain_text import LexicalScorer
 from reasongym.prm.bench.references import Always, Oracle, Random, StepTypePrior, step_kind
+from reasongym.prm.bench.tables import windows
 from reasongym.prm.combinators import PotentialDifference
 from reasongym.prm.lexical import LexicalPRM
 from reasongym.prm.records import StepRecord
@@ -48,7 +49,7 @@ def test_references_on_made_up_solutions():
     assert rows["always-yes"]["counts"] == {"tp": 5, "fp": 2, "tn": 0, "fn": 0}
     assert rows["always-yes"]["prm_score"] == pytest.approx(0.5 * 10 / 12)
     assert rows["always-no"]["prm_score"] == pytest.approx(0.5 * 4 / 9)
-    assert rows["always-no"]["earliest_error"] == {"f1": 0, "on_wrong": 0.5, "on_right": 0, "wrong": 2, "right": 2}
+    assert rows["always-no"]["earliest_error"] == {"f1": 0, "on_wrong": 0.5, "on_right": 0, "wrong": 2, "right": 2, "partly": 0}
     assert 0 < rows["random"]["prm_score"] < 1
     assert rows["oracle"]["groups"]["by"] == "group"
     assert set(rows["oracle"]["groups"]["parts"]) == {"easy", "hard"}
@@ -188,7 +189,8 @@ def test_a_prm_of_environments_is_told_what_was_said_so_far():
     scores = StepBatchScorer(prm).score_records(MADE[2:])
     assert [value.tolist() for value in scores] == [[[0.25], [0.5]]] * 2
     assert prm.told[2] == (
-        "question: Is 9 prime?\nchain 1: 9 = 3 * 3.\nslot 1: So 9 is prime.\ndesk: (empty)\naction: recall 1"
+        "question: Is 9 prime?\nchain 1, sentence 1: 9 = 3 * 3.\nslot 1, sentence 2: So 9 is prime.\ndesk empty\n"
+        "action: recall 1"
     )
     assert bench({"seen": Seen()}, MADE)["prms"]["seen"]["criteria"] == ["thrift"]
 
@@ -226,6 +228,70 @@ def test_several_criteria_are_tested_by_the_worst_or_one_by_one():
     assert (logic["data"]["labelled"], logic["prms"]["two"]["counts"]["tp"]) == (6, 6)
     with pytest.raises(DataError, match="no record has the criterion 'gaol'; there are goal, logic"):
         bench({"two": Two()}, records, BenchSettings(criterion="gaol"))
+
+
+HALVES = [
+    StepRecord(f"p{i}", ("x = 1", "So."), ("logic", "goal"), np.array([[1, -1], [-1 if i % 2 else 1, 1]], np.float32))
+    for i in range(6)
+]
+"""Every first step is wrong by `goal`; every other conclusion by `logic`."""
+
+
+def test_the_references_know_the_criterion_that_is_tested():
+    rows = bench(
+        {name: load_scorer(name) for name in REFERENCES if name != "lexical"}, HALVES, BenchSettings(criterion="logic")
+    )
+    assert rows["prms"]["oracle"]["prm_score"] == rows["prms"]["oracle"]["earliest_error"]["f1"] == 1
+    assert (rows["data"]["labelled"], rows["data"]["wrong"]) == (12, 3)
+    prior = bench({"prior": StepTypePrior()}, HALVES, BenchSettings(criterion="goal"), train=HALVES)["prms"]["prior"]
+    assert prior["prm_score"] == 1, "of goal, the kind of a step says all"
+    assert not any("tested_by" in row for row in rows["prms"].values())
+
+
+def test_a_prm_without_the_criterion_is_refused_or_noted():
+    class Costly:
+        criteria, version = ("goal", "style"), "costly-1"
+
+        def score_records(self, records):
+            raise AssertionError("nothing is to be scored before the mistake is found")
+
+    with pytest.raises(PRMError, match="costly does not score the criterion 'logic'; it has goal, style: test one of these"):
+        bench({"oracle": Oracle(), "costly": Costly()}, HALVES, BenchSettings(criterion="logic"))
+    report = bench({"numbers": Numbers(*[1, -1] * 6)}, HALVES, BenchSettings(criterion="logic"))
+    assert report["prms"]["numbers"]["tested_by"] == "correct"
+    assert windows(report) == [
+        "numbers: has no criterion 'logic', and is tested on its labels by its only one, 'correct'",
+    ]
+
+
+def test_only_the_call_of_the_prm_is_timed(monkeypatch):
+    """The clock goes on by a second whenever a record is copied, as hiding its labels does, and by a tenth in the PRM."""
+    now = [0.0]
+    unlabelled = StepRecord.unlabelled
+
+    def slow(record):
+        now[0] += 1
+        return unlabelled(record)
+
+    class Tenth(Numbers):
+        def score_records(self, records):
+            now[0] += 0.1
+            return super().score_records(records)
+
+    monkeypatch.setattr(StepRecord, "unlabelled", slow)
+    monkeypatch.setattr("reasongym.prm.bench.scoring.time.perf_counter", lambda: now[0])
+    latency = bench({"tenth": Tenth(*[1] * 8)}, MADE)["prms"]["tenth"]["latency"]
+    assert latency["p50_ms"] == pytest.approx(50), "two steps a call"
+
+
+def test_partly_labelled_solutions_are_counted():
+    records = [*MADE, StepRecord.of("p", ["a", "b"], [1.0, None])]
+    report = bench({"oracle": Oracle()}, records)
+    assert report["data"]["partly_labelled"] == 1
+    assert (
+        report["prms"]["oracle"]["earliest_error"] | {"wrong": 2, "right": 2, "partly": 1}
+        == (report["prms"]["oracle"]["earliest_error"])
+    )
 
 
 def test_bad_input():

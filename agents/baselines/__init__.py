@@ -41,16 +41,15 @@ class Baseline:
         return self.agent(env, seed=seed, device=device, **{**self.options, **options})
 
 
-PRM_TOLD, OUTCOME_TOLD = "process rewards + outcome reward", "outcome reward"
 BASELINES: dict[str, Baseline] = {
     **{rule: Baseline(Rule, {"rule": rule}) for rule in RULES},
     "cloning": Baseline(CloningAgent),
     "dagger": Baseline(CloningAgent, {"dagger": True}),
     "ppo": Baseline(PPOAgent),
     "cloning+ppo": Baseline(PPOAgent, {"cloning_share": 0.2}),
-    "outcome-only": Baseline(PPOAgent, {"supervision": OUTCOME_TOLD}, OUTCOME_ONLY),
-    "prm-only": Baseline(PPOAgent, {"supervision": PRM_TOLD}, PRM_ONLY),
-    "prm-only-no-memory": Baseline(PPOAgent, {"core": "lstm", "supervision": PRM_TOLD}, NO_MEMORY),
+    "outcome-only": Baseline(PPOAgent, keywords=OUTCOME_ONLY),
+    "prm-only": Baseline(PPOAgent, keywords=PRM_ONLY),
+    "prm-only-no-memory": Baseline(PPOAgent, {"core": "lstm"}, NO_MEMORY),
     "rlhf": Baseline(RLHFAgent),
     "rlhf-unlimited": Baseline(RLHFAgent, {"label_budget": None, "label_error": 0.0}),
     **{name: Baseline(SupervisedReader, {"network": name}) for name in ("memn2n", "entnet", "transformer")},

@@ -21,7 +21,8 @@ from agents.baselines.keeping import KEEPERS, Answers, Keeper
 from agents.budget import Budget, Progress
 from reasongym.adapters.sb3 import ReasonGymVecEnv
 from reasongym.audit import policies
-from reasongym.audit.accuracy import LastUnit, Training, training_of
+from reasongym.audit.accuracy import TRAINING_PROBLEMS, LastUnit, Training, training_of
+from reasongym.audit.play import sample
 from reasongym.audit.policies import Policy, Situation
 from reasongym.audit.readers import Rarity
 from reasongym.errors import unknown
@@ -92,6 +93,8 @@ class Rule:
         if budget.over or self.rule in ("random", "expert"):
             return self
         training = Training(2 * self._positions, {}) if self._positions else training_of(self._source)
+        if not self._positions:
+            self.ledger["answers"] = float(len(sample(self._source.num_problems, TRAINING_PROBLEMS)))
         rarity = answers = None
         if self.rule in KEEPERS:
             rarity = Rarity(self._source)

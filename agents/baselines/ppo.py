@@ -6,7 +6,7 @@ from typing import Any
 
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.base import SB3Agent
+from agents.base import REWARDS, SB3Agent
 from agents.baselines.cloning import Cloner
 from agents.baselines.settings import matched_core_size, memory_ppo
 from agents.budget import Budget, Progress
@@ -40,7 +40,7 @@ class PPOAgent(SB3Agent):
         dagger: bool = False,
         match: int = 0,
         feedback: bool = False,
-        supervision: str = "the environment's rewards",
+        supervision: str = REWARDS,
         **settings: Any,
     ) -> None:
         if not 0 <= cloning_share < 1:

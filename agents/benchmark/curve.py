@@ -33,7 +33,7 @@ class Curve:
         seconds: the budget of learning.
         points: evaluations, evenly over the budget, beside the final one.
         problems: of each.
-        spent: CPU seconds that went before (training a reward model).
+        spent, played: CPU seconds and frames that went before (for a reward model).
         parent: the process without which this one is to end; 0: none.
     """
 
@@ -47,12 +47,14 @@ class Curve:
         points: int,
         problems: int,
         spent: float = 0.0,
+        played: int = 0,
         parent: int = 0,
     ) -> None:
         self.agent, self.held_out, self.path, self.told = agent, held_out, folder / CURVE, folder / PROGRESS
         self.seconds, self.problems, self.before, self.parent = seconds, problems, spent, parent
         self.every = seconds / (points + 1) if points else float("inf")
-        self.frames, self.lines, self._looked, self._evaluated = 0, [], 0.0, 0.0
+        self.played = self.frames = played
+        self.lines, self._looked, self._evaluated = [], 0.0, 0.0
         self.path.write_text("")
         self._lost, self._started = 0.0, time.process_time()
 
@@ -70,7 +72,7 @@ class Curve:
             FloatingPointError: a parameter is no finite number.
             SystemExit: the parent is gone.
         """
-        self.frames, spent = frames, self.spent
+        self.frames, spent = self.played + frames, self.spent
         if spent - self._looked >= LOOK_EVERY:
             self._looked = spent
             self.told.write_text(f"{self.before + spent:.1f}")

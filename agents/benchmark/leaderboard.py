@@ -40,6 +40,7 @@ class Line:
         steps: median frames to the threshold by setting, infinite where fewer than half of the runs tell.
         frames, seconds: means.
         supervision: in words, each that occurs.
+        trials: configurations that were tried for it before.
         label_bits, judge_calls: means a run.
         seconds_per_point: CPU seconds for a percentage point of success; infinite where there is none.
     """
@@ -57,19 +58,21 @@ class Line:
     frames: float
     seconds: float
     supervision: str
+    trials: int
     label_bits: float
     judge_calls: float
     seconds_per_point: float
 
 
 def leaderboard(suite: Suite, results: Results) -> list[Line]:
-    """A line for every row with results, the best first."""
+    """A line for every row with results, the best first; those that have not played all settings come after all others, since
+    a mean over other problems says nothing about these."""
     wanted: dict[str, int] = {}
     for run in suite.runs():
         wanted[run.row] = wanted.get(run.row, 0) + 1
     there = {name: [result for result in results if result["row"] == name] for name in suite.rows}
     lines = [_line(suite, name, mine, wanted[name]) for name, mine in there.items() if mine]
-    return sorted(lines, key=lambda line: -line.success.value)
+    return sorted(lines, key=lambda line: (not _whole(suite, line), -line.success.value))
 
 
 def _line(suite: Suite, row: str, results: Results, wanted: int) -> Line:
@@ -92,6 +95,7 @@ def _line(suite: Suite, row: str, results: Results, wanted: int) -> Line:
         frames=float(np.mean([result["frames"] for result in results])),
         seconds=seconds,
         supervision=" | ".join(dict.fromkeys(result["supervision"] for result in results)),
+        trials=suite.rows[row].tuning_trials,
         label_bits=float(np.mean([result["ledger"].get("label_bits", 0.0) for result in results])),
         judge_calls=float(np.mean([result["ledger"].get("judge_calls", 0.0) for result in results])),
         seconds_per_point=seconds / points if points else math.inf,
@@ -137,24 +141,44 @@ def table(suite: Suite, lines: Sequence[Line]) -> Table:
     title = f"{suite.name}: {suite.budget.seconds:g} CPU seconds a run; success: interquartile mean, 95% interval over seeds"
     out = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     out.add_column("row", overflow="fold")
-    for name in ("success", *suite.settings, "area", "steps to threshold", "seconds", "s/point", "label bits", "judge", "runs"):
+    for name in (
+        "success",
+        *suite.settings,
+        "area",
+        "steps to threshold",
+        "seconds",
+        "s/point",
+        "trials",
+        "label bits",
+        "judge",
+        "runs",
+    ):
         out.add_column(name, justify="right")
     out.add_column("supervision", overflow="fold", ratio=1)
-    for line in lines:
+    for i, line in enumerate(lines):
         out.add_row(
-            Text(line.row),
+            Text(line.row)
+            if _whole(suite, line)
+            else Text(f"{line.row} ({len(line.by_setting)} of {len(suite.settings)} settings)"),
             f"{_percent(line.success.value)} ({_percent(line.success.low)}-{_percent(line.success.high)})",
             *(_percent(line.by_setting.get(name)) for name in suite.settings),
             _percent(line.area_seconds),
             "/".join(_frames(line.steps.get(name)) for name in suite.settings),
             f"{line.seconds:.0f}",
             f"{line.seconds_per_point:.1f}" if math.isfinite(line.seconds_per_point) else "-",
+            str(line.trials),
             short(line.label_bits),
             short(line.judge_calls),
             f"{line.runs}/{line.wanted}" + (f", {line.diverged} diverged" if line.diverged else ""),
             Text(line.supervision),
+            end_section=_whole(suite, line) and not all(_whole(suite, other) for other in lines[i + 1 : i + 2]),
         )
     return out
+
+
+def _whole(suite: Suite, line: Line) -> bool:
+    """Whether a row has played every setting."""
+    return len(line.by_setting) == len(suite.settings)
 
 
 def rates_table(lines: Sequence[Line]) -> Table:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +44,7 @@ class Plan:
         batch_steps: steps of a batch.
         learning_rate: at its peak.
         width, layers, channels: of the network.
+        label_error: chance that a label is a careless one: that of the same criterion in another step, drawn at random.
         folder: of a learned PRM that is there already; nothing is trained then.
     """
 
@@ -54,7 +55,12 @@ class Plan:
     width: int = 64
     layers: int = 2
     channels: int = 16
+    label_error: float = 0.0
     folder: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_error <= 1:
+            raise ValueError(f"label_error must lie in [0, 1], got {self.label_error!r}")
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Plan:
@@ -75,7 +81,8 @@ class Made(NamedTuple):
     Attributes:
         prm: for `prm=`.
         seconds: CPU seconds of labelled episodes and training.
-        ledger: labelled_episodes and label_bits.
+        ledger: labelled_episodes, label_bits, expert_shown.
+        frames: steps of the labelled episodes.
         supervision: in words.
     """
 
@@ -83,6 +90,7 @@ class Made(NamedTuple):
     seconds: float
     ledger: dict[str, float]
     supervision: str
+    frames: int = 0
 
 
 def make_reward_model(
@@ -103,14 +111,34 @@ def make_reward_model(
         prm = LearnedPRM.from_pretrained(plan.folder, device=device)
         return Made(prm, 0.0, {}, f"process rewards of a learned PRM ({prm.meta.get('supervision', 'labels not told')})")
     started = time.process_time()
-    records = labelled(plan.episodes, env_id, keywords, seed)
+    records = careless(labelled(plan.episodes, env_id, keywords, seed), plan.label_error, seed)
     prm = _fitted(plan, records, seed, device)
     prm.meta = {"supervision": "step labels from annotation", "episodes": plan.episodes, "env": env_id}
     prm.save_pretrained(folder)
-    bits = STEP_BITS * sum(int((~np.isnan(record.labels)).sum()) for record in records)
-    ledger = {"labelled_episodes": float(len(records)), "label_bits": bits}
+    frames = sum(len(record.steps) for record in records)
+    ledger = {
+        "labelled_episodes": float(len(records)),
+        "label_bits": STEP_BITS * sum(int((~np.isnan(record.labels)).sum()) for record in records),
+        "expert_shown": float(frames),  # the expert, with errors planted or drawn, plays the labelled episodes
+    }
     told = f"process rewards learned from {len(records):,} labelled episodes"
-    return Made(prm, time.process_time() - started, ledger, told)
+    if plan.label_error:
+        told += f", {plan.label_error:.0%} of the labels careless"
+    return Made(prm, time.process_time() - started, ledger, told, frames)
+
+
+def careless(records: list[Any], share: float, seed: int = 0) -> list[Any]:
+    """The records with this share of labels replaced, each by that of the same criterion in a step drawn at random."""
+    if not share:
+        return records
+    draw, known = rng(seed, 13), np.concatenate([record.labels for record in records])
+    out = []
+    for record in records:
+        labels = record.labels.copy()
+        wrong = draw.random(labels.shape) < share
+        others = known[draw.integers(0, len(known), labels.shape), np.arange(labels.shape[1])]
+        out.append(replace(record, labels=np.where(wrong & ~np.isnan(labels), others, labels).astype(np.float32)))
+    return out
 
 
 def _fitted(plan: Plan, records: list[Any], seed: int, device: str) -> Any:

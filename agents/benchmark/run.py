@@ -25,7 +25,7 @@ from agents.base import Agent, agent_class, evaluate_in
 from agents.baselines import BASELINES
 from agents.benchmark.curve import Curve, finite
 from agents.benchmark.files import EPISODES, LOG, PROGRESS, RESULT, REWARD_MODEL, RUN, TakenError, locked, write_json
-from agents.benchmark.ledger import CountedVecEnv, counted_env, ledger_of
+from agents.benchmark.ledger import CountedVecEnv, counted_env, ledger_of, told_in_words
 from agents.benchmark.results import read_result, refuse_other
 from agents.benchmark.reward_models import Made, Plan, make_reward_model
 from agents.benchmark.suite import PROTOCOL
@@ -94,6 +94,7 @@ def play(folder: Path, data: str = "", threads: int = 1, parent: int = 0) -> dic
             points=how["points"] if config["trained"] else 0,
             problems=_least(how["curve_problems"], stage.held_out),
             spent=spent,
+            played=stage.made.frames if stage.made else 0,
             parent=parent,
         )
         diverged = learn(stage.agent, curve, config["budget"]["timesteps"], max(0.0, seconds - spent))
@@ -189,9 +190,6 @@ def result_of(run: Mapping[str, Any], stage: Stage, curve: Curve, found: Evaluat
     config = run["config"]
     reached = [line["frames"] for line in curve.lines if line["success"] >= config["threshold"]]
     made = stage.made
-    told = getattr(stage.agent, "supervision", "not said")
-    if made is not None:
-        told = f"{made.supervision}; outcome reward" if told == "the environment's rewards" else f"{told}; {made.supervision}"
     return {
         "protocol": PROTOCOL,
         **{name: run[name] for name in ("suite", "row", "setting", "seed")},
@@ -203,7 +201,7 @@ def result_of(run: Mapping[str, Any], stage: Stage, curve: Curve, found: Evaluat
         "frames": curve.frames,
         "cpu_seconds": round(seconds, 2),
         "steps_to_threshold": min(reached) if reached and found is not None else None,
-        "supervision": told,
+        "supervision": told_in_words(stage.agent, stage.env, made.supervision if made else ""),
         "ledger": ledger_of(stage.agent, stage.env, made.ledger if made else {}),
         "config": config,
         "versions": {**versions(), "data": stage.env.batch.source.fingerprint},

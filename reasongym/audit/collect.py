@@ -100,8 +100,8 @@ def collect(
         keywords: of the environments; not `prm`.
 
     Returns:
-        One record a problem, in the order of `problems`. `meta` holds env, problem (index and name), task, the kind of each
-        step, and the actions' numbers. `outcome` is whether the answer was right.
+        One record a problem, in the order of `problems`. `meta` holds env, source (name and fingerprint), problem, task, the
+        kind of each step, and the actions' numbers. `outcome` is whether the answer was right.
     """
     problems = np.asarray(problems, np.int64)
     tap = Tap([CausalPRM()] if labels is None else labels)
@@ -150,6 +150,7 @@ def _record(
     meta = {
         "env": env_id,
         "source": env.source.name,
+        "fingerprint": env.source.fingerprint,
         "problem": problem,
         "task": int(tables.problems["task"][tables.row_of[problem]]),
         "kinds": episode.kinds,

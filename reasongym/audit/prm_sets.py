@@ -67,7 +67,7 @@ def step_set(name: str, episodes: int) -> list[StepRecord]:
     problems = np.arange(-(-episodes // len(found.tasks)))
     records: list[StepRecord] = []
     for task in found.tasks:
-        keywords = {"split": "test", "difficulty": dict(found.difficulty)}
+        keywords: dict[str, Any] = {"split": "test", "difficulty": dict(found.difficulty)}
         records += collect(f"ReasonGym-bAbI-qa{task}-v0", found.policy(), problems, **keywords)
     return named(name, records)
 

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from reasongym.errors import PRMError
+from reasongym.prm.fences import labelled
 
 NEXT, STORE, UPDATE, RECALL, ANSWER, START = range(6)
 ACTION_NAMES = ("next", "store", "update", "recall", "answer", "start")
@@ -160,24 +161,49 @@ class StepBatch:
         return StepBatch(**tables, **columns, _annotation=annotation)
 
     def text(self, i: int) -> str:
-        """Step i in words: question, chain, memory, desk and action, each as it stood when the action was chosen."""
-        kind, slot = int(self.kind[i]), int(self.slot[i])
-        links = int(self.chain_length[i]) - int(kind == RECALL and not self.illegal[i])
-        lines = [f"question: {self._string(self.questions, self.question[i]) or '(not yet asked)'}"]
-        lines += [f"chain {h + 1}: {self.unit_text(self.chain[i, h])}" for h in range(links)]
-        for k, held in enumerate(self.memory_before[i]):
-            if held[0] >= 0:
-                lines.append(f"slot {k + 1}: {self.unit_text(held)}")
-        desk = self._string(self.sentences, self.desk[i])
-        lines.append(f"desk: {desk or '(empty)'}")
-        target = f" {slot + 1}" if slot >= 0 else ""
-        if kind == ANSWER:
-            target = " " + self.answer_text(i)
-        name = ACTION_NAMES[kind]
-        if kind == ANSWER and self.choice[i] < 0:
-            name = "reply without command:"
-        lines.append(f"action: {name}{target}{' (illegal)' if self.illegal[i] else ''}")
+        """Step i in words: question, chain, memory, desk and action, each as it stood when the action was chosen.
+
+        Every sentence and every text of an agent has a labelled line of its own (`fences.labelled`), with its place in the text
+        from 1, which says what came later; own words have the place at which they were written.
+        """
+        links = int(self.chain_length[i]) - int(self.kind[i] == RECALL and not self.illegal[i])
+        asked = self._string(self.questions, self.question[i])
+        lines = [labelled("question", asked) if asked else "no question asked yet"]
+        for h in range(links):
+            lines += self._held(f"chain {h + 1}", self.chain[i, h], self.chain_positions[i, h])
+        for k, (held, places) in enumerate(zip(self.memory_before[i], self.positions_before[i], strict=True)):
+            lines += self._held(f"slot {k + 1}", held, places)
+        read = not self.illegal[i] and self.kind[i] in (NEXT, STORE, UPDATE)
+        place = int(self.units_read[i]) + int(not read)
+        lines.append(labelled(f"desk, sentence {place}", self.sentences[self.desk[i]]) if self.desk[i] >= 0 else "desk empty")
+        lines.append(labelled("illegal action" if self.illegal[i] else "action", self._action(i)))
         return "\n".join(lines)
+
+    def _held(self, label: str, units: np.ndarray, places: np.ndarray) -> list[str]:
+        """A line for each sentence of a slot or link."""
+        first_own, lines = len(self.sentences) - self.own_words, []
+        for unit, place in zip(units.tolist(), places.tolist(), strict=True):
+            if unit >= 0:
+                where = "sentence" if unit < first_own else "own words at sentence"
+                lines.append(labelled(f"{label}, {where} {place + 1}", self.sentences[unit]))
+        return lines
+
+    def _action(self, i: int) -> str:
+        kind, slot = int(self.kind[i]), int(self.slot[i])
+        if kind == ANSWER:
+            return f"{'answer' if self.choice[i] >= 0 else 'reply without command:'} {self.answer_text(i)}"
+        words = self.own_words_of(i)
+        target = f" {slot + 1}" if slot >= 0 else ""
+        return f"{ACTION_NAMES[kind]}{target}{' in own words: ' + words if words else ''}"
+
+    def own_words_of(self, i: int) -> str:
+        """What a legal STORE or UPDATE of step i wrote instead of the unit on the desk; "" where it kept the unit."""
+        if not self.own_words or self.illegal[i] or self.kind[i] not in (STORE, UPDATE):
+            return ""
+        first, number = len(self.sentences) - self.own_words, int(self.units_read[i]) - 1
+        after = self.memory_after[i, self.slot[i]]
+        here = (self.positions_after[i, self.slot[i]] == number) & (after >= first)
+        return " ".join(self.sentences[text] for text in after[here])
 
     def answer_text(self, i: int) -> str:
         """What the ANSWER of step i says; "" where it abstains."""

@@ -79,7 +79,12 @@ class WeightedSum:
             for criterion, share in zip(prm.criteria, shares, strict=True):
                 totals[criterion] += share
         self.default_beta: Mapping[str, float] = totals
-        self.version = "sum[" + ", ".join(f"{w:g}*{p.version}" for w, p in zip(factors, prms, strict=True)) + "]"
+        self._factors = factors
+
+    @property
+    def version(self) -> str:
+        """Changes with the parts, a judge that is calibrated among them."""
+        return "sum[" + ", ".join(f"{w:g}*{prm.version}" for w, prm in zip(self._factors, self.prms, strict=True)) + "]"
 
     def score(self, steps: StepBatch) -> Scores:
         """(n, k) values and weights whose products, times `default_beta`, are the sum of the parts."""
@@ -111,12 +116,13 @@ class _Combined:
         beta: weight by criterion of the PRM inside, overriding its `default_beta`.
         scale: largest |value| of this combinator in units of p, so that scores can be handed out in [-1, 1].
         own_carry: how many numbers this combinator carries, before those of the PRM inside.
+        name: of the combinator with its arguments, for `version`.
     """
 
     criteria = (COMBINED,)
 
     def __init__(
-        self, prm: ProcessRewardModel, beta: Mapping[str, float] | None, scale: float, own_carry: int, version: str
+        self, prm: ProcessRewardModel, beta: Mapping[str, float] | None, scale: float, own_carry: int, name: str
     ) -> None:
         self.prm = check_prm(prm, type(self).__name__)
         for name, weight in (beta or {}).items():
@@ -133,8 +139,13 @@ class _Combined:
         self.carry_size = own_carry + carry_size(prm)
         self.cacheable = self.carry_size == 0 and getattr(prm, "cacheable", True)
         self.default_beta: Mapping[str, float] = {COMBINED: self._total * scale}
-        weights = ", ".join(f"{c}={b:g}" for c, b in zip(prm.criteria, self._beta, strict=True))
-        self.version = f"{version}[{prm.version}; {weights}]"
+        self._name = name
+
+    @property
+    def version(self) -> str:
+        """Changes with the PRM inside."""
+        weights = ", ".join(f"{c}={b:g}" for c, b in zip(self.prm.criteria, self._beta, strict=True))
+        return f"{self._name}[{self.prm.version}; {weights}]"
 
     def _step_values(self, steps: StepBatch) -> np.ndarray:
         """p: (n,) in [-1, 1], NaN where no criterion is scored."""

@@ -10,8 +10,8 @@ before, only what is visibly wrong: no link, or all of it in the chain already |
 
 By hindsight a fact counts as needed from the moment that it is read. Nobody can know that then: a step is wrong *causally*
 only if what was visible at the time proves it wrong. So even a perfect scorer that reads no later step misses labels by
-hindsight; how many is `ceiling` in the results of `examples/train_prm.py`: what the causal labels themselves score on the
-labels by hindsight.
+hindsight. A reference for how many is `causal labels` in the results of `examples/train_prm.py`: what the causal labels
+themselves score on those by hindsight. It is no bound: what is likely but not proved can be guessed.
 """
 
 from __future__ import annotations

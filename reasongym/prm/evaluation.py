@@ -54,6 +54,7 @@ class EarliestError(NamedTuple):
         on_wrong: share of solutions with an error where just the earliest was named.
         on_right: share of solutions without an error where none was named.
         wrong, right: how many solutions of either kind.
+        partly: solutions that are neither, for want of labels (see `has_error`), and count nowhere.
     """
 
     f1: float
@@ -61,6 +62,7 @@ class EarliestError(NamedTuple):
     on_right: float
     wrong: int
     right: int
+    partly: int = 0
 
 
 class Bins(NamedTuple):
@@ -88,27 +90,40 @@ def first_wrong(values: np.ndarray, threshold: float = 0.0) -> int:
     return int(found[0]) if len(found) else -1
 
 
+def has_error(label: np.ndarray) -> bool | None:
+    """Whether a solution with these (T,) labels has an error; None where they do not say.
+
+    It is right where every step is labelled and none is wrong. The earliest error of a wrong one is known where all steps
+    before it are labelled; what follows it need not be (ProcessBench's annotators stopped there).
+    """
+    gold = first_wrong(label)
+    unknown_yet = np.isnan(label if gold < 0 else label[:gold]).any()
+    return None if unknown_yet else gold >= 0
+
+
 def earliest_error(labels: Arrays, scores: Arrays, threshold: float = 0.0, unscored: str = "miss") -> EarliestError:
-    """ProcessBench's F1; records without any label are left out.
+    """ProcessBench's F1; records that `has_error` cannot tell are left out, and counted unless they have no label at all.
 
     With "miss", a record is missed where a step is unscored before the first objection (or before the end, without one).
     """
     _check_policy(unscored)
     hits: dict[bool, list[bool]] = {True: [], False: []}
+    partly = 0
     for label, score in zip(labels, scores, strict=True):
-        if np.isnan(label).all():
+        wrong = has_error(label)
+        if wrong is None:
+            partly += not np.isnan(label).all()
             continue
         gold, named = first_wrong(label), first_wrong(score, threshold)
         looked_at = score if named < 0 else score[:named]
         if unscored == "skip" and np.isnan(score).all():
             continue
         missed = unscored == "miss" and np.isnan(looked_at).any()
-        hits[gold >= 0].append(named == gold and not missed)
-    wrong, right = hits[True], hits[False]
-    on_wrong, on_right = _ratio(sum(wrong), len(wrong)), _ratio(sum(right), len(right))
+        hits[wrong].append(named == gold and not missed)
+    on_wrong, on_right = (_ratio(sum(hits[kind]), len(hits[kind])) for kind in (True, False))
     both = on_wrong + on_right
     f1 = 0.0 if both == 0 else 2 * on_wrong * on_right / both
-    return EarliestError(f1, on_wrong, on_right, len(wrong), len(right))
+    return EarliestError(f1, on_wrong, on_right, len(hits[True]), len(hits[False]), partly)
 
 
 def step_auc(labels: Arrays, scores: Arrays) -> float:
@@ -167,9 +182,16 @@ def spearman(one: np.ndarray, other: np.ndarray) -> float:
 
 
 AGGREGATORS = ("min", "product", "mean", "last")
+VALUES = ("hard", "soft")
+"""Criteria whose labels are the value of the state after a step: how often completions succeed (`agents.labels`)."""
 FITTING = {"correctness": "min", "value": "last"}
 """How a solution is scored from its steps: a chain of right steps is as right as its weakest (min, or product), the value of a
 state already holds all that went before (last). With the wrong one best-of-N orderings turn around (Zhang et al., 2025, arXiv 2501.07301)."""  # noqa: E501
+
+
+def meaning_of(criteria: Sequence[str]) -> str:
+    """A key of `FITTING`: "value" where labels of these criteria say how good the state after a step is, else "correctness"."""
+    return "value" if criteria and all(name in VALUES for name in criteria) else "correctness"
 
 
 def aggregate(scores: np.ndarray, how: str) -> float:
@@ -233,7 +255,7 @@ def fitted_threshold(labels: Arrays, scores: Arrays, unscored: str = "miss", mos
         return 0.0
     between = np.concatenate([[known[0]], (known[1:] + known[:-1]) / 2, [np.nextafter(known[-1], np.inf)]])
     candidates = between if len(between) <= most else np.unique(np.quantile(between, np.linspace(0, 1, most)))
-    kinds = {first_wrong(label) >= 0 for label in labels if not np.isnan(label).all()}
+    kinds = {has_error(label) for label in labels} - {None}
 
     def worth(threshold: float) -> float:
         if len(kinds) == 2:

@@ -8,8 +8,9 @@
 | `judge:MODEL@URL` | the same model behind an OpenAI-compatible server |
 | `file.py:Object`, `package.module:Object` | an object, or a class or a function without arguments that makes one |
 
-A judge by name answers with label probabilities where it can, and in words where it cannot. Whatever needs arguments is
-made in a file: `file.py:Object`. Nothing heavy is imported before a name asks for it.
+A judge by name answers with label probabilities where it can, and in words where it cannot; a command may give it further
+keywords (`judge=`). Whatever else needs arguments is made in a file: `file.py:Object`. Nothing heavy is imported before a name
+asks for it.
 """
 
 from __future__ import annotations
@@ -32,17 +33,26 @@ BUILT_IN: Mapping[str, Callable[[], Any]] = {"annotated": AnnotatedPRM, "lexical
 SAVED = "reasongym_prm.json"
 """The file by which the folder of a learned PRM is known."""
 JUDGE = "judge:"
+PAID = frozenset(("price", "max_cost"))
+"""Keywords of a judge that is paid for."""
 FORMS = ("FOLDER", "judge:MODEL", "judge:MODEL@URL", "file.py:Object", "package.module:Object")
 
 
-def load_prm(name: str | os.PathLike[str], built_in: Mapping[str, Callable[[], Any]] = BUILT_IN) -> Any:
+def load_prm(
+    name: str | os.PathLike[str],
+    built_in: Mapping[str, Callable[[], Any]] = BUILT_IN,
+    *,
+    judge: Mapping[str, Any] | None = None,
+) -> Any:
     """What the name stands for; see the module's docstring. Whether it is a PRM is for the caller to check.
 
     Args:
         name: the name, or a path.
         built_in: makers of those that are built in.
+        judge: keywords of `Judge` for a judge by name, such as {"cache": FOLDER, "on_failure": "unscored"}.
 
     Raises:
+        ValueError: a keyword that this judge does not take, or a wrong one.
         UnknownNameError: it stands for nothing.
         PRMError: a folder without a learned PRM, no such judge, a file or module that is not there or fails, an object that
             cannot be made.
@@ -51,7 +61,7 @@ def load_prm(name: str | os.PathLike[str], built_in: Mapping[str, Callable[[], A
     if name in built_in:
         return built_in[name]()
     if name.startswith(JUDGE):
-        return _judge(name)
+        return _judge(name, dict(judge or {}))
     if Path(name).is_dir():
         return _learned(name)
     module, colon, attribute = name.rpartition(":")
@@ -81,14 +91,16 @@ def _learned(folder: str) -> Any:
         raise PRMError(f"the learned PRM in {folder} cannot be read: {type(error).__name__}: {error}") from error
 
 
-def _judge(name: str) -> Any:
+def _judge(name: str, keywords: dict[str, Any]) -> Any:
     model, at, url = name.removeprefix(JUDGE).rpartition("@")
     if not at:
         model, url = url, ""
     if not model or (at and not url.startswith(("http://", "https://"))):
         raise PRMError(f"a judge is named judge:MODEL or judge:MODEL@http://HOST:PORT/v1, got {name!r}")
+    if not url and keywords.keys() & PAID:
+        raise ValueError(f"{', '.join(sorted(keywords.keys() & PAID))} bounds what a server bills; {name} runs in this process")
     judge = importlib.import_module("reasongym.prm.judge").Judge
-    return judge(model, url=url or None, answers="either")
+    return judge(model, url=url or None, **{"answers": "either", **keywords})
 
 
 def _module(name: str) -> Any:

@@ -17,8 +17,9 @@ from reasongym.errors import PRMError
 
 CORRECT = "correct"
 """The criterion of layouts that know only one."""
-VISIBLE = ("step_kinds",)
-"""Keys of `meta` that a scorer may read; all others may tell what is to be found out."""
+VISIBLE = ("step_kinds", "thoughts")
+"""Keys of `meta` that a scorer may read: the kind of each step, and what its writer thought before it (a judge reads that only
+where it was told to). All others may tell what is to be found out."""
 TRAP = (
     "labels are float in [-1, 1] or NaN = unscored, because a cast to bool turns a sentinel such as -100 into True; "
     "make them float yourself: 1.0 right, -1.0 wrong, float('nan') unscored"
@@ -133,8 +134,16 @@ def score_records(scorer: RecordScorer, records: Sequence[StepRecord]) -> list[n
     Raises:
         PRMError: another number of arrays, another shape, an infinity, or a value outside [-1, 1].
     """
-    shown = records if getattr(scorer, "needs_annotation", False) else [record.unlabelled() for record in records]
-    found: Any = scorer.score_records(shown)
+    return checked_record_scores(scorer, records, scorer.score_records(visible_to(scorer, records)))
+
+
+def visible_to(scorer: RecordScorer, records: Sequence[StepRecord]) -> Sequence[StepRecord]:
+    """The records as the scorer may see them: `unlabelled`, unless it declares `needs_annotation`."""
+    return records if getattr(scorer, "needs_annotation", False) else [record.unlabelled() for record in records]
+
+
+def checked_record_scores(scorer: RecordScorer, records: Sequence[StepRecord], found: Any) -> list[np.ndarray]:
+    """What a scorer returned for these records, as float32; raises as `score_records`."""
     name = type(scorer).__name__
     if not isinstance(found, (Sequence, np.ndarray)):
         raise PRMError(f"{name}.score_records returned {found!r}; expected a list with one (steps, criteria) array a record")

@@ -68,23 +68,13 @@ def _reading(steps: StepBatch, i: int) -> str:
     text = f"{verb} {number}: {steps.sentences[steps.desk[i]]}"
     if kind == NEXT:
         return text
-    words = _own_words(steps, i)
+    words = steps.own_words_of(i)
     if words:
         text += f" as: {words}"
     held = _content(steps, steps.memory_before[i, slot], steps.positions_before[i, slot])
     if not held:
         return text
     return f"{text}, dropping {held}" if kind == STORE else f"{text} to {held}"
-
-
-def _own_words(steps: StepBatch, i: int) -> str:
-    """What a legal STORE or UPDATE wrote instead of the unit on the desk; "" where it kept the unit."""
-    if not steps.own_words or steps.illegal[i]:
-        return ""
-    first = len(steps.sentences) - steps.own_words
-    after, number = steps.memory_after[i, steps.slot[i]], int(steps.units_read[i]) - 1
-    here = (steps.positions_after[i, steps.slot[i]] == number) & (after >= first)
-    return " ".join(steps.sentences[text] for text in after[here])
 
 
 def link_text(steps: StepBatch, i: int, h: int) -> str:

@@ -171,7 +171,12 @@ class Reweighted:
         self._gates = [(place(easy), place(gate.hard), gate.least) for easy, gate in gates.items()]
         factors = ", ".join(f"{name}={value:g}" for name, value in scale.items())
         behind = ", ".join(f"{easy}<-{gate.hard}>={gate.least:g}" for easy, gate in gates.items())
-        self.version = f"reweighted[{prm.version}; {factors}; {behind}]"
+        self._reweighting = f"{factors}; {behind}"
+
+    @property
+    def version(self) -> str:
+        """Changes with the PRM inside."""
+        return f"reweighted[{self.prm.version}; {self._reweighting}]"
 
     def score(self, steps: StepBatch) -> Scores:
         """(n, k) values of the PRM inside, and its weights times scale, 0 behind a closed gate."""

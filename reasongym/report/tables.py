@@ -19,11 +19,17 @@ LEAST_STEPS = 30
 
 
 def by_row(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """The runs of each row, the best row first."""
+    """The runs of each row, the best row first; those that miss settings come last, as their means are of other problems."""
     rows: dict[str, list[Run]] = {}
     for run in runs:
         rows.setdefault(run.row, []).append(run)
-    return dict(sorted(rows.items(), key=lambda item: (-estimates.iqm(estimates.successes(item[1])), item[0])))
+    settings = len({run.setting for run in runs})
+
+    def place(item: tuple[str, list[Run]]) -> tuple[bool, float, str]:
+        played = {run.setting for run in item[1]}
+        return len(played) < settings, -estimates.iqm(estimates.successes(item[1])), item[0]
+
+    return dict(sorted(rows.items(), key=place))
 
 
 def headline(rows: Mapping[str, list[Run]], wanted: str = "") -> str:

@@ -15,16 +15,16 @@ from reasongym.text.prompts import INSTRUCTIONS, system_text
 from reasongym.types import ProblemSource
 
 
-def connect(batch: Batch, history: int, instructions: str) -> Interface:
+def connect(batch: Batch, history: int, instructions: str, reasons: bool) -> Interface:
     """The interface of a batch.
 
     Raises:
         UnknownNameError: no such instructions.
-        ValueError: `history` is no number of turns.
+        ValueError: `history` is no number of turns, or reasons are asked of an observer that gives none.
     """
     if instructions not in INSTRUCTIONS:
         raise unknown("instructions", instructions, INSTRUCTIONS)
-    return Interface(batch, system_text(batch, history) if instructions == "full" else "", history)
+    return Interface(batch, system_text(batch, history) if instructions == "full" else "", history, reasons)
 
 
 class ReasonGymTextEnv(gym.Env[str, str]):
@@ -50,7 +50,8 @@ class ReasonGymTextEnv(gym.Env[str, str]):
     An answer (one that is no choice is a wrong one), or `max_steps` steps.
 
     ## Arguments
-    Those of `ReasonGymEnv`, `history` (0) and `instructions` ("full" or "none"). Infos hold beside its own: `messages` (the
+    Those of `ReasonGymEnv`, `history` (0), `instructions` ("full" or "none") and `reasons` (False; True shows what an observer
+    with `explain` says of its scores). Infos hold beside its own: `messages` (the
     observation as a chat), and after a step `thought`, `command` (canonical) and `invalid_action` with the reason.
 
     ## Version History
@@ -63,14 +64,20 @@ class ReasonGymTextEnv(gym.Env[str, str]):
     metadata: dict[str, Any] = {"render_modes": ["human", "ansi"], "render_fps": 2}
 
     def __init__(
-        self, *, history: int = 0, instructions: str = "full", render_mode: str | None = None, **keywords: Any
+        self,
+        *,
+        history: int = 0,
+        instructions: str = "full",
+        reasons: bool = False,
+        render_mode: str | None = None,
+        **keywords: Any,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise unknown("render mode", render_mode, self.metadata["render_modes"])
         self.render_mode = render_mode
         self.arrays = ReasonGymEnv(**keywords)
         """The same environment by number; it shares the state."""
-        self.interface = connect(self.arrays.batch, history, instructions)
+        self.interface = connect(self.arrays.batch, history, instructions, reasons)
         self.observation_space, self.action_space = self.interface.spaces()
         self._shown = ""
 

@@ -41,18 +41,19 @@ class Interface:
         batch: the environments; from now on it takes own words.
         system: what a chat begins with; "" = nothing.
         history: how many earlier turns each observation repeats.
+        reasons: whether the observer's reasons for its scores are shown.
 
     Attributes:
         turns: of the last step, one an environment.
         commands: by action, and back.
     """
 
-    def __init__(self, batch: Batch, system: str = "", history: int = 0) -> None:
+    def __init__(self, batch: Batch, system: str = "", history: int = 0, reasons: bool = False) -> None:
         if isinstance(history, bool) or not isinstance(history, int) or not 0 <= history <= 1000:
             raise ValueError(f"history must be a whole number in [0, 1000], got {history!r}")
         self.batch, self.system, self.history = batch, system, history
         batch.take_words()
-        self.view, self.commands = View(batch), Commands(batch.source, batch.shapes)
+        self.view, self.commands = View(batch, reasons), Commands(batch.source, batch.shapes)
         self.turns = [Turn()] * batch.n
         self._facts = Facts(batch)
         self._past: list[deque[tuple[str, str]]] = [deque(maxlen=history) for _ in range(batch.n)]
@@ -101,6 +102,7 @@ class Interface:
 
     def observe(self) -> tuple[str, ...]:
         """N observations."""
+        self.view.listen()
         self._now = [self.view(i) for i in range(self.batch.n)]
         return tuple(self._with_history(i) for i in range(self.batch.n))
 
@@ -121,6 +123,7 @@ class Interface:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Resumes from `get_state`."""
+        self.view.forget()
         self._past = [deque(turns, maxlen=self.history) for turns in state["past"]]
         self._now, self.turns = list(state["now"]), [Turn()] * self.batch.n
 

@@ -23,7 +23,7 @@ class ReasonGymTextVectorEnv(gym.vector.VectorEnv[Texts, Sequence[str], np.ndarr
 
     Args:
         num_envs: N.
-        history, instructions: as for `ReasonGymTextEnv`.
+        history, instructions, reasons: as for `ReasonGymTextEnv`.
         autoreset_mode, max_episode_steps, threads: as for `ReasonGymVectorEnv`.
         keywords: as for `ReasonGymTextEnv`.
     """
@@ -36,6 +36,7 @@ class ReasonGymTextVectorEnv(gym.vector.VectorEnv[Texts, Sequence[str], np.ndarr
         num_envs: int = 1,
         history: int = 0,
         instructions: str = "full",
+        reasons: bool = False,
         autoreset_mode: AutoresetMode | Literal["NextStep", "SameStep", "Disabled"] = AutoresetMode.NEXT_STEP,
         **keywords: Any,
     ) -> None:
@@ -47,7 +48,7 @@ class ReasonGymTextVectorEnv(gym.vector.VectorEnv[Texts, Sequence[str], np.ndarr
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.num_envs, self.render_mode = num_envs, None
-        self.interface = connect(self.arrays.batch, history, instructions)
+        self.interface = connect(self.arrays.batch, history, instructions, reasons)
         self.single_observation_space, self.single_action_space = self.interface.spaces()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)

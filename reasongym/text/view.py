@@ -1,4 +1,7 @@
-"""The situation of one environment in words: all that the array observation shows, and nothing else."""
+"""The situation of one environment in words: all that the array observation shows, and nothing else but what is asked for.
+
+With `reasons` the observer says why it scored the last step as it did, where it can (`explain`, as `prm.judge.Judge` has it).
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,14 @@ import numpy as np
 
 from reasongym.engine.batch import Batch
 from reasongym.engine.layout import FEATURES, WORDS
+from reasongym.prm.base import StepBatch
 from reasongym.text.commands import SLOT_VERBS, Commands, one_line
+from reasongym.wrappers.reasons import explained
 
 CHARACTERS_PER_TOKEN = 40
 """Of a unit or question as shown, at most; longer ones end in an ellipsis."""
+MOST_REASON = 300
+"""Characters of a reason as shown, at most."""
 OVERHEAD = 120
 """Characters that a shown unit takes besides its own, at most."""
 
@@ -17,18 +24,37 @@ OVERHEAD = 120
 class View:
     """Renders the environments of a batch.
 
+    Args:
+        batch: the environments.
+        reasons: whether the observer's reasons are shown.
+
+    Raises:
+        ValueError: reasons of an observer that gives none.
+
     Attributes:
         max_length: most characters of a rendered situation.
     """
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, reasons: bool = False) -> None:
         self._batch, self._commands = batch, Commands(batch.source, batch.shapes)
         settings, shapes = batch.settings, batch.shapes
         self._moving = settings.observer_model is not None or settings.gate != "open"
         self._criteria = () if settings.observer_model is None else settings.observer_model.criteria
+        self._explains = reasons
+        self._old: tuple[StepBatch, np.ndarray] | None = None
+        self._said: dict[int, dict[str, str]] = {}
+        if reasons and not hasattr(settings.observer_model, "explain"):
+            raise ValueError(
+                "reasons=True shows what the observer says of its scores, which needs an observer with explain(steps), such as "
+                f"Judge(..., reasons=True); got observer={settings.observer!r}"
+            )
         self._most = shapes.unit_tokens * CHARACTERS_PER_TOKEN, shapes.question_tokens * CHARACTERS_PER_TOKEN
         units = 1 + shapes.units_per_slot * (shapes.slots + shapes.chain_length)
-        listed = sum(len(choice) + 3 for choice in batch.source.choices) + 30 * shapes.slots + 60 * len(self._criteria)
+        listed = (
+            sum(len(choice) + 3 for choice in batch.source.choices)
+            + 30 * shapes.slots
+            + (60 + MOST_REASON * reasons) * len(self._criteria)
+        )
         pointed = shapes.positions * (CHARACTERS_PER_TOKEN + 10) if shapes.span else 0
         self.max_length = units * (self._most[0] + OVERHEAD) + self._most[1] + listed + pointed + 4_000
 
@@ -53,9 +79,28 @@ class View:
             lines += [f"  {h + 1}. {self._link(i, h)}" for h in range(int(state["chain_length"]))]
         if self._criteria:
             lines.append(f"Scores of the last step: {self._scores(i)}.")
+            lines += self._reasons(i)
         if batch.result.outcome["terminated"][i]:  # not where it was cut from outside: by number nothing shows that either
             return "\n".join([*lines, "The episode is over."])
         return "\n".join([*lines, *self._pointing(i), f"Commands now: {self.legal(i)}."])
+
+    def listen(self) -> None:
+        """Asks the observer for its reasons for the last step of all environments at once."""
+        scorer, observer = self._batch.scorer, self._batch.settings.observer_model
+        self._said = {}
+        if (
+            self._explains
+            and observer is not None
+            and scorer is not None
+            and scorer.last is not None
+            and scorer.last is not self._old
+        ):
+            steps, rows = scorer.last
+            self._said = dict(zip(rows.tolist(), explained(observer, steps) or [], strict=False))
+
+    def forget(self) -> None:
+        """The last step is of another time: a state was set."""
+        self._old = None if self._batch.scorer is None else self._batch.scorer.last
 
     def legal(self, i: int) -> str:
         """The legal commands, in words."""
@@ -119,6 +164,12 @@ class View:
             f"{name} {value:+.2f}" if scored else f"{name} unscored"
             for name, value, scored in zip(self._criteria, o.scores[i].tolist(), o.scored[i].tolist(), strict=True)
         )
+
+    def _reasons(self, i: int) -> list[str]:
+        """Of what was scored; a model's words, in one line each."""
+        scored = dict(zip(self._criteria, self._batch.observation.scored[i].tolist(), strict=True))
+        said = self._said.get(i, {})
+        return [f"  {name}: {_short(reason, MOST_REASON)}" for name, reason in said.items() if scored[name]]
 
     def _pointing(self, i: int) -> list[str]:
         """Where answers are spans: the words of the last link that can be pointed at, by position."""

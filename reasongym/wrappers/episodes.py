@@ -5,8 +5,9 @@
 | key | content |
 | --- | --- |
 | `format` | 1 |
-| `agent`, `environment`, `problem`, `name`, `task` | who played what |
+| `agent`, `environment`, `fingerprint`, `problem`, `name`, `task` | who played what; the fingerprint is the source's |
 | `question`, `question_at`, `units`, `gold`, `support` | the problem; `support` lists unit indices, null where it is unknown |
+| `listed` | whether answers are chosen from a list |
 | `success`, `answer`, `return`, `length`, `out_of_steps`, `truncated`, `rates` | how it ended |
 | `prm`, `observer`, `weights`, `memory_slots` | who scored, and beta by criterion (`memory`: the utility's weight) |
 | `steps` | a list, below |
@@ -19,7 +20,7 @@ A step is what the agent was shown, what it did, and what that brought. Units co
 | `desk` | unit on the desk, null when the text is over |
 | `slots` | of each occupied slot `units`, `by` (for each unit, [step, verb] that wrote it), `salience`, `recalls`, and where it applies `words` (own words, with `words_by`) and `closed` (what the gate forbids) |
 | `chain` | of each link `units`, `step` and `slot` it was recalled from, and `words` |
-| `kind`, `slot`, `action`, `invalid` | the action, in words too; why it was illegal |
+| `kind`, `slot`, `action`, `answer`, `invalid` | the action, in words too; of an ANSWER what it says, illegal or not; why it was illegal |
 | `scores`, `reasons`, `terms`, `reward` | by criterion; null = unscored, no reason = nothing was said |
 | `observed` | the observer's scores, where there is one |
 | `thought`, `command`, `prompt` | of agents that act in words |
@@ -129,11 +130,13 @@ class EpisodeRecorder:
             "format": FORMAT,
             "agent": self._agent,
             "environment": self._environment or batch.source.name,
+            "fingerprint": batch.source.fingerprint,
             "problem": index,
             "name": problem.name,
             "task": problem.task,
             "question": problem.question,
             "question_at": settings.question_at,
+            "listed": len(batch.table.source.choices) > 0,
             "units": list(problem.story.units[: problem.num_units]),
             "gold": list(problem.answers),
             "support": None if problem.support is None else list(problem.support),
@@ -187,6 +190,8 @@ class EpisodeRecorder:
             "terms": plain(terms),
             "reward": round(float(batch.result.reward[row]), 6),
         }
+        if kind == ANSWER:
+            step["answer"] = batch.table.answer_text(out) or None
         if invalid:
             step["invalid"] = invalid
         if settings.observer_model is not None:

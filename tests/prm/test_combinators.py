@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pickle
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
+import reasongym  # noqa: F401
 from reasongym.errors import PRMError
 from reasongym.prm.base import Scores, carry_size, check_prm, checked_scores
 from reasongym.prm.combinators import Clipped, PotentialDifference, SoftMinimum, WeightedSum
 from reasongym.prm.lexical import LexicalPRM
+from reasongym.prm.weights import Reweighted
 
 NAN = np.nan
 
@@ -204,3 +207,28 @@ def test_bad_arguments(make, message):
 def test_not_a_prm():
     with pytest.raises(TypeError, match="Clipped='lexical' is no process reward model"):
         Clipped("lexical")
+
+
+class Changing:
+    """A PRM whose scores change, and its version with them, as a judge's do when it is calibrated."""
+
+    criteria, needs_annotation, default_beta, value = ("x",), False, {"x": 1.0}, 0.5
+
+    @property
+    def version(self):
+        return f"changing-{self.value}"
+
+    def score(self, steps):
+        return np.full((len(steps), 1), self.value, np.float32)
+
+
+@pytest.mark.parametrize("around", [WeightedSum, Clipped, Reweighted, lambda prm: Clipped(Reweighted(WeightedSum(prm)))])
+def test_no_score_of_an_older_version_is_served(around):
+    inner = Changing()
+    inner.value = -0.25
+    prm, paid = around(inner), []
+    env = gym.make_vec("ReasonGym-bAbI-qa1-v0", num_envs=2, prm=prm, num_problems=1)
+    for inner.value in (-0.25, -0.75):
+        env.reset(seed=0)
+        paid.append(sum(env.step(np.zeros(2, int))[4]["reward_terms"][prm.criteria[0]]))
+    assert paid == pytest.approx([-0.5, -1.5])

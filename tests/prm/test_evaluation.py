@@ -15,6 +15,7 @@ from reasongym.prm.evaluation import (
     cohen_kappa,
     earliest_error,
     fitted_threshold,
+    has_error,
     reliability,
     spearman,
     step_auc,
@@ -83,8 +84,16 @@ def test_earliest_error_by_hand():
         [1, 1],  # no label: left out
     )
     found = earliest_error(labels, scores)
-    assert found[1:] == (1 / 3, 1 / 2, 3, 2)
+    assert found[1:] == (1 / 3, 1 / 2, 3, 2, 0)
     assert found.f1 == pytest.approx(2 / (3 + 2))  # harmonic mean of 1/3 and 1/2
+
+
+def test_a_solution_labelled_in_part_is_neither_right_nor_wrong():
+    """Nobody has said that the rest is right, or that the error is the first; ProcessBench's unscored rest is another thing."""
+    labels = arrays([1, NAN, NAN], [1, 1], [1, NAN, -1], [1, -1, NAN], [NAN, NAN])
+    assert [has_error(label) for label in labels] == [None, False, None, True, None]
+    scores = arrays([1, -1, 1], [1, 1], [1, 1, -1], [1, -1, 1], [1, 1])
+    assert earliest_error(labels, scores) == (1, 1, 1, 1, 1, 2)
 
 
 def test_an_unscored_step_before_the_objection_is_a_miss():

@@ -88,7 +88,17 @@ def test_prmbench_counts_from_one(tmp_path):
     assert [labels(one) for one in both] == [[1, -1, 1], [1, 1]]
     assert both[1].meta["classification"] == "correct"
     again = lines(tmp_path / "twice", PRMBENCH, {**PRMBENCH, "classification": "circular"})
-    assert len(read_records(again, process="both")) == 3, "the unmodified solution of a problem counts once"
+    once = read_records(again, process="both")
+    assert len(once) == 3, "the unmodified solution of a problem counts once"
+    assert once.left_out == {"an unmodified solution that an earlier row has brought": 1}
+    other = lines(tmp_path / "other", PRMBENCH, {**PRMBENCH, "original_process": ["a", "b", "so b"]})
+    assert len(read_records(other, process="both")) == 4, "another solution of the same problem is no copy"
+
+
+def test_a_field_of_that_name_in_another_layout_drops_nothing(tmp_path):
+    rows = [{**STEPWISE, "completions": [step, "b"], "idx": 7, "classification": "correct"} for step in "xyz"]
+    read = read_records(lines(tmp_path / "x", *rows))
+    assert ([record.steps[0] for record in read], read.left_out) == (["x", "y", "z"], {})
 
 
 def test_prmbench_rows_that_name_steps_past_the_end(tmp_path):
@@ -387,6 +397,8 @@ def test_a_layout_that_cannot_say_it(tmp_path, record, format, message):
 def test_every_layout_is_known_by_its_fields():
     rows = {"processbench": PROCESSBENCH, "prmbench": PRMBENCH, "prm800k": PRM800K, "stepwise": STEPWISE}
     rows["records"] = {"prompt": "", "steps": [], "criteria": [], "labels": []}
+    rows["episodes"] = {"question": "", "units": [], "steps": [], "memory_slots": 3, "problem": 0}
+    rows["trajectories"] = dict.fromkeys(("run", "env", "episode", "step", "problem", "kind", "slots", "legal"))
     assert set(rows) == set(LAYOUTS)
     for name, row in rows.items():
         assert layout_of(row).name == name

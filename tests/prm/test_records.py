@@ -103,6 +103,8 @@ def test_an_unlabelled_record_tells_nothing():
     assert np.isnan(shown.outcome)
     assert shown.reasons is None
     assert shown.meta == {"step_kinds": ["sum", "answer"]}
+    thinking = record(meta={"thoughts": ["I add.", ""], "planted": 1}).unlabelled()
+    assert thinking.meta == {"thoughts": ["I add.", ""]}, "what the writer thought is shown, and a judge may be told to read it"
     assert (shown.prompt, shown.steps, shown.criteria) == (record().prompt, record().steps, record().criteria)
 
 

@@ -241,12 +241,15 @@ def test_a_prm_reads_own_words_instead_of_the_unit():
     last = reader.texts[-1].split("\n")
     assert last == [
         "question: Where is Mary?",
-        "chain 1: I met Mary John moved to the garden.",
-        "slot 1: I met Mary John moved to the garden.",
-        "desk: (empty)",
+        "chain 1, own words at sentence 1: I met Mary",
+        "chain 1, sentence 2: John moved to the garden.",
+        "slot 1, own words at sentence 1: I met Mary",
+        "slot 1, sentence 2: John moved to the garden.",
+        "desk empty",
         "action: answer a palace",
     ]
-    assert any(text.endswith("action: reply without command: mumble mumble (illegal)") for text in reader.texts)
+    assert any(text.endswith("\nillegal action: reply without command: mumble mumble") for text in reader.texts)
+    assert reader.texts[0].endswith("\naction: store 1 in own words: I met Mary")
     seen = len(reader.texts)
     made.reset(seed=0)
     play(made, "store 1: I met Mary", "update 1")

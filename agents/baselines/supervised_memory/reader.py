@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.base import Observation, check_spaces
 from agents.baselines.supervised_memory import make_network, network_class
-from agents.baselines.supervised_memory.base import Fitted, Training, fit
+from agents.baselines.supervised_memory.base import WATCHED, Fitted, Training, fit
 from agents.baselines.supervised_memory.stories import Stories, lesson_of
 from agents.budget import Budget, Progress
 from reasongym.adapters.sb3 import ReasonGymVecEnv
@@ -104,9 +104,11 @@ class SupervisedReader:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.fitted = fit(self.network, lesson, self.training, budget, self.seed)
-        self.ledger["answers"] = float(len(lesson.answers))
+        there = len(lesson.answers)
+        read = min(1.0, self.fitted.problems / there + WATCHED)  # the share of the problems whose answers were looked at
+        self.ledger["answers"] = read * there
         if self.training.support_coef:
-            self.ledger["supports"] = float(lesson.support_known.sum())
+            self.ledger["supports"] = read * float(lesson.support_known.sum())
         return self
 
     def act(

@@ -32,7 +32,12 @@ class StepBatchScorer:
                 f"{type(prm).__name__} reads gold answers or support of an environment, which records of text do not have; "
                 "score its episodes in the environment, or test a PRM with needs_annotation = False"
             )
-        self.criteria, self.version = prm.criteria, prm.version
+        self.criteria = prm.criteria
+
+    @property
+    def version(self) -> str:
+        """The PRM's own."""
+        return self.prm.version
 
     def score_records(self, records: Sequence[StepRecord]) -> list[np.ndarray]:
         """(T, k) each, in [-1, 1]; NaN = unscored. Per-step weights are not used."""

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from reasongym.errors import DataError
 from reasongym.prm.bench import tables
+from reasongym.prm.loading import JUDGE
 
 ALL, PRIOR = "references", "step-type prior"
 PICTURES = (".png", ".svg", ".pdf")
@@ -45,6 +46,12 @@ def command(
     group_by: Annotated[str, typer.Option(help="key of meta by which results are split")] = "",
     batch_size: Annotated[int, typer.Option(min=1, help="solutions handed over at once")] = 1,
     json_path: Annotated[Path | None, typer.Option("--json", help="write the report here")] = None,
+    cache: Annotated[Path | None, typer.Option(help="folder where a judge's replies are kept: a run that is killed and started "
+                                                   "again pays for nothing twice")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="most that each judge behind a URL may spend; needs --price")] = None,
+    price: Annotated[str, typer.Option(help="of a judge, per million tokens: IN,OUT")] = "",
+    on_failure: Annotated[str, typer.Option(help="where a judge fails: raise, or unscored")] = "",
+    context_steps: Annotated[int | None, typer.Option(min=0, help="steps before the judged one that a judge is shown")] = None,
     picture: Annotated[Path | None, typer.Option(help="draw the reliability curves here (.png, .svg, .pdf)")] = None,
 ) -> None:  # fmt: skip
     """Test process reward models on labelled steps: PRMBench's score, ProcessBench's F1, AUC, calibration, latency.
@@ -52,6 +59,7 @@ def command(
     An error of a PRM of yours names its file and line; --debug shows the whole traceback.
     """
     from reasongym.prm.bench import REFERENCES, BenchSettings, bench, load_scorer
+    from reasongym.prm.bench.problems import problems_of
 
     console = Console()
     writable("--json", json_path)
@@ -64,10 +72,21 @@ def command(
         group_by=group_by,
     )
     options = dict(map(_option, option or ()))
-    prms = {name: load_scorer(name) for given in prm or [ALL] for name in (REFERENCES if given == ALL else [given])}
+    given = {
+        "cache": cache,
+        "max_cost": max_cost,
+        "price": _price(price),
+        "on_failure": on_failure,
+        "context_steps": context_steps,
+    }
+    judge = {keyword: value for keyword, value in given.items() if value not in (None, "")}
+    if judge and not any(name.startswith(JUDGE) for name in prm or ()):
+        options_given = ", ".join("--" + keyword.replace("_", "-") for keyword in judge)
+        raise ValueError(f"{options_given}: only a judge by name takes it, and none is tested; add --prm judge:MODEL@URL")
+    prms = {name: load_scorer(name, judge) for one in prm or [ALL] for name in (REFERENCES if one == ALL else [one])}
     records = read(data, format, strict, options)
     fit_on = read(train, format, strict, options) if train else ()
-    if not train and len({record.prompt for record in records}) == 1 and ALL in (prm or [ALL]):
+    if not train and len(set(problems_of(records))) == 1 and ALL in (prm or [ALL]):
         del prms[PRIOR]
         console.print(f"without the {PRIOR}, which needs other problems to be fitted on: give more problems, or --train FILE")
     report = bench(prms, records, settings, train=fit_on)
@@ -140,6 +159,16 @@ def _threshold(value: str) -> float:
     if not -1 <= number <= 1:
         raise ValueError(f"--threshold takes a number in [-1, 1] or 'fit', got {value!r}")
     return number
+
+
+def _price(value: str) -> tuple[float, float] | None:
+    if not value:
+        return None
+    try:
+        into, out = map(float, value.split(","))
+    except ValueError:
+        raise ValueError(f"--price takes IN,OUT, what a million tokens cost, e.g. 0.15,0.6; got {value!r}") from None
+    return into, out
 
 
 def _option(given: str) -> tuple[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from reasongym.errors import PRMError
@@ -33,15 +33,15 @@ class Unfitted(Protocol):
         ...
 
 
-def load_scorer(name: str) -> RecordScorer | Unfitted:
-    """What the name stands for.
+def load_scorer(name: str, judge: Mapping[str, Any] | None = None) -> RecordScorer | Unfitted:
+    """What the name stands for; `judge` are keywords for a judge by name.
 
     Raises:
         UnknownNameError: it stands for nothing.
         PRMError: as for `load_prm`; what it stands for is no PRM.
     """
     try:
-        return as_scorer(load_prm(name, REFERENCES), name)
+        return as_scorer(load_prm(name, REFERENCES, judge=judge), name)
     except TypeError as error:
         raise PRMError(str(error)) from error
 
@@ -63,7 +63,7 @@ def as_scorer(prm: object, name: str = "prm") -> RecordScorer | Unfitted:
                 )
         return prm  # type: ignore[return-value]
     if isinstance(prm, ProcessRewardModel):
-        return StepBatchScorer(prm)
+        return StepBatchScorer(prm)  # type: ignore[return-value]  # its version is read only
     if isinstance(prm, Unfitted):
         return prm
     raise TypeError(

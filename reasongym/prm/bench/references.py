@@ -1,6 +1,7 @@
 """The PRMs that any other is to be held against: they know the labels, or nothing, or what kinds of steps usually are.
 
-`oracle`, `always-yes`, `always-no`, `random`, `step-type prior`. All have one criterion, `correct`.
+`oracle`, `always-yes`, `always-no`, `random`, `step-type prior`. All have one criterion, `correct`, and say `any_criterion`:
+where the bench tests one criterion, they are shown its labels alone, and their score is of this one.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Oracle:
     """Says of every step what its label says: 1, or -1 where the label is below 0."""
 
     criteria: tuple[str, ...] = (CORRECT,)
+    any_criterion = True
     version, needs_annotation = "oracle-1", True
 
     def score_records(self, records: Sequence[StepRecord]) -> list[np.ndarray]:
@@ -51,6 +53,7 @@ class Always:
     """
 
     criteria: tuple[str, ...] = (CORRECT,)
+    any_criterion = True
 
     def __init__(self, score: float) -> None:
         self.score, self.version = float(score), f"always({score:g})"
@@ -68,6 +71,7 @@ class Random:
     """
 
     criteria: tuple[str, ...] = (CORRECT,)
+    any_criterion = True
 
     def __init__(self, seed: int = 0) -> None:
         self.seed, self.version = seed, f"random-1(seed={seed})"
@@ -130,6 +134,7 @@ class FittedPrior:
     """
 
     criteria: tuple[str, ...] = (CORRECT,)
+    any_criterion = True
 
     def __init__(self, shares: Mapping[str, float], other: float) -> None:
         self.shares, self.other = dict(shares), other

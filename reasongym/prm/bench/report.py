@@ -20,7 +20,8 @@ from reasongym.errors import DataError
 from reasongym.prm import evaluation
 from reasongym.prm.bench import intervals
 from reasongym.prm.bench.loading import Unfitted, as_scorer
-from reasongym.prm.bench.scoring import BenchSettings, Scored, labels_of, score
+from reasongym.prm.bench.problems import problems_of
+from reasongym.prm.bench.scoring import BenchSettings, Scored, criterion_of, labels_of, of_criterion, score
 from reasongym.prm.formats import RecordSet
 from reasongym.prm.records import RecordScorer, StepRecord
 
@@ -52,12 +53,13 @@ def bench(
 
     Raises:
         DataError: no records, or none with a label.
-        PRMError: a PRM broke its contract.
+        PRMError: a PRM broke its contract, or has several criteria and not the one that is tested.
     """
     settings = settings or BenchSettings()
     if not len(records):
         raise DataError("there are no records to test on")
-    labels = labels_of(records, settings.criterion)
+    tested = of_criterion(records, settings.criterion)
+    train, labels = of_criterion(train, settings.criterion), labels_of(tested)
     if all(np.isnan(label).all() for label in labels):
         raise DataError(f"none of {len(records)} records has a label: there is nothing to test against")
     report: dict[str, Any] = {
@@ -66,13 +68,21 @@ def bench(
         "data": _about(records, labels),
         "prms": {},
     }
+    scorers = {name: as_scorer(prm, name) for name, prm in prms.items()}
+    for name, scorer in scorers.items():  # before anything is scored: a judge costs money
+        if hasattr(scorer, "criteria"):
+            criterion_of(scorer, settings.criterion, name)  # type: ignore[arg-type]  # what is fitted may have none yet
     scored, resampled = {}, {}
-    problems = np.unique([record.prompt for record in records], return_inverse=True)[1]
-    for name, prm in prms.items():
-        scored[name] = score(as_scorer(prm, name), records, settings, train, name)
-        row = _row(records, labels, scored[name], settings)
+    names = problems_of(records)
+    number = {name: i for i, name in enumerate(sorted(set(names)))}
+    problems = np.array([number[name] for name in names])
+    for name, scorer in scorers.items():
+        scored[name] = score(scorer, tested, settings, train, name)
+        row = _row(tested, problems, labels, scored[name], settings)
         resampled[name] = intervals.resampled(_tally(records, problems, labels, scored[name], settings.unscored))
         row["intervals"] = _intervals(resampled[name])
+        if scored[name].tested_by != settings.criterion and not scored[name].any_criterion:
+            row["tested_by"] = scored[name].tested_by
         report["prms"][name] = row
         progress(name, row)
     report["agreement"] = {
@@ -94,11 +104,15 @@ def _about(records: Sequence[StepRecord], labels: list[np.ndarray]) -> dict[str,
     out["wrong"] = int(sum((labels[i] < 0).sum() for i in pooled))
     apart = Counter(_classification(record) for record in records)
     out["apart"] = {name: apart[name] for name in APART if name in apart}
+    counted = [label for record, label in zip(records, labels, strict=True) if _classification(record) not in APART[:1]]
+    out["partly_labelled"] = sum(evaluation.has_error(label) is None and not np.isnan(label).all() for label in counted)
     out["past_the_end"] = sum("past_the_end" in record.meta for record in records)
     return out
 
 
-def _row(records: Sequence[StepRecord], labels: list[np.ndarray], scored: Scored, settings: BenchSettings) -> dict[str, Any]:
+def _row(
+    records: Sequence[StepRecord], problems: np.ndarray, labels: list[np.ndarray], scored: Scored, settings: BenchSettings
+) -> dict[str, Any]:
     """One PRM's part of the report."""
 
     def part(rows: Sequence[int]) -> dict[str, Any]:
@@ -119,7 +133,7 @@ def _row(records: Sequence[StepRecord], labels: list[np.ndarray], scored: Scored
     out["apart"] = {name: part([i for i, own in enumerate(names) if own == name]) for name in APART if name in names}
     out["groups"] = _groups(records, pooled, part, settings.group_by)
     out["criteria_auc"] = _criteria(records, pooled, scored)
-    out["best_of_n"] = _best_of_n(records, scored)
+    out["best_of_n"] = _best_of_n(records, problems, scored)
     out["latency"] = _latency(scored, settings)
     if scored.windowed is not None:
         out["windowed"] = scored.windowed
@@ -193,13 +207,13 @@ def _criteria(records: Sequence[StepRecord], pooled: list[int], scored: Scored) 
     return out
 
 
-def _best_of_n(records: Sequence[StepRecord], scored: Scored) -> dict[str, Any] | None:
+def _best_of_n(records: Sequence[StepRecord], problems: np.ndarray, scored: Scored) -> dict[str, Any] | None:
     """Best-of-N by every aggregation; None where no problem has two solutions of known outcome."""
-    prompts, outcomes = [record.prompt for record in records], [record.outcome for record in records]
+    whose, outcomes = problems.tolist(), [record.outcome for record in records]
     fitting = evaluation.FITTING.get(scored.label_meaning, "min")
     out: dict[str, Any] = {"fitting": fitting}
     for how in evaluation.AGGREGATORS:
-        found = evaluation.best_of_n(prompts, outcomes, [evaluation.aggregate(step, how) for step in scored.steps])
+        found = evaluation.best_of_n(whose, outcomes, [evaluation.aggregate(step, how) for step in scored.steps])
         out[how] = found._asdict()
     return out if out[fitting]["problems"] else None
 
@@ -226,7 +240,8 @@ def _agreement(one: Scored, other: Scored) -> dict[str, float]:
 
 
 def _classification(record: StepRecord) -> Any:
-    return record.meta.get("classification")
+    """The class of a row of PRMBench; None of all other records, whatever they call so."""
+    return record.meta.get("classification") if record.meta.get("layout") == "prmbench" else None
 
 
 def _without_nan(value: Any) -> Any:

@@ -52,8 +52,15 @@ def _end(name: str) -> str:
 
 
 def windows(report: dict[str, Any]) -> list[str]:
-    """A line for each PRM that has read prompts or steps in part."""
-    return [
+    """A line for each PRM that has read prompts or steps in part, and for each that was tested by another criterion than was
+    asked for, having no other."""
+    criterion = report["settings"]["criterion"]
+    other = [
+        f"{name}: has no criterion {criterion!r}, and is tested on its labels by its only one, {row['tested_by']!r}"
+        for name, row in report["prms"].items()
+        if row.get("tested_by")
+    ]
+    return other + [
         f"{name}: {row['windowed']:,} times a prompt or step was longer than its window, and read in part"
         for name, row in report["prms"].items()
         if row.get("windowed")
@@ -68,6 +75,11 @@ def about(data: dict[str, Any]) -> list[str]:
     ]
     if data["apart"]:
         lines.append("apart, not pooled: " + ", ".join(f"{count} {name}" for name, count in data["apart"].items()))
+    if data.get("partly_labelled"):
+        lines.append(
+            f"{data['partly_labelled']} solutions are labelled in part: whether they are right, or where their first error is, "
+            "is not known, and the first error F1 leaves them out"
+        )
     if data["past_the_end"]:
         lines.append(
             f"{data['past_the_end']} rows name errors past the end of the solution: the pooled score passes over these, "

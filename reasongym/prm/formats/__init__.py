@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from reasongym.errors import DataError, UnknownNameError, unknown
-from reasongym.prm.formats import own, prm800k, prmbench, processbench, stepwise
+from reasongym.prm.formats import episodes, own, prm800k, prmbench, processbench, stepwise, trajectories
 from reasongym.prm.formats.base import Layout, LeftOutError
 from reasongym.prm.formats.files import STDIN, Row, read_rows, watched, write_text
 from reasongym.prm.records import StepRecord
 
-LAYOUTS = {part.LAYOUT.name: part.LAYOUT for part in (own, processbench, prm800k, prmbench, stepwise)}
+LAYOUTS = {part.LAYOUT.name: part.LAYOUT for part in (own, processbench, prm800k, prmbench, stepwise, episodes, trajectories)}
 AUTO = "auto"
 MOST_FAULTS = 20
 """Messages about skipped records that are kept."""
@@ -38,7 +38,7 @@ class RecordSet(Sequence):
         digest: BLAKE2b of its content.
         skipped: broken rows that `strict=False` passed over.
         faults: what was wrong with the first `MOST_FAULTS` of them.
-        left_out: rows that the layout's protocol leaves out, by reason.
+        left_out: rows, and records of rows, that the layout's protocol leaves out, by reason.
     """
 
     records: tuple[StepRecord, ...]
@@ -67,7 +67,7 @@ def read_records(path: str | PathLike, format: str = AUTO, *, strict: bool = Tru
         format: a name of `LAYOUTS`, or "auto": by the fields of the first row.
         strict: a broken record raises; False skips and counts it.
         options: of the layout: `past_the_end` and `process` (prmbench), `alternatives` (prm800k), `scale` and `unscored`
-            (stepwise).
+            (stepwise), `labels` (episodes, trajectories).
 
     Raises:
         DataError: the file cannot be read, has no known layout, a broken record, or no record at all.
@@ -144,10 +144,13 @@ def _records(
     for name in options:
         if name not in layout.options:
             raise unknown(f"option of the layout {layout.name!r}", name, layout.options or ("none",))
+    if layout.gather is not None:
+        broken = [row for row in rows if isinstance(row, DataError)]
+        rows = [*broken, *layout.gather(row for row in rows if not isinstance(row, DataError))]
     out: list[StepRecord] = []
     faults: list[str] = []
     left_out: Counter[str] = Counter()
-    seen: set[str] = set()
+    seen: set[Hashable] = set()
     for row in watched(rows, "records"):
         try:
             found = _read_row(layout, row, options)
@@ -158,7 +161,13 @@ def _records(
                 raise DataError(f"{error} (strict=False skips broken records and counts them)") from None
             faults.append(str(error))
         else:
-            out += [record for record in found if not _seen_before(record, seen)]
+            for record in found:
+                known_by = layout.once(record)
+                if known_by is not None and known_by in seen:
+                    left_out[layout.again] += 1
+                else:
+                    seen.add(known_by)
+                    out.append(record)
     if not out:
         why = f"; the first fault: {faults[0]}" if faults else ""
         raise DataError(f"{source}: none of {len(rows)} rows gives a record{why}")
@@ -187,13 +196,3 @@ def _read_row(layout: Layout, row: Row | DataError, options: Mapping[str, Any]) 
         raise
     except (ValueError, TypeError) as error:  # DataError is one; so is what the record refuses
         raise DataError(f"{where}: {error}") from None
-
-
-def _seen_before(record: StepRecord, seen: set[str]) -> bool:
-    """Whether this is the unmodified solution of a PRMBench problem that another row has brought already."""
-    if record.meta.get("classification") != "correct" or record.meta.get("idx") is None:
-        return False
-    identity = str(record.meta["idx"])
-    again = identity in seen
-    seen.add(identity)
-    return again

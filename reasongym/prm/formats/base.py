@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,9 @@ class Layout:
         read: a row becomes records; keywords are the layout's options.
         write: records become rows.
         options: names of the keywords of `read`.
+        once: what a record is known again by, where several rows bring it and only the first counts; None: every one counts.
+        again: why the others are left out.
+        gather: where a record is made of several rows, makes one row of them; None: each row is for itself.
     """
 
     name: str
@@ -34,6 +37,9 @@ class Layout:
     read: Callable[..., list[StepRecord]]
     write: Callable[[Sequence[StepRecord]], list[dict[str, Any]]]
     options: tuple[str, ...] = ()
+    once: Callable[[StepRecord], Hashable | None] = lambda record: None
+    again: str = ""
+    gather: Callable[[Iterable[tuple[str, Any]]], list[tuple[str, Any]]] | None = None
 
 
 def text(row: Mapping[str, Any], key: str) -> str:

@@ -18,6 +18,8 @@ from tqdm import tqdm
 from reasongym.errors import DataError
 
 STDIN = Path("standard input")
+NOTED = (b"source", b"fingerprint", b"prm")
+"""What a recording of this suite says of all its rows, in the metadata of its file; read as columns."""
 Row = tuple[str, Any]
 """Where a row begins ("FILE, line 3"), and the row."""
 
@@ -118,8 +120,9 @@ def _parquet(path: Path, content: bytes) -> Iterator[Row]:
         table = pq.read_table(pa.BufferReader(content))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is no whole Parquet file (cut short or broken): {error}") from error
+    noted = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items() if key in NOTED}
     for i, row in enumerate(table.to_pylist()):
-        yield f"{path}, row {i + 1}", row
+        yield f"{path}, row {i + 1}", {**noted, **row}
 
 
 def _read_folder(path: Path) -> tuple[str, list[Row | DataError]]:

@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from reasongym.prm.judge.errors import CapabilityError, CostError, JudgeError
-from reasongym.prm.judge.ledger import Ledger
+from reasongym.prm.judge.model import LanguageModel
 from reasongym.prm.judge.questions import LABELS, Asking, Question
-from reasongym.prm.judge.store import ReplyStore, question_key
+from reasongym.prm.judge.store import question_key
 from reasongym.prm.judge.verdicts import LEAST_MASS, Reply, Verdict, explanation, mean, share, stated, unscored
 
 ORDERS = (False, True)
@@ -27,15 +27,13 @@ class Hearing:
 
     Args:
         asking: words the questions.
-        backend: answers them (`local.LocalModel`, `clients.ServerClient`).
-        store: of replies.
-        ledger: of what it costs.
+        model: answers them; its store keeps the replies, its ledger counts them.
         reasons: also ask why, beside label probabilities.
         skips: leave unscored what fails, instead of raising.
     """
 
-    def __init__(self, asking: Asking, backend: Any, store: ReplyStore, ledger: Ledger, *, reasons: bool, skips: bool) -> None:
-        self._asking, self._backend, self.store, self._ledger = asking, backend, store, ledger
+    def __init__(self, asking: Asking, model: LanguageModel, *, reasons: bool, skips: bool) -> None:
+        self._asking, self._backend, self.store, self._ledger = asking, model.backend, model.store, model.ledger
         self._reasons, self._skips = reasons, skips
 
     def by_label(self, pairs: Sequence[Pair]) -> dict[Pair, Verdict]:

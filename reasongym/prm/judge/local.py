@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 Tokens = tuple[int, ...]
 _HERE = "\ue000content\ue000"
 """Stands for the user's message while the chat template is rendered."""
+_SYSTEM = "\ue000system\ue000"
+"""Stands for the system's text in the frame that is part of the identity: chat templates differ, and their keywords do."""
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 """What may be a name on the hub; anything else can only be a folder."""
 _PLAIN = "{system}\n\n{content}\n"
@@ -79,9 +81,10 @@ class LocalModel:
         kind = ("float32" if self.device == "cpu" else "auto") if dtype == "auto" else dtype
         self.tokenizer, self.model = _loaded(os.fspath(model), kind, self.device)
         self.dtype = str(self.model.dtype).removeprefix("torch.")
-        self.identity = f"{Path(model).name}@{fingerprint(Path(model))}/{self.dtype}"
         self.batch_size, self.share_prefix = batch_size, share_prefix
         self._template, self._frames = dict(template or {}), {}  # type: tuple[dict[str, Any], dict[str, tuple[Tokens, Tokens]]]
+        frame = hashlib.blake2b(self._rendered(_SYSTEM).encode(), digest_size=4).hexdigest()
+        self.identity = f"{Path(model).name}@{fingerprint(Path(model), self.model)}/{self.dtype}/{frame}"
         self._asks: dict[str, Tokens] = {}
         self._splits: bool | None = None
         self._window = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
@@ -238,6 +241,8 @@ class LocalModel:
     def _prompt(self, question: Question) -> Tokens:
         """Token ids: the template's own with special tokens on, all else with special tokens off."""
         head, tail = self._frame(question.system)
+        if not question.ask:
+            return head + self._ids(question.content) + tail
         if self._splits is None:  # whether material and rubric can be tokenised apart: so where words never span a line's end
             self._splits = self._ids(question.content) == self._ids(question.material + "\n") + self._ids(question.ask)
         if not self._splits:
@@ -254,13 +259,7 @@ class LocalModel:
 
     def _frame(self, system: str) -> tuple[Tokens, Tokens]:
         if system not in self._frames:
-            messages = [{"role": "system", "content": system}, {"role": "user", "content": _HERE}]
-            text = _PLAIN.format(system=system, content=_HERE)
-            if self.tokenizer.chat_template:
-                text = self.tokenizer.apply_chat_template(
-                    messages, tokenize=False, add_generation_prompt=True, **self._template
-                )
-            parts = text.split(_HERE)
+            parts = self._rendered(system).split(_HERE)
             if len(parts) != 2 or system not in parts[0]:
                 raise JudgeError(
                     "the model's chat template does not render a system and a user message once each; give the model another "
@@ -269,6 +268,13 @@ class LocalModel:
             head, tail = (tuple(self.tokenizer(part, add_special_tokens=False)["input_ids"]) for part in parts)
             self._frames[system] = head, tail
         return self._frames[system]
+
+    def _rendered(self, system: str) -> str:
+        """The whole prompt with `_HERE` for the user's message."""
+        if not self.tokenizer.chat_template:
+            return _PLAIN.format(system=system, content=_HERE)
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": _HERE}]
+        return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **self._template)
 
     def _label_ids(self) -> list[list[int]]:
         """For each label the tokens that spell it, whatever their case or the space before them."""
@@ -310,15 +316,23 @@ def common(rows: Sequence[Tokens]) -> int:
     return next((i for i, (a, b) in enumerate(zip(least, most, strict=False)) if a != b), min(len(least), len(most)))
 
 
-def fingerprint(folder: Path) -> str:
-    """12 hexadecimal digits over all files of a model's folder; the name itself where there is no folder."""
+def fingerprint(folder: Path, model: Any) -> str:
+    """12 hexadecimal digits that change with the model.
+
+    Over all files of a folder; of a name on the hub the commit that was loaded, or the weights where it is not known.
+    """
+    import torch
+
     digest = hashlib.blake2b(digest_size=6)
-    if not folder.is_dir():
-        digest.update(str(folder).encode())
-    for path in sorted(folder.glob("*")) if folder.is_dir() else ():
-        if path.is_file():
+    if folder.is_dir():
+        for path in sorted(path for path in folder.glob("*") if path.is_file()):
             digest.update(path.name.encode())
             with path.open("rb") as file:
                 while block := file.read(1 << 24):
                     digest.update(block)
+        return digest.hexdigest()
+    commit = getattr(model.config, "_commit_hash", None)
+    digest.update(f"{folder}@{commit}".encode())
+    for name, weights in model.state_dict().items() if commit is None else ():
+        digest.update(name.encode() + weights.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

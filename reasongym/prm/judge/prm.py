@@ -12,7 +12,6 @@ that fails raises a `JudgeError`, or leaves steps unscored where `on_failure` sa
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -25,16 +24,15 @@ from reasongym.errors import unknown
 from reasongym.prm.base import ACTION_NAMES, StepBatch
 from reasongym.prm.judge import calibration as calibrating
 from reasongym.prm.judge.calibration import Calibration
-from reasongym.prm.judge.errors import CapabilityError
 from reasongym.prm.judge.hearing import Hearing
-from reasongym.prm.judge.ledger import Ledger
+from reasongym.prm.judge.model import LanguageModel, language_model
 from reasongym.prm.judge.questions import PROMPTS, Asking, Rubric, read_rubric
-from reasongym.prm.judge.store import ReplyStore
 from reasongym.prm.judge.verdicts import Verdict
 from reasongym.prm.records import StepRecord
 
+SHIPPED = ("logic", "coherence", "goal")
+"""Rubrics; the other prompts are for other questions."""
 ANSWERS = ("probabilities", "json", "either")
-logger = logging.getLogger(__name__)
 
 
 def step_text(steps: StepBatch, i: int) -> str:
@@ -46,7 +44,8 @@ class Judge:
     """A process reward model, and a scorer of records, that asks a language model.
 
     Args:
-        model: folder or name of a `transformers` causal language model; with `url`, the server's name for it.
+        model: folder or name of a `transformers` causal language model; with `url`, the server's name for it; or a
+            `LanguageModel`, which brings its own `cache` and `backend` and may be shared.
         url: root of an OpenAI-compatible API; None: the model is loaded into this process.
         criteria: names of rubrics that are shipped (logic, coherence, goal), paths of rubric files, or `Rubric` objects.
         answers: "probabilities" of the labels; "json": a verdict in words with its reason, for servers that return no
@@ -71,10 +70,10 @@ class Judge:
 
     def __init__(
         self,
-        model: str | os.PathLike,
+        model: str | os.PathLike | LanguageModel,
         *,
         url: str | None = None,
-        criteria: Sequence[str | os.PathLike | Rubric] = ("logic", "coherence", "goal"),
+        criteria: Sequence[str | os.PathLike | Rubric] = SHIPPED,
         answers: str = "probabilities",
         reasons: bool = False,
         on_failure: str = "raise",
@@ -103,19 +102,17 @@ class Judge:
         self._calibration = calibrating.checked(calibration or {}, self.criteria)
         self._kinds = frozenset(map(ACTION_NAMES.index, actions))
         self._reasons, self._thoughts, self._context_steps = reasons, thoughts, context_steps
-        self.ledger = Ledger()
-        self._backend = _backend(model, url, self.ledger, backend)
-        self._hearing = Hearing(
-            self._asking, self._backend, ReplyStore(cache), self.ledger, reasons=reasons, skips=on_failure == "unscored"
-        )
-        self.answers = self._able(answers)
+        self._model = language_model(model, url=url, cache=cache, **backend)
+        self.ledger, self._backend = self._model.ledger, self._model.backend
+        self._hearing = Hearing(self._asking, self._model, reasons=reasons, skips=on_failure == "unscored")
+        self.answers = self._model.able(answers)
 
     def __repr__(self) -> str:
         return f"Judge({self._backend.identity}, answers={self.answers!r}, criteria={self.criteria})"
 
     def close(self) -> None:
         """Closes the connections to a server."""
-        self._backend.close()
+        self._model.close()
 
     @property
     def version(self) -> str:
@@ -244,20 +241,6 @@ class Judge:
             out.append(self._asking.solution(record.prompt, record.steps[part], thoughts[part] if thoughts else None))
         return out
 
-    def _able(self, answers: str) -> str:
-        """The way of answering, "either" decided by what the server can do."""
-        if self._backend.shares_prefix or answers == "json":
-            return "probabilities" if answers == "either" else answers
-        if self._backend.abilities.top:
-            return "probabilities"
-        if answers == "either":
-            logger.warning("%s returns no log-probabilities: verdicts are asked for in words", self._backend.url)
-            return "json"
-        raise CapabilityError(
-            f"{self._backend.url} answers, but returns no log-probabilities for the model {self._backend.model!r}; pass "
-            "answers='json' for verdicts in words, or serve the model where top_logprobs is supported"
-        )
-
     def _scored(self, verdict: Verdict) -> Verdict:
         if verdict.unscored:
             return verdict
@@ -268,19 +251,9 @@ class Judge:
 def _rubric(criterion: str | os.PathLike | Rubric) -> Rubric:
     if isinstance(criterion, Rubric):
         return criterion
-    shipped = {path.stem: path for path in PROMPTS.glob("*.txt") if path.stem != "judge"}
+    shipped = {path.stem: path for path in PROMPTS.glob("*.txt") if path.stem in SHIPPED}
     if str(criterion) in shipped:
         return read_rubric(shipped[str(criterion)])
     if Path(criterion).is_file():
         return read_rubric(criterion)
     raise unknown("rubric", str(criterion), shipped)
-
-
-def _backend(model: str | os.PathLike, url: str | None, ledger: Ledger, keywords: Mapping[str, Any]) -> Any:
-    if url is None:
-        from reasongym.prm.judge.local import LocalModel
-
-        return LocalModel(model, ledger, **keywords)
-    from reasongym.prm.judge.clients import ServerClient
-
-    return ServerClient(url, os.fspath(model), ledger, **keywords)

@@ -3,9 +3,9 @@
 A prompt file has a version tag in its first line and sections `[name]`. A prompt reads: system text, the material, and last the
 rubric, so that all questions about one step begin alike and share a cached prefix.
 
-The material is whatever passages or policies wrote. Every line of it begins with "| ", so no line of it can pass for one of
-ours, control characters are dropped, and what looks like a special token of some chat template (`<|...|>`, `</s>`, `[INST]`)
-is broken by a space; a local model is handed it with special tokens off besides.
+The material is whatever passages or policies wrote, fenced (`prm.fences`): every line of it begins with "| ", so no line of it
+can pass for one of ours, and the lines that a step goes on with begin with "| > ", so none passes for the next step's. A local
+model is handed it with special tokens off besides.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from functools import lru_cache
 from pathlib import Path
 from string import Template
 
+from reasongym.prm.fences import fenced, labelled, one_line
+
 PROMPTS = Path(__file__).parents[1] / "prompts"
 LABELS = ("yes", "no")
 """The verdict's words; the first is the good one."""
-CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
-SPECIAL = re.compile(r"<(?=[|/｜<A-Za-z_])|\[(?=/?[A-Z])")
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class Question:
     """One thing asked of a judge.
 
     Attributes:
-        kind: "topic", "verdict" (answered by a label), "json" or "reason" (answered in words).
+        kind: "topic", "verdict" (answered by a label), "json", "reason" or "completion" (answered in words).
         criterion: which.
         system: the system text.
         material: the fenced step with what stands before it; the same for all questions about it.
-        ask: rubric and form of the answer.
+        ask: rubric and form of the answer; "" where the material holds the whole prompt.
         max_tokens: of the reply.
     """
 
@@ -65,7 +65,7 @@ class Question:
     @property
     def content(self) -> str:
         """The user's message."""
-        return f"{self.material}\n{self.ask}"
+        return f"{self.material}\n{self.ask}" if self.ask else self.material
 
     @property
     def by_label(self) -> bool:
@@ -104,12 +104,6 @@ def read_rubric(path: str | os.PathLike) -> Rubric:
     return Rubric(path.stem, version, parts["applies"], parts["verdict"])
 
 
-def fenced(text: str) -> str:
-    """Material with every line quoted and look-alikes of special tokens broken; "| " alone where it is empty."""
-    clean = SPECIAL.sub(lambda found: found.group() + " ", CONTROL.sub("", text))
-    return "\n".join(f"| {line}" for line in clean.splitlines() or [""])
-
-
 class Asking:
     """Makes questions of rubrics and material, in the words of `prompts/judge.txt`."""
 
@@ -127,8 +121,8 @@ class Asking:
         """Material of the last of `steps`, with those before it; grows at its end from step to step."""
         told = []
         for i, step in enumerate(steps):
-            told += [f"thought before step {i + 1}: {thoughts[i]}"] if thoughts and thoughts[i] else []
-            told.append(f"step {i + 1}: {step}")
+            told += [labelled(f"thought before step {i + 1}", thoughts[i])] if thoughts and thoughts[i] else []
+            told.append(labelled(f"step {i + 1}", step))
         parts = (self._texts["records"], fenced(prompt), self._texts["solution"], *map(fenced, told))
         return "\n".join(parts)
 
@@ -136,15 +130,36 @@ class Asking:
         """A question; `swapped` names the labels in the other order, `given` is the verdict that a reason is asked for."""
         max_tokens = 1 if kind in ("topic", "verdict") else self._reply_tokens
         ask = self._asked(kind, criterion, swapped, given)
-        return Question(kind, criterion, self._texts["system"], material, ask, max_tokens)
+        return Question(kind, self.rubric(criterion).criterion, self._texts["system"], material, ask, max_tokens)
+
+    def rubric(self, criterion: str) -> Rubric:
+        """By which a criterion is judged."""
+        return self.rubrics[criterion]
 
     def _ask(self, kind: str, criterion: str, swapped: bool, given: str) -> str:
-        rubric, quote = self.rubrics[criterion], '"{}"' if kind == "json" else "{}"
+        rubric, quote = self.rubric(criterion), '"{}"' if kind == "json" else "{}"
         words: Mapping[str, str] = {
-            "criterion": criterion,
+            "criterion": rubric.criterion,
             "applies": rubric.applies,
             "verdict": rubric.verdict,
             "labels": " or ".join(quote.format(label) for label in (LABELS[::-1] if swapped else LABELS)),
             "given": given,
         }
         return Template(self._texts[kind]).substitute(words)
+
+
+class AskingInWords(Asking):
+    """Asks about criteria that are sentences, of a reward tree say: `prompts/criterion.txt` makes a rubric of any of them."""
+
+    NAME = "requirement"
+
+    def __init__(self, reply_tokens: int) -> None:
+        super().__init__((), reply_tokens)
+        self._frame = read_rubric(PROMPTS / "criterion.txt")
+        self.version = f"{self.version}, {self._frame.version}"
+
+    def rubric(self, criterion: str) -> Rubric:
+        """The rubric of a sentence, which may be a model's and is fenced."""
+        words = {"requirement": fenced(one_line(criterion))}
+        applies, verdict = (Template(text).substitute(words) for text in (self._frame.applies, self._frame.verdict))
+        return Rubric(self.NAME, self._frame.version, applies, verdict)

@@ -79,7 +79,7 @@ def share(reply: Reply, question: Question) -> tuple[float, float]:
         RefusedError: the judge declined.
         UnreadableError: no probabilities, or numbers that are none.
     """
-    _refused(reply, question)
+    refused(reply, question)
     if reply.probabilities is None:
         raise UnreadableError(f"{_about(question)}: the reply carries no probabilities of {' and '.join(LABELS)}")
     good, bad = (reply.probabilities.get(label, 0.0) for label in LABELS)
@@ -104,7 +104,7 @@ def stated(reply: Reply, question: Question) -> Stated:
     Raises:
         RefusedError, TruncatedError, UnreadableError, UnknownCriterionError: see `errors`.
     """
-    _refused(reply, question)
+    refused(reply, question)
     fields = _object(reply, question)
     if fields.get("criterion") != question.criterion:
         raise UnknownCriterionError(
@@ -128,7 +128,7 @@ def explanation(reply: Reply, question: Question) -> str:
     Raises:
         RefusedError: the judge declined.
     """
-    _refused(reply, question)
+    refused(reply, question)
     return " ".join(reply.text.split())
 
 
@@ -159,7 +159,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _refused(reply: Reply, question: Question) -> None:
+def refused(reply: Reply, question: Question) -> None:
+    """Nothing, where the judge did not decline.
+
+    Raises:
+        RefusedError: it did.
+    """
     if reply.refusal or reply.finish == "content_filter":
         raise RefusedError(f"{_about(question)}: the judge declined to answer: {_quote(reply.refusal or reply.finish)}")
 

@@ -23,8 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from reasongym.errors import PRMError
+from reasongym.errors import PRMError, unknown
 from reasongym.prm.base import StepBatch
+from reasongym.prm.evaluation import FITTING, meaning_of
 from reasongym.prm.learned.calibration import fit_platt
 from reasongym.prm.learned.prefixes import Log, key_of, storable
 from reasongym.prm.learned.step_lm import StepLM
@@ -34,6 +35,8 @@ from reasongym.prm.rendering import UNASKED, prompt_text, step_text
 
 CONFIG, WEIGHTS = "reasongym_prm.json", "model.safetensors"
 FORMAT = 1
+RECENT = 8
+"""Calls for which a prefix is taken to be live after an environment last stood at it: several environments may take turns."""
 BETA = MappingProxyType({"logic": 0.2, "coherence": 0.1, "goal": 0.3, "keeping": 0.3, "correct": 0.0})
 """Weights of criteria as rewards: those of `annotated`, and of the utility for `keeping`, which stands for it; `correct` says
 of a step what the others say in parts."""
@@ -57,10 +60,15 @@ class LearnedPRM:
         default_beta: weight by criterion.
         log_bytes: of an environment's carry: most text of an episode, prompt included.
         meta: anything to be kept with it, JSON values: what it was trained on.
+        label_meaning: of the labels that it was trained on, a key of `evaluation.FITTING`; None: by the criteria, "value" for
+            those of completions. It says how the scores of a solution become one number.
 
     Attributes:
         asked, fresh: steps scored in environments so far, and those of them that the network had to compute; the rest was
-        known.
+            known.
+        prompts, restored: what it computed besides: prompts of episodes, and steps that had been scored before, of an episode
+            that came from elsewhere (another process, a saved state) or was forgotten for want of room. `fresh + prompts +
+            restored` is every text that it has read.
     """
 
     needs_annotation = False
@@ -69,17 +77,23 @@ class LearnedPRM:
     def __init__(
         self, backbone: Backbone, criteria: Sequence[str], *, platt: np.ndarray | None = None,
         default_beta: Mapping[str, float] = BETA, log_bytes: int = 32_768, meta: Mapping[str, Any] | None = None,
+        label_meaning: str | None = None,
     ) -> None:  # fmt: skip
         if log_bytes < 256 or log_bytes % 8:
             raise ValueError(f"log_bytes must be a multiple of 8 of at least 256, got {log_bytes}")
         self.backbone, self.criteria = backbone, tuple(criteria)
+        self.label_meaning = meaning_of(self.criteria) if label_meaning is None else label_meaning
+        if self.label_meaning not in FITTING:
+            raise unknown("label meaning", label_meaning, FITTING)
         self.platt = np.tile([1.0, 0.0], (len(self.criteria), 1)) if platt is None else np.asarray(platt, np.float64)
         if self.platt.shape != (len(self.criteria), 2) or not np.isfinite(self.platt).all():
             raise ValueError(f"platt must be {len(self.criteria)} finite (scale, shift) pairs, got {platt!r}")
         self.default_beta = {name: float(default_beta.get(name, 1.0)) for name in self.criteria}
         self.carry_size, self.meta = log_bytes // 8, dict(meta or {})
-        self.asked = self.fresh = 0
+        self.asked = self.fresh = self.prompts = self.restored = 0
         self._known: dict[bytes, Known] = {}
+        self._used: dict[bytes, int] = {}  # the call in which a prefix was last the newest of an environment
+        self._calls = self._room = 0
         self._version: str | None = None
 
     def __repr__(self) -> str:
@@ -103,8 +117,9 @@ class LearnedPRM:
 
     def changed(self) -> None:
         """To be called when the weights were changed: forgets what was computed with the old ones."""
-        self._version = None
+        self._version, self._room = None, 0
         self._known.clear()
+        self._used.clear()
         self.backbone.clear()
 
     def logits(self, records: Sequence[StepRecord]) -> list[np.ndarray]:
@@ -135,17 +150,17 @@ class LearnedPRM:
             parents.append(before)
             texts.append(text)
             keys.append(key_of(before, text))
+        self._calls += 1
+        self._used.update((key, self._calls) for key in (*parents, *keys) if key in self._known)
         missing = {key: i for i, key in enumerate(keys) if key not in self._known}
         if missing:
-            if self.backbone.crowded(2 * len(steps)):
-                self._known.clear()
-                self.backbone.clear()
-                missing = {key: i for i, key in enumerate(keys)}
+            self._make_room(2 * len(steps))
             self._restore([logs[i] for i in missing.values()])
             rows = list(missing.values())
             self._grow([parents[i] for i in rows], [texts[i] for i in rows], first=False)
         for log, text in zip(logs, texts, strict=True):
             log.add(text)
+        self._used.update((key, self._calls) for key in keys)
         self.asked += len(steps)
         self.fresh += len(missing)
         return self._scores(np.stack([self._known[key].logits for key in keys]))
@@ -175,7 +190,7 @@ class LearnedPRM:
         config = {
             "format": FORMAT, "kind": self.backbone.kind, "criteria": self.criteria, "platt": self.platt.tolist(),
             "default_beta": self.default_beta, "log_bytes": 8 * self.carry_size, "version": self.version,
-            "backbone": self.backbone.config(), "meta": self.meta,
+            "backbone": self.backbone.config(), "meta": self.meta, "label_meaning": self.label_meaning,
         }  # fmt: skip
         (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
 
@@ -204,7 +219,8 @@ class LearnedPRM:
         kinds: dict[str, Any] = {kind.kind: kind for kind in (StepNetwork, StepLM)}
         backbone = kinds[config["kind"]].from_config(config["backbone"], len(config["criteria"]), folder)
         backbone.load_state_dict(load_file(folder / WEIGHTS))
-        own = {name: config[name] for name in ("default_beta", "log_bytes", "meta")} | changes
+        own = {name: config[name] for name in ("default_beta", "log_bytes", "meta")}
+        own |= {"label_meaning": config.get("label_meaning")} | changes  # folders of before say nothing: by the criteria
         prm = cls(backbone, config["criteria"], platt=np.array(config["platt"]), **own)
         if prm.version != config["version"]:
             raise ValueError(f"the weights in {folder} are not those that {CONFIG} tells of: copy the whole folder again")
@@ -240,10 +256,36 @@ class LearnedPRM:
                     if before[key] not in self._known:
                         todo[before[key]] = (parent, texts[t])
             if todo:
+                self.prompts += len(todo) if t == 0 else 0
+                self.restored += len(todo) if t else 0
                 self._grow([pair[0] for pair in todo.values()], [pair[1] for pair in todo.values()], first=t == 0)
 
+    def _make_room(self, more: int) -> None:
+        """Forgets prefixes of episodes that are over, or were not played for long, so that `more` new ones fit; those that an
+        environment stood at in the last `RECENT` calls are kept, whatever their number."""
+        most = self.backbone.most_nodes
+        if len(self._known) + more <= max(most, self._room):
+            return
+        kept: set[int] = set()
+        live = 0
+        for key in sorted(self._used, key=self._used.__getitem__, reverse=True):
+            if self._used[key] <= self._calls - RECENT and len(kept) >= most // 2:
+                break
+            kept.update(self._known[key].nodes)
+            live = len(kept) if self._used[key] > self._calls - RECENT else live
+        nodes = sorted(kept)
+        self.backbone.keep(nodes)
+        place = {node: i for i, node in enumerate(nodes)}
+        self._known = {
+            key: Known(known.logits, tuple(map(place.__getitem__, known.nodes)))
+            for key, known in self._known.items()
+            if known.nodes[-1] in place
+        }
+        self._used = {key: call for key, call in self._used.items() if key in self._known}
+        self._room = 2 * (live + more)
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_known": {}}
+        return {**self.__dict__, "_known": {}, "_used": {}, "_room": 0}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> LearnedPRM:
         """Itself: it holds nothing of an episode, so copies of an environment may share it."""

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reasongym.prm.learned.windows import limit, too_long
 from reasongym.prm.learned.words import FUNCTION, NAME, OTHER, SPECIAL, Words
 
 FIXED = 6
@@ -83,9 +84,12 @@ class WordEncoder(nn.Module):
 class TextEncoder(nn.Module):
     """Any `transformers` encoder, by path or name: the mean of its last layer over a step's tokens.
 
+    A step that spells a special token is read as the letters of it: only the tokenizer's own special tokens are special.
+
     Args:
         path: folder or name.
-        max_tokens: tokens of a step that are read; more are refused with `ValueError`.
+        max_tokens: tokens of a step that are read, or the encoder's window where that is less; more are refused with
+            `WindowError`.
         model: the encoder itself, where it need not be loaded.
     """
 
@@ -95,19 +99,16 @@ class TextEncoder(nn.Module):
 
         self.tokenizer = AutoTokenizer.from_pretrained(path)
         self.model = model if model is not None else AutoModel.from_pretrained(path)
-        self.path, self.max_tokens = path, max_tokens
+        self.path, self.max_tokens = path, limit(max_tokens, self.model)
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
     def forward(self, texts: list[str]) -> Tensor:
         """(N, D') vectors."""
-        tokens = self.tokenizer(texts, return_tensors="pt", padding=True).to(self.model.device)
+        tokens = self.tokenizer(texts, return_tensors="pt", padding=True, split_special_tokens=True).to(self.model.device)
         length = int(tokens["attention_mask"].sum(1).max())
         if length > self.max_tokens:
-            raise ValueError(
-                f"a step has {length} tokens, more than the encoder's window of {self.max_tokens}: "
-                "cut it into shorter steps, or raise max_tokens"
-            )
+            raise too_long("a prompt or step", length, self.max_tokens, self.model)
         states = self.model(**tokens).last_hidden_state
         mask = tokens["attention_mask"][:, :, None].to(states.dtype)
         return (states * mask).sum(1) / mask.sum(1)

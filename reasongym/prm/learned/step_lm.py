@@ -15,8 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reasongym.prm.learned.windows import limit, too_long
+from reasongym.prm.records import StepRecord
+
 POOL = 4_096
-"""Nodes that are kept at most."""
+"""Nodes that are kept, unless more than half as many are live."""
 FOLDER = "language_model"
 Layers = list[tuple[Tensor, Tensor]]
 
@@ -27,7 +30,7 @@ class StepLM(nn.Module):
     Args:
         path: folder or name of the model and its tokenizer.
         criteria: k.
-        max_tokens: of an episode; longer ones are refused.
+        max_tokens: of an episode, or the model's window where that is less; longer ones are refused with `WindowError`.
         model: the model without its language head, where it need not be loaded.
     """
 
@@ -42,7 +45,7 @@ class StepLM(nn.Module):
         self.tokenizer = AutoTokenizer.from_pretrained(path)
         self.model = model if model is not None else AutoModel.from_pretrained(path)
         self.head = nn.Linear(self.model.config.hidden_size, criteria)
-        self.max_tokens = max_tokens
+        self.max_tokens = limit(max_tokens, self.model)
         self._nodes: list[Layers] = []
 
     def describe(self) -> str:
@@ -67,16 +70,26 @@ class StepLM(nn.Module):
         """Token ids of a step or prompt, with its line break; nothing in it is read as a special token."""
         return self.tokenizer(text + "\n", add_special_tokens=False, split_special_tokens=True)["input_ids"]
 
+    def length(self, record: StepRecord) -> int:
+        """Tokens of a record.
+
+        Raises:
+            WindowError: more than `max_tokens`.
+        """
+        found = sum(len(self.tokens(text)) for text in (record.prompt, *record.steps))
+        if found > self.max_tokens:
+            raise too_long(f"the record of {record.prompt[:60]!r}", found, self.max_tokens, self.model)
+        return found
+
     def forward(self, episodes: Sequence[Sequence[str]]) -> list[Tensor]:
         """(T, k) logits of each episode's texts after the first, which is the prompt."""
         parts = [[self.tokens(text) for text in episode] for episode in episodes]
         lengths = [sum(map(len, part)) for part in parts]
         for i, (length, part) in enumerate(zip(lengths, parts, strict=True)):
-            if len(part) < 2 or length > self.max_tokens:
-                raise ValueError(
-                    f"record {i} has {len(part) - 1} steps and {length} tokens; this model scores at least "
-                    f"one step and at most {self.max_tokens} tokens: cut the record, or raise max_tokens"
-                )
+            if len(part) < 2:
+                raise ValueError(f"record {i} has 0 steps; this model scores at least one")
+            if length > self.max_tokens:
+                raise too_long(f"record {i}", length, self.max_tokens, self.model)
         ids = torch.zeros((len(parts), max(lengths)), dtype=torch.long, device=self.head.weight.device)
         mask = torch.zeros_like(ids)
         for i, part in enumerate(parts):
@@ -113,7 +126,7 @@ class StepLM(nn.Module):
                 past = cache.get_seq_length()
             ids = torch.tensor([self.tokens(text)], device=self.head.weight.device)
             if past + ids.shape[1] > self.max_tokens:
-                raise ValueError(f"an episode has more than the {self.max_tokens} tokens that this model scores")
+                raise too_long("an episode", past + ids.shape[1], self.max_tokens, self.model)
             states = self.model(input_ids=ids, past_key_values=cache, use_cache=True).last_hidden_state
             logits.append(self.head(states[0, -1]).float().cpu().numpy())
             nodes.append(len(self._nodes))
@@ -121,9 +134,14 @@ class StepLM(nn.Module):
             self._nodes.append([(layer.keys[:, :, past:].clone(), layer.values[:, :, past:].clone()) for layer in grown])
         return np.stack(logits), nodes
 
-    def crowded(self, more: int) -> bool:
-        """Whether there are too many nodes for so many more."""
-        return len(self._nodes) + more > POOL
+    @property
+    def most_nodes(self) -> int:
+        """How many nodes to keep, live ones apart."""
+        return POOL
+
+    def keep(self, nodes: Sequence[int]) -> None:
+        """Forgets all nodes but these, which are numbered anew in their order."""
+        self._nodes = [self._nodes[node] for node in nodes]
 
     def clear(self) -> None:
         """Forgets all nodes."""

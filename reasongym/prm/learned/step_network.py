@@ -20,7 +20,7 @@ from reasongym.prm.learned.step_transformer import Shape, StepTransformer
 from reasongym.prm.learned.words import WordReader
 
 POOL = 32_768
-"""Nodes that are kept at most (about 8 KB each with the default shape)."""
+"""Nodes that are kept, unless more than half as many are live (about 8 KB each with the default shape)."""
 BATCH = 4_096
 """Steps, padding included, that are scored at a time."""
 ENCODER = "encoder"
@@ -129,9 +129,15 @@ class StepNetwork(nn.Module):
         logits, new, gated = self.network.extend(rows, (lengths == 0)[:, None], list(texts), past, kept, lengths)
         return logits.float().cpu().numpy(), pool.add(new, gated)
 
-    def crowded(self, more: int) -> bool:
-        """Whether the pool might not hold so many more nodes."""
-        return self._pool is not None and self._pool.used + more > POOL
+    @property
+    def most_nodes(self) -> int:
+        """How many nodes to keep, live ones apart."""
+        return POOL
+
+    def keep(self, nodes: Sequence[int]) -> None:
+        """Forgets all nodes but these, which are numbered anew in their order."""
+        if self._pool is not None:
+            self._pool.keep(nodes)
 
     def clear(self) -> None:
         """Forgets all nodes."""
@@ -167,6 +173,14 @@ class _Pool:
         self.gates[rows, :width] = torch.cat([gated.asks, gated.offers], -1)[:, 0]
         self.identity[rows, :width] = gated.words.identity[:, 0]
         return list(range(rows.start, rows.stop))
+
+    def keep(self, nodes: Sequence[int]) -> None:
+        """As `StepNetwork.keep`."""
+        at = torch.tensor(nodes, dtype=torch.long, device=self.number.device)
+        for name in ("memory", "gates", "identity", "number", "widths"):
+            part = getattr(self, name)
+            part[: len(nodes)] = part[at]
+        self.used = len(nodes)
 
     def read(self, at: Tensor) -> tuple[Tensor, Gated]:
         """(n, T, layers, 2, D) and the gates of nodes (n, T)."""

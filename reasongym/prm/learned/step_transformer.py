@@ -102,9 +102,10 @@ class StepTransformer(nn.Module):
         x, gated = self.words(words)
         if self.text_encoder is not None:
             assert texts is not None
-            distinct = {text: i for i, text in enumerate(dict.fromkeys(text for text in texts if text))}
-            vectors = self.project(self.text_encoder([*distinct]))
-            rows = torch.tensor([distinct.get(text, 0) for text in texts], device=x.device)  # padding is never attended to
+            distinct = {text: i for i, text in enumerate(dict.fromkeys(text for text in texts if text), 1)}
+            nothing = x.new_zeros(1, x.shape[-1])  # an empty prompt, and padding, which is never attended to
+            vectors = torch.cat([nothing, self.project(self.text_encoder([*distinct]))]) if distinct else nothing
+            rows = torch.tensor([distinct.get(text, 0) for text in texts], device=x.device)
             x = vectors[rows].reshape(x.shape)
         return x + torch.where(prompt[..., None], self.place[0], self.place[1]), gated
 

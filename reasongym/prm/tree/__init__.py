@@ -6,6 +6,7 @@
     tree, growth, picture    the tree, its next version, how it looks
     context, aspects         what a step is judged in, and on what it should be judged
     selection                which criteria a step is judged on
+    judged                   a language model as scorer of a step on a criterion in words
     conditioned              a trainable scorer of a step on a criterion in words
     prm                      all of it as a process reward model
     pareto                   preference pairs
@@ -19,6 +20,7 @@ from reasongym.prm.tree.context import Complete, Context, CriterionScorer, conte
 from reasongym.prm.tree.differ import JudgedDiffer, RuleDiffer, raw_criteria
 from reasongym.prm.tree.embedding import Embedder, HashedEmbedder
 from reasongym.prm.tree.growth import grow, merge, recluster
+from reasongym.prm.tree.judged import JudgeCriterionScorer
 from reasongym.prm.tree.pareto import Group, Pair, pareto_front, pareto_pairs, read_pairs, write_pairs
 from reasongym.prm.tree.picture import draw_tree
 from reasongym.prm.tree.prm import TreePRM
@@ -30,8 +32,8 @@ from reasongym.prm.tree.tree import Coarse, Fine, RewardTree, empty_tree
 __all__ = [
     "AllCriteria", "AspectReader", "Coarse", "Complete", "ConditionedScorer", "ConditionedSettings", "Context",
     "CriterionScorer", "DynamicSelection", "Embedder", "Example", "Fine", "FixedSelection", "Group", "HashedEmbedder",
-    "JudgedAspects", "JudgedDiffer", "Pair", "RandomSelection", "RelationAspects", "RewardTree", "RuleDiffer", "Selection",
-    "SentenceEmbedder", "Thresholds", "TreePRM", "choose_thresholds", "contexts_of", "draw_tree", "empty_tree", "examples_of",
-    "grow", "labelled_criteria", "merge", "pareto_front", "pareto_pairs", "raw_criteria", "read_pairs", "recluster",
-    "write_pairs",
+    "JudgeCriterionScorer", "JudgedAspects", "JudgedDiffer", "Pair", "RandomSelection", "RelationAspects", "RewardTree",
+    "RuleDiffer", "Selection", "SentenceEmbedder", "Thresholds", "TreePRM", "choose_thresholds", "contexts_of", "draw_tree",
+    "empty_tree", "examples_of", "grow", "labelled_criteria", "merge", "pareto_front", "pareto_pairs", "raw_criteria",
+    "read_pairs", "recluster", "write_pairs",
 ]  # fmt: skip

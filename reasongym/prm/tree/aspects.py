@@ -7,17 +7,21 @@ to look at, never what is wrong. `JudgedAspects` asks a language model for the c
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from string import Template
 from typing import NamedTuple, Protocol
 
-from reasongym.errors import PRMError
+from reasongym.prm.fences import fenced, labelled, one_line
+from reasongym.prm.judge.errors import RefusedError, UnreadableError
 from reasongym.prm.natural import STOP_WORDS, stem
 from reasongym.prm.tree.context import Complete, Context
 from reasongym.prm.tree.tree import RewardTree
 
+logger = logging.getLogger(__name__)
 PROMPT = Path(__file__).parents[1] / "prompts" / "aspect.txt"
 ANSWERS = ("whether the answer follows from the facts that were gathered", "whether enough was gathered before answering",
            "whether the answer is of the kind that is asked for")  # fmt: skip
@@ -104,27 +108,45 @@ class JudgedAspects:
     """Asks a language model which coarse criteria apply to a step, and for the aspect to judge it on.
 
     Args:
-        complete: the model, one prompt to one completion.
+        complete: the model, one prompt to one completion (`LanguageModel.complete`).
         on_unknown: what a criterion number outside the tree does: "raise", or "drop" (the others stay).
+        fallback: reads the steps to which the model's reply is declined or malformed; None: such a reply raises.
+
+    Attributes:
+        failed: steps that were left to the fallback.
     """
 
-    def __init__(self, complete: Complete, *, on_unknown: str = "raise") -> None:
+    def __init__(self, complete: Complete, *, on_unknown: str = "raise", fallback: AspectReader | None = None) -> None:
         if on_unknown not in ("raise", "drop"):
             raise ValueError(f"on_unknown must be 'raise' or 'drop', got {on_unknown!r}")
-        self._complete, self._on_unknown = complete, on_unknown
+        self._complete, self._on_unknown, self._fallback = complete, on_unknown, fallback
+        self.failed = 0
         tag, self._template = read_prompt(PROMPT)
-        self.version = f"judged-aspects({tag}, on_unknown={on_unknown})"
+        self.version = f"judged-aspects({tag}, on_unknown={on_unknown}{f', else {fallback.version}' if fallback else ''})"
 
     def read(self, tree: RewardTree, context: Context) -> Aspects:
         """One call of the model.
 
         Raises:
-            PRMError: the reply lacks a line, names no criterion, or (unless dropped) one that the tree does not have.
+            UnreadableError: the reply lacks a line, names no criterion, or (unless dropped) one that the tree does not have.
+            JudgeError: the model gave no reply.
         """
-        listed = "\n".join(f"{i + 1}. {coarse.text}" for i, coarse in enumerate(tree.coarse))
-        earlier = "\n".join(context.earlier) or "(none)"
+        try:
+            return self._asked(tree, context)
+        except (RefusedError, UnreadableError) as error:
+            if self._fallback is None:
+                raise
+            self.failed += 1
+            logger.warning("aspects are read by %s where the judge's reply is of no use: %s", self._fallback.version, error)
+            return self._fallback.read(tree, context)
+
+    def _asked(self, tree: RewardTree, context: Context) -> Aspects:
+        listed = "\n".join(f"{i + 1}. {one_line(coarse.text)}" for i, coarse in enumerate(tree.coarse))
         prompt = self._template.substitute(
-            criteria=listed, prompt=quoted(context.prompt), earlier=quoted(earlier), step=quoted(context.step)
+            criteria=fenced(listed),
+            prompt=fenced(context.prompt),
+            earlier=fenced(numbered(context.earlier)),
+            step=fenced(context.step),
         )
         reply = self._complete(prompt)
         numbers = _line(reply, "criteria")
@@ -134,28 +156,27 @@ class JudgedAspects:
             if 0 <= index < len(tree.coarse):
                 coarse.append(index)
             elif self._on_unknown == "raise":
-                raise PRMError(
+                raise UnreadableError(
                     f"the judge named criterion {number}, but the tree has 1 to {len(tree.coarse)}; reply: {reply!r}"
                 )
         if not coarse:
-            raise PRMError(f"the judge named no criterion of the tree; reply: {reply!r}")
+            raise UnreadableError(f"the judge named no criterion of the tree; reply: {reply!r}")
         return Aspects((_line(reply, "aspect"),), tuple(dict.fromkeys(coarse)))
 
 
 def _line(reply: str, key: str) -> str:
     found = re.search(rf"^\W*{key}\W*:\s*(\S.*)$", reply, re.IGNORECASE | re.MULTILINE)
     if found is None:
-        raise PRMError(f"the judge's reply has no line '{key}: ...'; reply: {reply!r}")
+        raise UnreadableError(f"the judge's reply has no line '{key}: ...'; reply: {reply!r}")
     return found.group(1).strip()
+
+
+def numbered(steps: Sequence[str]) -> str:
+    """Steps one below the other, each with its number; "(none)" for none."""
+    return "\n".join(labelled(f"step {i}", step) for i, step in enumerate(steps, 1)) or "(none)"
 
 
 def read_prompt(path: Path) -> tuple[str, Template]:
     """(version tag, template) of a prompt file, whose first line is the tag."""
     tag, _, body = path.read_text(encoding="utf-8").partition("\n")
     return tag.strip(), Template(body)
-
-
-def quoted(text: str) -> str:
-    """Text that others wrote, every line behind a bar, so that none of it passes for an instruction's line."""
-    lines = "".join(c if c.isprintable() or c == "\n" else " " for c in text.replace("\r", "\n")).split("\n")
-    return "\n".join(f"| {re.sub(r'<(?=[|/])', '< ', line)}" for line in lines)

@@ -14,6 +14,7 @@ Axes: B contexts, W words of the longest, n scored pairs, d width, e dimensions 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -125,10 +126,11 @@ class ConditionedScorer:
 
     @property
     def version(self) -> str:
-        """Changes with the weights."""
-        weights = sum((i + 1) * float(p.double().sum()) for i, p in enumerate(self.network.state_dict().values()))
-        content = json.dumps([asdict(self.settings), self.embedder.id, round(weights, 6)])
-        return f"conditioned-1:{hash64(content):016x}"
+        """Changes with every bit of the weights."""
+        digest = hashlib.blake2b(json.dumps([asdict(self.settings), self.embedder.id]).encode(), digest_size=8)
+        for name, weights in self.network.state_dict().items():
+            digest.update(name.encode() + weights.detach().cpu().contiguous().numpy().tobytes())
+        return f"conditioned-1:{digest.hexdigest()}"
 
     def score(self, contexts: Sequence[Context], criteria: Sequence[str]) -> np.ndarray:
         """(n,) float32 in [-1, 1]: context i on criterion i. Equal contexts are read once."""

@@ -10,9 +10,11 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from reasongym.errors import PRMError
 from reasongym.prm.base import StepBatch
+from reasongym.prm.learned.prefixes import Log, storable
 from reasongym.prm.records import StepRecord
-from reasongym.prm.rendering import link_text, links_before, prompt_text, step_text
+from reasongym.prm.rendering import UNASKED, prompt_text, step_text
 
 
 class Context(NamedTuple):
@@ -39,7 +41,7 @@ class CriterionScorer(Protocol):
 
 
 class Complete(Protocol):
-    """A language model: one prompt to one completion. A client with a method `complete` gives it bound."""
+    """A language model: one prompt to one completion, as `LanguageModel.complete` (with store, ledger and bound on cost) is."""
 
     def __call__(self, prompt: str) -> str: ...
 
@@ -50,14 +52,29 @@ def contexts_of(record: StepRecord, mu: int) -> list[Context]:
 
 
 def contexts_of_batch(steps: StepBatch, mu: int) -> list[Context]:
-    """The contexts of a batch, worded as in step records, with the last `mu` links of the chain as the steps before.
+    """The contexts of a batch, those that the episodes' records will have, and these steps noted for the next call.
 
-    A record's earlier steps are whatever was done before; a batch holds of those what was recalled, so the two agree where a
-    step follows recalls.
+    Args:
+        steps: with a carry of 1 + c numbers a row: whether the question has been seen, and a `Log` of the episode's prompt and
+            its last `mu` steps.
+        mu: how many steps before are read; the same in every call of an episode.
+
+    Raises:
+        PRMError: no carry, or one too small for prompt and steps.
     """
+    if steps.carry is None or steps.carry.shape[1] < 2:
+        raise PRMError(
+            "the steps before a step are kept in StepBatch.carry, and this batch has none; pass carry=np.zeros((n, "
+            "carry_size)) at the first step and the same array at the following ones"
+        )
     out = []
-    for i in range(len(steps)):
-        links = links_before(steps, i)
-        earlier = tuple(link_text(steps, i, h) for h in range(max(0, links - mu), links))
-        out.append(Context(prompt_text(steps, i), earlier, step_text(steps, i)))
+    for i, row in enumerate(steps.carry):
+        log = Log(row[1:])
+        prompt, *earlier = log.texts or [storable(prompt_text(steps, i))]
+        text = step_text(steps, i, asked=bool(row[0]) or prompt != UNASKED)
+        out.append(Context(prompt, tuple(earlier), text))
+        row[0] = row[0] or steps.question[i] >= 0
+        row[1:] = 0
+        for kept in (prompt, *((*earlier, storable(text))[-mu:] if mu else ())):
+            log.add(kept)
     return out

@@ -8,6 +8,7 @@ numbers or words in quotation marks.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,13 +16,16 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from reasongym.errors import PRMError
+from reasongym.errors import unknown
+from reasongym.prm.fences import fenced, labelled, one_line
+from reasongym.prm.judge.errors import RefusedError, UnreadableError
 from reasongym.prm.records import StepRecord
-from reasongym.prm.tree.aspects import content_words, quoted, read_prompt
+from reasongym.prm.tree.aspects import content_words, read_prompt
 from reasongym.prm.tree.context import Complete
 from reasongym.prm.tree.thresholds import Criterion, labelled_criteria
 from reasongym.seeding import hash64, rng
 
+logger = logging.getLogger(__name__)
 PROMPT = Path(__file__).parents[1] / "prompts" / "differences.txt"
 FEWEST_WORDS, MOST_WORDS = 3, 40
 _ERROR_NAMES = {"contradiction": ("contradiction", "unsupported_answer")}
@@ -100,32 +104,61 @@ class JudgedDiffer:
     """Asks a language model.
 
     Args:
-        complete: the model, one prompt to one completion.
+        complete: the model, one prompt to one completion (`LanguageModel.complete`).
         most: criteria a pair.
+        on_failure: "raise", or "skip": a pair to which the reply is declined or malformed names nothing, and is counted.
+
+    Attributes:
+        failed: pairs that were skipped.
     """
 
-    def __init__(self, complete: Complete, *, most: int = 4) -> None:
+    def __init__(self, complete: Complete, *, most: int = 4, on_failure: str = "raise") -> None:
+        if on_failure not in ("raise", "skip"):
+            raise unknown("on_failure", on_failure, ("raise", "skip"))
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
             raise ValueError(f"most must be a whole number of at least 1, got {most!r}")
-        self._complete, self._most = complete, most
+        self._complete, self._most, self._skips, self.failed = complete, most, on_failure == "skip", 0
         tag, self._template = read_prompt(PROMPT)
         self.version = f"judged-differences({tag}, most={most})"
 
     def differences(self, chosen: StepRecord, rejected: StepRecord) -> list[str]:
-        """One call of the model.
+        """One call of the model; the reasons that a judge gave for its scores (`Judge.annotate`) are shown with the steps.
 
         Raises:
-            PRMError: the reply has no line that begins with "- ".
+            UnreadableError: the reply has no line that begins with "- ".
+            JudgeError: the model gave no reply.
         """
+        try:
+            return self._asked(chosen, rejected)
+        except (RefusedError, UnreadableError) as error:
+            if not self._skips:
+                raise
+            self.failed += 1
+            logger.warning("a pair names no criteria: %s", error)
+            return []
+
+    def _asked(self, chosen: StepRecord, rejected: StepRecord) -> list[str]:
         prompt = self._template.substitute(
-            prompt=quoted(chosen.prompt), chosen=quoted("\n".join(chosen.steps)),
-            rejected=quoted("\n".join(rejected.steps)), most=self._most,
-        )  # fmt: skip
+            prompt=fenced(chosen.prompt), chosen=fenced(_told(chosen)), rejected=fenced(_told(rejected)), most=self._most
+        )
         reply = self._complete(prompt)
         lines = [match.group(1).strip() for match in re.finditer(r"^\s*[-*] +(\S.*)$", reply, re.MULTILINE)]
         if not lines:
-            raise PRMError(f"the judge was asked for lines that begin with '- ', but replied {reply!r}")
+            raise UnreadableError(f"the judge was asked for lines that begin with '- ', but replied {reply!r}")
         return [line for line in lines if line.lower().strip(" .") != "none"][: self._most]
+
+
+def _told(record: StepRecord) -> str:
+    """Numbered steps, each with what was said of it: by criterion the sign of its score, and the reason."""
+    lines = []
+    for t, step in enumerate(record.steps):
+        lines.append(labelled(f"step {t + 1}", step))
+        reasons = [""] * len(record.criteria) if record.reasons is None else record.reasons[t]
+        for criterion, label, reason in zip(record.criteria, record.labels[t], reasons, strict=True):
+            if reason and not np.isnan(label):
+                verdict = "met" if label > 0 else "not met" if label < 0 else "neither met nor not"
+                lines.append(labelled(f"a judge on step {t + 1}, {one_line(criterion)} {verdict}", reason))
+    return "\n".join(lines)
 
 
 class Raw(NamedTuple):

@@ -50,6 +50,8 @@ class TreePRM:
         mu: earlier steps that the scorer reads; as many as the selector unless given.
         weights: "equal" (every coarse criterion 1), or "selection".
         temperature: τ of the weights by selection, above 0.
+        log_bytes: of an environment's carry: most text of a prompt and the steps before, which is kept there so that a step in
+            an environment is judged in the context that it has in a record.
     """
 
     needs_annotation = False
@@ -63,6 +65,7 @@ class TreePRM:
         mu: int | None = None,
         weights: str = "equal",
         temperature: float = 0.2,
+        log_bytes: int = 16_384,
     ) -> None:
         if not tree.coarse:
             raise ValueError("a TreePRM needs a tree with criteria; grow it first with reasongym.prm.tree.grow")
@@ -70,13 +73,21 @@ class TreePRM:
             raise unknown("weights", weights, WEIGHTS)
         if not 0 < temperature < np.inf:
             raise ValueError(f"temperature must be a positive finite number, got {temperature!r}")
+        if log_bytes < 256 or log_bytes % 8:
+            raise ValueError(f"log_bytes must be a multiple of 8 of at least 256, got {log_bytes!r}")
         self.tree, self.scorer, self.selector = tree, scorer, selector
+        self.carry_size = 1 + log_bytes // 8
         self.mu = selector.mu if mu is None else mu
         self.weights, self.temperature = weights, float(temperature)
         self.criteria = tuple(coarse.name for coarse in tree.coarse)
         self.default_beta: Mapping[str, float] = dict.fromkeys(self.criteria, 1 / len(self.criteria))
-        self.version = f"tree[{tree.version}; {scorer.version}; {selector.version}; mu={self.mu}, weights={weights}" + (
-            f", temperature={temperature:g}]" if weights == "selection" else "]"
+
+    @property
+    def version(self) -> str:
+        """Changes with tree, scorer and selector; a scorer that is trained further makes another PRM."""
+        return (
+            f"tree[{self.tree.version}; {self.scorer.version}; {self.selector.version}; mu={self.mu}, weights={self.weights}"
+            + (f", temperature={self.temperature:g}]" if self.weights == "selection" else "]")
         )
 
     @property
@@ -85,7 +96,11 @@ class TreePRM:
         return getattr(self.scorer, "windowed", 0)
 
     def score(self, steps: StepBatch) -> np.ndarray | Scores:
-        """(n, c) float32 scores; with weights by selection, `Scores`."""
+        """(n, c) float32 scores, with weights by selection `Scores`; notes the steps in their carry.
+
+        Raises:
+            PRMError: no carry, or a prompt and steps too long for it.
+        """
         fine = self.fine_scores(contexts_of_batch(steps, self._read))
         values = self._coarse(fine)
         return values if self.weights == "equal" else Scores(values, self._weights(fine, values))

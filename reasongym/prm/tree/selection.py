@@ -67,9 +67,13 @@ class DynamicSelection:
     def __init__(self, embedder: Embedder, aspects: AspectReader | None = None, *, mu: int = 2, budget: int = 4) -> None:
         self.mu, self.budget = _whole("mu", mu, 0), _whole("budget", budget, 1)
         self.aspects: AspectReader = aspects or RelationAspects()
-        self.version = f"dynamic-1(mu={mu}, budget={budget}, {self.aspects.version})"
         self._embedder = embedder
         self._vectors: dict[str, np.ndarray] = {}
+
+    @property
+    def version(self) -> str:
+        """Changes with what reads the aspects."""
+        return f"dynamic-1(mu={self.mu}, budget={self.budget}, {self.aspects.version})"
 
     def select(self, tree: RewardTree, contexts: Sequence[Context]) -> Selection:
         """One to `budget` criteria for every context.
@@ -149,7 +153,11 @@ class RandomSelection:
 
     def __init__(self, like: Selector, *, seed: int = 0) -> None:
         self._like, self._seed, self.mu = like, seed, like.mu
-        self.version = f"random-1(seed={seed}, like={like.version})"
+
+    @property
+    def version(self) -> str:
+        """Changes with the selector that it is like."""
+        return f"random-1(seed={self._seed}, like={self._like.version})"
 
     def select(self, tree: RewardTree, contexts: Sequence[Context]) -> Selection:
         """Distinct criteria, for every context."""

@@ -8,15 +8,19 @@ import os
 import threading
 import time
 
+import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
+from agents.baselines import BASELINES
 from agents.benchmark import run as run_module
 from agents.benchmark.files import CURVE, EPISODES, LOCK, LOG, PROGRESS, RESULT, RUN, TakenError, read_lines, write_json
 from agents.benchmark.leaderboard import area, improvement, leaderboard, rates_table, short, steps_to_threshold, table
+from agents.benchmark.ledger import counted_env, told_in_words
 from agents.benchmark.queue import Queue
 from agents.benchmark.results import ProtocolError, read_result, read_results, read_suite, write_suite
-from agents.benchmark.reward_models import labelled
+from agents.benchmark.reward_models import careless, labelled
 from agents.benchmark.run import play
 from agents.benchmark.suite import PROTOCOL
 
@@ -64,7 +68,7 @@ def test_a_suite_from_end_to_end(suite, third_party, tmp_path):
     assert 0 < ppo["ledger"]["label_bits"] <= 512, "a bit an episode"
     assert set(ppo["rates"]) <= {"capture", "retention", "retrieval", "use"}
     assert sum(ppo["curve"][-1]["terms"].values()) == pytest.approx(ppo["curve"][-1]["return"], abs=1e-3)
-    assert majority["ledger"]["label_bits"] == 0
+    assert majority["ledger"]["label_bits"] == pytest.approx(4000 * math.log2(6), abs=1), "it counts answers"
     assert mine["supervision"] == "nothing at all"
     assert mine["frames"] == 64
 
@@ -258,10 +262,11 @@ def test_a_reward_model_is_trained_within_the_budget(suite, tmp_path):
                   "keywords": {"observer": "lexical", "gate": "salience", "utility": "none"}}}  # fmt: skip
     folder = prepared(tmp_path, first(suite(rows=rows, compare=[], budget={"seconds": 5, "timesteps": 256}), "x"))
     result = play(folder)
-    assert result["supervision"] == "process rewards learned from 40 labelled episodes; outcome reward"
+    assert result["supervision"] == "outcome reward + process rewards learned from 40 labelled episodes"
     assert result["ledger"]["labelled_episodes"] == 40
-    steps = result["ledger"]["label_bits"] / math.log2(3)
-    assert steps > 40 * 3, "every step of every episode has up to three labels"
+    shown = result["ledger"]["expert_shown"]
+    assert result["ledger"]["label_bits"] > shown * (math.log2(3) + math.log2(3 + 1)), "labels, and what the expert did"
+    assert result["frames"] == shown + 256, "the labelled episodes were played, too"
     assert read_lines(folder / CURVE)[0]["cpu_seconds"] > 0
     assert (folder / "reward_model" / "reasongym_prm.json").exists()
     assert set(result["rates"]) & {"capture", "retention"}, "memory is measured although the rewards read no support"
@@ -300,3 +305,44 @@ def test_labelled_episodes_are_drawn_by_the_run_s_seed():
         found.append({record.meta["problem"]: record.meta["actions"] for record in records[120:170]})
     assert set(found[0]) == set(found[1]) == set(range(40))
     assert sum(found[0][problem] != found[1][problem] for problem in range(40)) > 10
+
+
+def test_careless_labels_are_those_of_other_steps():
+    records = labelled(20, "ReasonGym-bAbI-qa1-v0", {"difficulty": {"max_units": 4}})
+    assert careless(records, 0.0) is records
+    noisy = careless(records, 0.5, seed=1)
+    before, after = (np.concatenate([record.labels for record in some]) for some in (records, noisy))
+    changed = (before != after).mean()
+    assert 0.02 < changed < 0.5, "many labels are alike"
+    assert all(set(np.unique(after[:, c])) <= set(np.unique(before[:, c])) for c in range(before.shape[1]))
+    assert [record.steps for record in noisy] == [record.steps for record in records]
+
+
+def test_supervision_is_told_from_what_pays():
+    keywords = {"difficulty": {"max_units": 4}}
+    env = counted_env("ReasonGym-bAbI-qa1-v0", 4, 0, **keywords)
+    agent = BASELINES["ppo"].make(env, n_steps=16)
+    assert told_in_words(agent, env) == (
+        "outcome reward + process rewards read from annotation (strong supervision) + utility coverage read from annotation"
+    )
+    env = counted_env("ReasonGym-bAbI-qa1-v0", 4, 0, prm="lexical", utility="use", beta={"outcome": 0}, **keywords)
+    agent = BASELINES["cloning+ppo"].make(env, n_steps=16, answer_loss_coef=0.5)
+    assert told_in_words(agent, env) == (
+        "process rewards without annotation + utility use + gold answers (answer loss) + expert actions (cloned start)"
+    )
+
+
+def test_rows_that_miss_settings_are_not_ranked_among_the_others(suite):
+    rows = {"a": {"agent": "random"}, "b": {"agent": "random", "settings": ["short"]}}
+    whole = suite(rows=rows, compare=[], settings={name: {"env": "ReasonGym-bAbI-qa1-v0"} for name in ("short", "other")})
+    results = [
+        {"row": row, "setting": setting, "seed": 1, "status": "finished", "success": success, "cpu_seconds": 1.0, "rates": {},
+         "curve": [], "steps_to_threshold": None, "frames": 1, "supervision": "", "ledger": {}}
+        for row, setting, success in (("a", "short", 0.9), ("a", "other", 0.3), ("b", "short", 0.8))
+    ]  # fmt: skip
+    lines = leaderboard(whole, results)
+    assert [line.row for line in lines] == ["a", "b"]
+    assert lines[1].success.value > lines[0].success.value
+    shown = Console(record=True, width=240)
+    shown.print(table(whole, lines))
+    assert "b (1 of 2 settings)" in shown.export_text()

@@ -39,7 +39,7 @@ def training() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def config(training):
-    return training.Config(steps=300, hidden=64, layers=2, material=1_000, batch_size=12, learning_rate=4e-3)
+    return training.Config(steps=400, hidden=64, layers=2, material=1_000, batch_size=12, learning_rate=4e-3)
 
 
 @pytest.fixture(scope="session")
@@ -60,5 +60,14 @@ def texts(training, config) -> list[str]:
 def served(folder, training):
     """A fresh loopback server with the trained model."""
     server = _load("served", Path(__file__).with_name("served.py")).Served(str(folder))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def talking():
+    """A fresh loopback server that says what the test tells it to say."""
+    pytest.importorskip("openai")
+    server = _load("talking", Path(__file__).with_name("talking.py")).Talking()
     yield server
     server.stop()

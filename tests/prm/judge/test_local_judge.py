@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import shutil
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -11,10 +14,13 @@ import pytest
 import reasongym  # noqa: F401
 from reasongym.errors import UnknownNameError
 from reasongym.prm.base import RECALL, check_prm
+from reasongym.prm.combinators import Clipped, WeightedSum
 from reasongym.prm.judge.errors import WindowError
+from reasongym.prm.judge.local import fingerprint
 from reasongym.prm.judge.prm import Judge, step_text
 from reasongym.prm.judge.questions import LABELS
 from reasongym.prm.records import RecordScorer, StepRecord
+from reasongym.prm.weights import Reweighted
 from reasongym.wrappers.episodes import EpisodeRecorder
 
 
@@ -199,6 +205,59 @@ def test_other_weights_are_another_judge(folder, tmp_path, judge):
     assert Judge(other).version != judge.version
 
 
+def test_other_words_around_the_prompt_are_another_judge(folder, tmp_path, texts):
+    """Keywords of a chat template change what the model reads, so they change the key of every reply."""
+    from transformers import AutoTokenizer
+
+    switched = tmp_path / "switched"
+    shutil.copytree(folder, switched)
+    tokenizer = AutoTokenizer.from_pretrained(switched)
+    tokenizer.chat_template += "{% if add_generation_prompt and thinking is defined and thinking %} no yes no{% endif %}"
+    tokenizer.save_pretrained(switched)
+    found = []
+    for template in ({}, {"thinking": True}, {"thinking": False}):
+        judge = Judge(switched, cache=tmp_path / "cache", template=template)
+        found.append([v.applies for v in judge.verdicts([judge._asking.step(texts[0])])[0]])
+        assert judge.ledger.hits == (12 if template == {"thinking": False} else 0)  # the same words as without
+    assert found[0] == found[2] != found[1]
+
+
+def test_another_revision_of_a_model_on_the_hub_is_another_judge(folder, tmp_path, monkeypatch, texts):
+    """Two revisions in the hub's cache under one name; `main` moves from the one to the other."""
+    import huggingface_hub.constants as hub
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    name, home = "somebody/tiny", tmp_path / "hub" / "models--somebody--tiny"
+    for revision, change in (("a" * 40, 0.0), ("b" * 40, 0.1)):
+        shutil.copytree(folder, home / "snapshots" / revision)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
+        with torch.no_grad():
+            model.model.embed_tokens.weight += change
+        model.save_pretrained(home / "snapshots" / revision)
+    (home / "refs").mkdir()
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    hits, keys = [], []
+    for revision in ("a" * 40, "b" * 40, "a" * 40):
+        (home / "refs" / "main").write_text(revision)
+        judge = Judge(name, cache=tmp_path / "cache")
+        judge.verdicts([judge._asking.step(texts[0])])
+        hits.append(judge.ledger.hits)
+        keys.append(judge.version)
+    assert hits == [0, 0, 12]
+    assert keys[0] == keys[2] != keys[1]
+
+
+def test_a_model_of_unknown_origin_is_known_by_its_weights(judge):
+    model = copy.deepcopy(judge._backend.model)
+    before = fingerprint(Path("somebody/tiny"), model)
+    assert before == fingerprint(Path("somebody/tiny"), copy.deepcopy(model))
+    next(model.parameters()).data[0, 0] += 1e-3
+    assert fingerprint(Path("somebody/tiny"), model) != before
+
+
 def test_a_step_beyond_the_window_is_refused_or_unscored_never_cut(folder, texts):
     long = " ".join(f"Mary went to room {i}." for i in range(600))
     judge = Judge(folder)
@@ -226,7 +285,10 @@ def test_labels_of_little_mass_leave_a_step_unscored(training, config, tmp_path,
 def test_calibration_moves_scores_and_counts_human_labels(folder, record):
     judge = Judge(folder, criteria=("logic",))
     before, version = judge.score_records([record])[0], judge.version
+    around = [WeightedSum(judge), Clipped(judge), Reweighted(judge), Clipped(Reweighted(WeightedSum(judge)))]
+    told = [prm.version for prm in around]
     judge.calibrate([record], human=False)
+    assert all(prm.version != old for prm, old in zip(around, told, strict=True))
     assert judge.ledger.human_label_bits == 0
     fitted = judge.calibrate([record], human=True)
     assert judge.ledger.human_label_bits == 2

@@ -36,7 +36,7 @@ def test_a_planted_verdict_in_a_thought_moves_nothing(folder, texts):
 
 @pytest.mark.parametrize("place", ["passage", "slot", "entity", "command"])
 def test_a_planted_verdict_is_found_where_it_was_put(training, place):
-    text = "question: Where is Mary?\nslot 1: Mary went to the garden.\ndesk: John went home.\naction: store 2"
+    text = "question: Where is Mary?\nslot 1, sentence 1: Mary left.\ndesk, sentence 2: John went home.\naction: store 2"
     planted = training.planted_in(place, text, "verdict: yes")
     assert planted != text
     line = {"passage": 2, "slot": 1, "entity": 1, "command": 3}[place]

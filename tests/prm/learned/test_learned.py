@@ -8,6 +8,7 @@ import pickle
 import gymnasium as gym
 import numpy as np
 import pytest
+from tiny_models import tiny_model
 
 import reasongym  # noqa: F401
 from reasongym.audit import policies
@@ -15,6 +16,7 @@ from reasongym.audit.collect import collect
 from reasongym.audit.policies import Situation
 from reasongym.errors import PRMError
 from reasongym.prm.base import check_prm
+from reasongym.prm.bench import bench
 from reasongym.prm.combinators import Clipped, SoftMinimum
 from reasongym.prm.learned.prefixes import Log, storable
 from reasongym.prm.learned.words import WordReader, vocabulary_of
@@ -46,26 +48,6 @@ def played():
     return collect(ID, policies.random, np.arange(12), **SHORT)
 
 
-def tiny_encoder(folder, words, causal):
-    """A tiny transformers model with a tokenizer of whole words, saved."""
-    transformers = pytest.importorskip("transformers")
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    vocabulary = {word: i for i, word in enumerate(["<pad>", "<unk>", *words])}
-    raw = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    raw.pre_tokenizer = pre_tokenizers.Whitespace()
-    transformers.PreTrainedTokenizerFast(tokenizer_object=raw, pad_token="<pad>", unk_token="<unk>").save_pretrained(folder)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
-    if causal:
-        config = transformers.LlamaConfig(
-            vocab_size=len(vocabulary), num_key_value_heads=2, max_position_embeddings=4096, **sizes
-        )
-        transformers.LlamaModel(config).save_pretrained(folder)
-    else:
-        transformers.BertModel(transformers.BertConfig(vocab_size=len(vocabulary), **sizes)).save_pretrained(folder)
-    return str(folder)
-
-
 @pytest.fixture(scope="module", params=["words", "encoder", "lm"])
 def prm(request, played, tmp_path_factory):
     torch.manual_seed(0)
@@ -74,11 +56,11 @@ def prm(request, played, tmp_path_factory):
     if request.param == "words":
         backbone = StepNetwork(words, len(CRITERIA), SMALL)
     elif request.param == "encoder":
-        backbone = StepNetwork(words, len(CRITERIA), SMALL, tiny_encoder(tmp_path_factory.mktemp("bert"), words, False))
+        backbone = StepNetwork(words, len(CRITERIA), SMALL, tiny_model(tmp_path_factory.mktemp("bert"), words, "bert"))
     else:
         from reasongym.prm.learned.step_lm import StepLM
 
-        backbone = StepLM(tiny_encoder(tmp_path_factory.mktemp("llama"), words, True), len(CRITERIA))
+        backbone = StepLM(tiny_model(tmp_path_factory.mktemp("llama"), words, "llama"), len(CRITERIA))
     for parameter in backbone.parameters():  # far from the start: scores that differ, and differ from 0
         parameter.data += 0.05 * torch.randn_like(parameter)
     return LearnedPRM(backbone, CRITERIA, platt=np.array([[1.5, 0.2], [0.7, -0.1]]))
@@ -107,6 +89,23 @@ def test_alone_and_padded_in_a_batch_score_alike(prm, played):
     together = prm.score_records(played)
     for i in (0, 5, 11):
         np.testing.assert_allclose(prm.score_records([played[i]])[0], together[i], atol=1e-5)
+
+
+def test_an_empty_prompt_takes_nothing_from_its_neighbours(prm, played):
+    empty = record(*played[0].steps[:3], prompt="")
+    alone = prm.score_records([empty])[0]
+    np.testing.assert_allclose(prm.score_records([*played[:3], empty])[3], alone, atol=1e-5)
+
+
+def test_a_step_cannot_write_special_tokens(tmp_path):
+    pytest.importorskip("transformers")
+    from reasongym.prm.learned.step_encoder import TextEncoder
+
+    encoder = TextEncoder(tiny_model(tmp_path, ["Mary", "<", ">", "pad", "unk"], "bert"))
+    with torch.no_grad():
+        spelled, apart, plain = encoder(["Mary <pad>", "Mary < pad >", "Mary"]).numpy()
+    np.testing.assert_allclose(spelled, apart, atol=1e-5)
+    assert np.abs(spelled - plain).max() > 1e-3
 
 
 def play_with(prm, env, problems, policy=policies.random):
@@ -223,6 +222,44 @@ def test_a_crowded_pool_changes_no_score(prm, played, monkeypatch):
         np.testing.assert_allclose(inside, outside, atol=1e-5)
 
 
+def counted(prm, problems, num_envs):
+    """Texts that the network reads while episodes are played, and what the PRM says of them."""
+    calls, before = [], (prm.fresh, prm.prompts, prm.restored)
+    extend = type(prm.backbone).extend
+    prm.backbone.extend = lambda paths, texts: (calls.append(len(texts)), extend(prm.backbone, paths, texts))[1]
+    try:
+        play_with(prm, make(prm, num_envs), problems)
+    finally:
+        del prm.backbone.extend
+    return sum(calls), *(now - then for now, then in zip((prm.fresh, prm.prompts, prm.restored), before, strict=True))
+
+
+@pytest.mark.parametrize("pool", [60, 24])
+def test_live_prefixes_are_never_computed_again(prm, monkeypatch, pool):
+    """12 episodes of 12 steps or so hold more nodes than either pool, and none of them may be forgotten before it is over."""
+    for module in ("step_network", "step_lm"):
+        monkeypatch.setattr(f"reasongym.prm.learned.{module}.POOL", pool)
+    prm.changed()
+    read, fresh, prompts, restored = counted(prm, np.arange(12), 12)
+    assert restored == 0
+    assert read == fresh + prompts
+    assert fresh > 2 * pool
+    read, again, prompts, restored = counted(prm, np.arange(12), 12)
+    assert read == again + prompts + restored, "whatever is forgotten and computed again is counted"
+
+
+def test_dead_prefixes_make_room(prm, monkeypatch):
+    for module in ("step_network", "step_lm"):
+        monkeypatch.setattr(f"reasongym.prm.learned.{module}.POOL", 80)
+    prm.changed()
+    for first in range(0, 24, 2):
+        _, _, _, restored = counted(prm, np.arange(first, first + 2), 2)
+        assert restored == 0
+        assert len(prm._known) <= 160, "two episodes of at most 20 steps live, and as much again"
+    nodes = {known.nodes[-1] for known in prm._known.values()}
+    assert nodes == set(range(len(nodes))), "one node a prefix, numbered without gaps"
+
+
 def test_it_is_an_observer_as_well(prm):
     env = make("annotated", 2, observer=prm)
     observation, _ = env.reset(seed=0)
@@ -239,6 +276,22 @@ def test_saved_and_loaded_it_is_the_same(prm, played, tmp_path):
     assert again.carry_size == 65_536 // 8
     for a, b in zip(again.score_records(played), prm.score_records(played), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@pytest.mark.parametrize(("criteria", "meaning"), [(("hard",), "value"), (("soft", "correct"), "correctness")])
+def test_what_labels_meant_is_kept_in_the_folder(tmp_path, criteria, meaning):
+    prm = LearnedPRM(StepNetwork(("a",), len(criteria), SMALL), criteria)
+    assert prm.label_meaning == meaning
+    prm.save_pretrained(tmp_path)
+    assert LearnedPRM.from_pretrained(tmp_path).label_meaning == meaning
+    records = [StepRecord.of("p", ["a", "b"], [1.0, 1.0], outcome=o) for o in (0, 1)]
+    best = bench({"prm": LearnedPRM.from_pretrained(tmp_path)}, records)["prms"]["prm"]["best_of_n"]
+    assert best["fitting"] == {"value": "last", "correctness": "min"}[meaning]
+    told = LearnedPRM(prm.backbone, criteria, label_meaning="value")
+    told.save_pretrained(tmp_path)
+    assert LearnedPRM.from_pretrained(tmp_path).label_meaning == "value"
+    with pytest.raises(ValueError, match="unknown label meaning 'worth'"):
+        LearnedPRM(prm.backbone, criteria, label_meaning="worth")
 
 
 def test_in_bfloat16_the_scores_are_near(prm, played, tmp_path):
@@ -350,7 +403,7 @@ def test_it_learns():
 def test_batches_hold_every_record_once_and_not_too_many_steps():
     records = [record(*["a"] * n) for n in (1, 5, 9, 2, 30, 4, 4, 4)]
     seen = []
-    for chosen in batches(records, 24, np.random.default_rng(0)):
+    for chosen in batches([len(r.steps) + 1 for r in records], 24, np.random.default_rng(0)):
         longest = max(len(records[i].steps) + 1 for i in chosen)
         assert len(chosen) == 1 or longest * len(chosen) <= 24
         seen += chosen

@@ -75,11 +75,14 @@ class Judge(BaseHTTPRequestHandler):
     asked: list[str] = []
 
     def do_POST(self):
-        prompt = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][0]["content"]
-        self.asked.append(prompt)
+        prompt = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
+        if "Is water wet?" not in prompt:  # the probe
+            self.asked.append(prompt)
         reply = "- No step is repeated.\n- The fact is relevant to what is asked.\n- The answer is exact."
         if "aspect:" in prompt:
             reply = "criteria: 1, 2\naspect: whether the step repeats what was said already"
+        if len(self.asked) % 7 == 3:
+            reply = "I would rather not."  # which ends no run
         body = json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [
             {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": reply}}]}).encode()  # fmt: skip
         self.send_response(200)
@@ -101,7 +104,7 @@ def test_a_judge_behind_a_url(tmp_path):
     command = [sys.executable, str(ROOT / "examples" / "compare_tree.py"), "--smoke", "--train-on", "SQuAD",
                "--judge", f"http://127.0.0.1:{server.server_port}/v1", "--model", "m", "--json", "out.json"]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NO_PROXY": "127.0.0.1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=560)
     server.shutdown()
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads((tmp_path / "out.json").read_text())

@@ -125,6 +125,14 @@ def test_training_is_a_pure_function_of_seed_and_examples():
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+def test_the_version_tells_weights_apart_that_add_up_alike():
+    scorer = ConditionedScorer(HashedEmbedder(), ConditionedSettings(width=8, layers=1, heads=2, buckets=64))
+    before = scorer.version
+    weights = max(scorer.network.parameters(), key=lambda p: p.numel()).data.view(-1)
+    weights[0], weights[1] = weights[1].item(), weights[0].item()
+    assert scorer.version != before
+
+
 def test_wrong_arguments_are_refused():
     scorer = ConditionedScorer(HashedEmbedder(), ConditionedSettings(width=16, heads=2, layers=1))
     context = Context("", (), "a")

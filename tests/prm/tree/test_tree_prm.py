@@ -121,25 +121,32 @@ def test_the_version_names_all_parts():
     for part in (TREE.version, "says", "chooses", "mu=2"):
         assert part in prm.version
     assert TreePRM(TREE, Says(), Chooses(), weights="selection").version != prm.version
+    before, prm.scorer.version = prm.version, "says something else"
+    assert prm.version != before
     with pytest.raises(ValueError, match="needs a tree with criteria"):
         TreePRM(RewardTree((), TREE.thresholds, "placed"), Says(), Chooses())
 
 
 def test_a_batch_becomes_contexts(steps):
-    batch = steps(
-        {"action": "recall 1", "question": "Where is Mary?", "memory": [{2: "Mary ran."}],
-         "chain": [{0: "Mary sat."}, {1: "John ran.", 4: "John sat."}]},
-        {"action": "answer kitchen", "question": "Where is Mary?", "chain": [{0: "Mary sat."}]},
-        {"action": "store 1", "desk": "Mary left."},
-    )  # fmt: skip
-    recall, answer, store = contexts_of_batch(batch, 1)
-    assert recall == Context(
-        "Where is Mary?", ("recall 2: John ran. 5: John sat. (chain: 1)",), "recall 3: Mary ran. (chain: 1, 2, 5)"
-    )
-    assert answer == Context("Where is Mary?", ("recall 1: Mary sat.",), "answer: kitchen (chain: 1)")
-    assert store.earlier == ()
-    assert "Where" not in store.prompt
-    assert contexts_of_batch(batch, 0)[0].earlier == ()
+    """The steps before are those that were taken, whatever their kind, not what the chain holds."""
+    row = {"question": "Where is Mary?", "memory": [{2: "Mary ran."}], "chain": [{0: "Mary sat."}, {1: "John ran."}]}
+    carry = np.zeros((1, 64))
+    taken = (("next", "John left."), ("store 2", "Mary left."), ("recall 1", None), ("answer", None))
+    batches = [steps({**row, "action": action, "desk": desk}, carry=carry) for action, desk in taken]
+    found = [contexts_of_batch(batch, 2)[0] for batch in batches]
+    assert [context.prompt for context in found] == ["Where is Mary?"] * 4
+    assert [context.step.split(":")[0] for context in found] == ["pass over 21", "note 21", "recall 3", "answer"]
+    assert [context.earlier for context in found] == [
+        (), (found[0].step,), (found[0].step, found[1].step), (found[1].step, found[2].step),
+    ]  # fmt: skip
+    carry[:] = 0
+    for action in ("next", "recall 1"):
+        assert contexts_of_batch(steps({**row, "action": action, "desk": "x"}, carry=carry), 0)[0].earlier == ()
+    with pytest.raises(PRMError, match=r"kept in StepBatch\.carry, and this batch has none"):
+        contexts_of_batch(steps({**row, "action": "next"}), 1)
+    carry[:] = 0
+    with pytest.raises(PRMError, match="outgrew"):
+        contexts_of_batch(steps({**row, "action": "next", "question": "Where? " * 200}, carry=carry), 1)
 
 
 class Overlap:
@@ -184,8 +191,9 @@ def test_in_an_environment(real_tree, weights, role):
 
 def test_weights_reach_the_reward(real_tree, steps):
     tree, embedder = real_tree
-    batch = steps({"action": "recall 1", "question": "Where is Mary?", "memory": [{2: "Mary ran."}]})
     prm = TreePRM(tree, Overlap(), DynamicSelection(embedder), weights="selection")
+    batch = steps({"action": "recall 1", "question": "Where is Mary?", "memory": [{2: "Mary ran."}]},
+                  carry=np.zeros((1, prm.carry_size)))  # fmt: skip
     assert isinstance(prm.score(batch), Scores)
     values, weights = checked_scores(prm, prm.score(batch), 1)
     scored = ~np.isnan(values)
@@ -194,24 +202,29 @@ def test_weights_reach_the_reward(real_tree, steps):
     assert Clipped(prm).score(batch).shape == (1, 1)
 
 
-def test_records_and_batches_are_worded_alike():
-    """In episodes that recall nothing but their last μ steps before answering, both give the same contexts for every step."""
+@pytest.mark.parametrize("question_at", ["start", "end"])
+@pytest.mark.parametrize("mu", [0, 2])
+def test_in_an_environment_a_step_scores_as_in_its_record(real_tree, mu, question_at):
+    """Whatever is done: random episodes, those of several environments at once, one after another."""
     from reasongym.audit.collect import collect
-    from reasongym.audit.policies import POLICIES
-    from reasongym.prm.correctness import CausalPRM
+    from reasongym.audit.policies import POLICIES, Situation
 
-    seen = []
-
-    class Keeps(CausalPRM):
-        def score(self, batch):
-            seen.extend(contexts_of_batch(batch, 2))
-            return super().score(batch)
-
-    records = collect("ReasonGym-bAbI-qa11-v0", POLICIES["expert"], np.arange(30), labels=[Keeps()], num_envs=1)
-    told = [context for record in records for context in contexts_of(record, 2)]
-    assert len(told) == len(seen)
-    assert [context.step for context in told] == [context.step for context in seen]
-    recalled = [(a, b) for a, b in zip(told, seen, strict=True) if len(b.earlier) == 2]
-    assert len(recalled) >= 10
-    assert all(a == b for a, b in recalled)
-    assert any("(" in link.split(" (chain")[0] for _, b in recalled for link in (*b.earlier, b.step))  # a pronoun explained
+    tree, embedder = real_tree
+    prm = TreePRM(tree, Overlap(), DynamicSelection(embedder, mu=mu))
+    keywords = {"difficulty": {"max_units": 8}, "memory_slots": 2, "question_at": question_at}
+    problems = np.arange(5)
+    records = collect("ReasonGym-bAbI-qa2-v0", POLICIES["random"], problems, **keywords)
+    env = gym.make_vec("ReasonGym-bAbI-qa2-v0", num_envs=5, prm=prm, **keywords)
+    for _ in range(2):
+        observation, _ = env.reset(seed=0, options={"problem": problems})
+        live, seen, step = np.ones(5, bool), [[] for _ in problems], np.zeros(5, np.int64)
+        while live.any():
+            actions = POLICIES["random"](Situation(env, observation, problems, step, 0, 0))
+            observation, _, ended, _, info = env.step(actions)
+            for i in np.flatnonzero(live):
+                seen[i].append([info["prm_scores"][name][i] for name in prm.criteria])
+            live &= ~ended
+            step += 1
+        for record, rows in zip(records, seen, strict=True):
+            np.testing.assert_allclose(prm.score_records([record])[0], np.array(rows), atol=1e-6)
+    assert {kind for record in records for kind in record.meta["kinds"]} >= {"next", "store", "recall", "answer"}
