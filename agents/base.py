@@ -101,10 +101,10 @@ class SB3Agent:
         self.spend(Budget(total_timesteps, seconds, progress))
         return self
 
-    def spend(self, budget: Budget) -> None:
-        """Learns until the budget is over."""
+    def spend(self, budget: Budget, whole: Budget | None = None) -> None:
+        """Learns until the budget is over; schedules follow `whole`, which it is a part of, or, without one, the budget."""
         if not budget.over:
-            self.model.learn(budget.total_timesteps, callback=BudgetCallback(budget), reset_num_timesteps=False)
+            self.model.learn(budget.total_timesteps, callback=BudgetCallback(budget, whole), reset_num_timesteps=False)
 
     def save(self, path: Any) -> None:
         """SB3's archive, which also names the algorithm."""

@@ -52,10 +52,13 @@ class Budget:
         """CPU seconds since it was made, without those of `progress`."""
         return self._clock.now() - self._started
 
-    @property
-    def share_left(self) -> float:
-        """In [0, 1]: of frames or of seconds, whichever is less; 1 at the beginning."""
-        left = 1 - self.frames / max(self.total_timesteps, 1)
+    def share_left(self, uncounted: int = 0) -> float:
+        """In [0, 1]: of frames or of seconds, whichever is less; 1 at the beginning.
+
+        Args:
+            uncounted: frames that were spent and are not counted yet, as those of a part that is not over.
+        """
+        left = 1 - (self.frames + uncounted) / max(self.total_timesteps, 1)
         return max(0.0, left if self.seconds is None else min(left, 1 - self.spent / max(self.seconds, 1e-9)))
 
     def part(self, share: float) -> Budget:
@@ -98,15 +101,20 @@ class Budget:
 
 
 class BudgetCallback(BaseCallback):
-    """Ends an SB3 algorithm's learning where a budget does, between two updates; MemoryPPO's schedules follow the budget."""
+    """Ends an SB3 algorithm's learning where a budget does, between two updates; MemoryPPO's schedules follow the budget.
 
-    def __init__(self, budget: Budget) -> None:
+    Args:
+        budget: of this `learn`.
+        whole: the budget that it is a part of, where schedules are to follow that one.
+    """
+
+    def __init__(self, budget: Budget, whole: Budget | None = None) -> None:
         super().__init__()
-        self.budget, self._counted = budget, 0
+        self.budget, self.whole, self._counted = budget, whole, 0
 
     def _on_training_start(self) -> None:
         self._counted = self.num_timesteps
-        self._follow(lambda: self.budget.share_left)
+        self._follow(self._share_left)
 
     def _on_rollout_start(self) -> None:
         new = self.num_timesteps - self._counted
@@ -118,6 +126,10 @@ class BudgetCallback(BaseCallback):
         if not self.budget.over:  # the last rollout has been trained on
             self._on_rollout_start()
         self._follow(None)
+
+    def _share_left(self) -> float:
+        new = self.num_timesteps - self._counted
+        return self.budget.share_left(new) if self.whole is None else self.whole.share_left(self.budget.frames + new)
 
     def _follow(self, share_left: Callable[[], float] | None) -> None:
         model: Any = self.model

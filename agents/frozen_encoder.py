@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from os import PathLike, fspath
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,6 +47,10 @@ class FrozenEncoder:
         place = cache_folder()
         self.store = EmbeddingStore(self.width, place and place / f"embeddings-{self.digest}.sqlite", most)
         self.rows_made = 0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenEncoder:
+        """Itself: it is frozen, so copies of a network share it, and with it the file of embeddings that it has open."""
+        return self
 
     def embed(self, rows: np.ndarray, device: torch.device | str = "cpu") -> np.ndarray:
         """(R, L) token ids from 1, 0 padded on the right -> (R, E) float16; zeros for a row without tokens.

@@ -3,6 +3,8 @@
 Math-Shepherd (Wang et al., 2024, arXiv 2312.08935) completes each prefix N times: *hard*, the step is right if any completion
 is; *soft*, the share that is. Here a completion goes on in the real environment, from its real state after the step, and the
 policy is any function of the situation: scripted, or an agent. All copies of all episodes run in one vector of environments.
+A policy that remembers (one with `get_state` and `set_state`, as `AgentPolicy` has) is shown the steps that led to each state,
+and goes on from there in every completion.
 
 Such labels say whether a step still leads to success *for that policy*: a redundant recall costs nothing, so it counts as
 right. `consensus` keeps what two sources of labels agree on.
@@ -59,7 +61,7 @@ class Prover:
 
 
 class AgentPolicy:
-    """An agent as a policy: `collect` plays it, and it may complete for `monte_carlo` if it keeps no state of its own there.
+    """An agent as a policy: `collect` plays it, and it completes for `monte_carlo`. Its state is carried from step to step.
 
     Args:
         agent: with SB3's `predict`.
@@ -71,10 +73,20 @@ class AgentPolicy:
 
     def __call__(self, s: Situation) -> np.ndarray:
         """(N,) actions."""
+        begins = s.step == 0
+        before = None if begins.all() else self._state
         actions, self._state = self.agent.predict(
-            s.observation, state=self._state, episode_start=s.step == 0, deterministic=self.deterministic
+            s.observation, state=before, episode_start=begins, deterministic=self.deterministic
         )
         return actions
+
+    def get_state(self) -> Any:
+        """The agent's own, after the last step; what `predict` returns is not changed in place."""
+        return self._state
+
+    def set_state(self, state: Any) -> None:
+        """Goes on from `get_state`."""
+        self._state = state
 
 
 def monte_carlo(
@@ -84,7 +96,8 @@ def monte_carlo(
 
     Args:
         records: from `collect`, of one id; `meta` tells problem and actions.
-        policy: completes; in a record's copies it draws from different streams (`Situation.problem` differs by copy).
+        policy: completes; in a record's copies it draws from different streams (`Situation.problem` differs by copy). With
+            `get_state` and `set_state` it is also called at every recorded step, whose action is then the recorded one.
         rollouts: N, completions of each step.
         seed, guess: as in `Situation`.
         keywords: of the environments, as they were collected with.
@@ -122,18 +135,23 @@ def _shares(
     env: Any = gym.make_vec(env_id, num_envs=n, vectorization_mode="vector_entry_point", **keywords)
     problems = np.repeat([record.meta["problem"] for record in records], rollouts)
     key = problems + COPY * np.tile(np.arange(rollouts), len(records))
-    env.reset(seed=seed, options={"problem": problems})
+    observation, _ = env.reset(seed=seed, options={"problem": problems})
+    remembers: Any = policy if hasattr(policy, "get_state") else None
     lengths = np.repeat([len(record.steps) for record in records], rollouts)
     out = [np.zeros(len(record.steps)) for record in records]
     for t in range(int(lengths.max())):
+        if remembers is not None:
+            remembers(Situation(env, observation, key, np.full(n, t), guess, seed))
         actions = np.repeat([r.meta["actions"][t] if t < len(r.steps) else 0 for r in records], rollouts)
         observation, _, ended, _, info = env.step(actions)
         live = (t < lengths) & ~ended
         success = np.where(ended & (t < lengths), info.get("is_success", np.zeros(n, bool)), False)
         if live.any():
-            state = env.get_state()
+            state, remembered = env.get_state(), None if remembers is None else remembers.get_state()
             success |= _complete(env, policy, Situation(env, observation, key, np.full(n, t + 1), guess, seed), live)
             env.set_state(state)
+            if remembers is not None:
+                remembers.set_state(remembered)
         for i, share in enumerate(success.reshape(-1, rollouts).mean(1)):
             if t < len(records[i].steps):
                 out[i][t] = share

@@ -69,7 +69,7 @@ class MemoryPPO(OnPolicyAlgorithm):
     policy: MemoryPolicy  # type: ignore[assignment]
     rollout_buffer: Rollout  # type: ignore[assignment]
     share_left: Callable[[], float] | None = None
-    """Share of another budget than frames (CPU seconds) that is left: schedules follow whichever is less."""
+    """Share of a budget that is left, of which a `learn` may be a part: where there is one, schedules follow it alone."""
 
     def __init__(
         self,
@@ -158,22 +158,23 @@ class MemoryPPO(OnPolicyAlgorithm):
                 )
                 actions = sample(log_probs)
             rollout.put_observation(t, observation)
+            rollout.starts[t], rollout.actions[t], rollout.values[t] = starts, actions, values
+            rollout.log_probs[t] = log_probs.gather(1, actions[:, None]).squeeze(1)
             if self.answer_loss_coef:
                 rollout.gold[t] = torch.as_tensor(gold_choices(env), device=self.device)
             if self.expert_loss_coef:
                 rollout.best[t] = torch.as_tensor(best_reasoning(env), device=self.device)
             new_observation, rewards, dones, infos = env.step(actions.cpu().numpy())
             self.num_timesteps += env.num_envs
+            # before the callback, which may end training here: a later `learn` goes on where the environments are
+            self._last_obs, self._last_episode_starts, self._last_state = new_observation, dones, state  # type: ignore[assignment]
             callback.update_locals(locals())
             if not callback.on_step():
                 return False
             self._update_info_buffer(infos, dones)
             rollout.rewards[t] = torch.as_tensor(rewards, dtype=torch.float32, device=self.device)
             rollout.rewards[t] += self.gamma * self._values_where_cut(infos, dones, state)
-            rollout.starts[t], rollout.actions[t], rollout.values[t] = starts, actions, values
-            rollout.log_probs[t] = log_probs.gather(1, actions[:, None]).squeeze(1)
             starts = torch.as_tensor(dones, device=self.device)
-            self._last_obs, self._last_episode_starts, self._last_state = new_observation, dones, state  # type: ignore[assignment]
         with torch.no_grad():
             last_values = policy(as_tensors(self._last_obs, self.device), self._last_state, starts).values  # type: ignore[arg-type]
         rollout.finish(policy, last_values, starts, self.gamma, self.gae_lambda)
@@ -199,7 +200,7 @@ class MemoryPPO(OnPolicyAlgorithm):
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
         super()._update_current_progress_remaining(num_timesteps, total_timesteps)
         if self.share_left is not None:
-            self._current_progress_remaining = min(self._current_progress_remaining, self.share_left())
+            self._current_progress_remaining = self.share_left()
 
     def train(self) -> None:
         """Updates the policy from the rollout."""
@@ -287,22 +288,40 @@ class MemoryPPO(OnPolicyAlgorithm):
 
     # ---- around it -------------------------------------------------------------------------------------------------
 
-    def value_function(self, num_envs: int) -> Any:
-        """The critic as `adapters.feedback.ValueFeedback` wants it: (observations, starts) -> values, state carried along."""
-        state = self.policy.initial_state(num_envs)
-
-        def values(observation: Any, starts: np.ndarray) -> np.ndarray:
-            nonlocal state
-            reset = torch.as_tensor(starts, device=self.device)
-            with torch.no_grad():
-                step = self.policy(as_tensors(observation, self.device), state, reset)
-            state = step.state
-            return step.values.cpu().numpy()
-
-        return values
+    def value_function(self, num_envs: int) -> CarriedValue:
+        """The critic as `adapters.feedback.ValueFeedback` wants it."""
+        return CarriedValue(self, num_envs)
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_last_state", "_clip_range", "_clip_range_vf", "_ent_coef", "share_left"]
+
+
+class CarriedValue:
+    """A model's value estimate of N environments, step by step: the state of its slots and cores is carried along.
+
+    Args:
+        model: whose.
+        num_envs: N.
+    """
+
+    def __init__(self, model: MemoryPPO, num_envs: int) -> None:
+        self.model, self.state = model, model.policy.initial_state(num_envs)
+
+    def __call__(self, observation: Any, starts: np.ndarray) -> np.ndarray:
+        """(N,) values of observations, the next ones of those seen last, or, where `starts` (N,) says so, of new episodes."""
+        device = self.model.device
+        with torch.no_grad():
+            step = self.model.policy(as_tensors(observation, device), self.state, torch.as_tensor(starts, device=device))
+        self.state = step.state
+        return step.values.cpu().numpy()
+
+    def get_state(self) -> list[np.ndarray]:
+        """What is carried along."""
+        return [tensor.cpu().numpy().copy() for tensor in self.state]
+
+    def set_state(self, state: list[np.ndarray]) -> None:
+        """Resumes from `get_state`."""
+        self.state = tuple(torch.as_tensor(array.copy(), device=self.model.device) for array in state)
 
 
 def gold_choices(env: VecEnv) -> np.ndarray:

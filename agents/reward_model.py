@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +31,9 @@ from reasongym.seeding import rng
 HELD_OUT = 0.2
 """Share of the pairs that is not trained on."""
 PATIENCE = 5
-"""Epochs without a better loss on the watched tenth of the training pairs, after which fitting ends."""
+"""Epochs without a better loss on the watched tenth of the training pairs, after which no more are tried."""
+MOST_UPDATES = 600
+"""Updates of a fit, at most, so that many pairs mean fewer epochs and not more time; 40 epochs of a thousand pairs."""
 
 
 def bradley_terry_loss(margin: Tensor, preference: Tensor) -> Tensor:
@@ -43,9 +46,9 @@ class Fit(NamedTuple):
 
     Attributes:
         accuracy: by quality, share of held-out pairs with a preference whose order it gives; NaN where there are none.
-        pairs: trained on.
+        pairs: trained on while the number of epochs was chosen; the scores that are paid are fitted to the others, too.
         held_out: pairs that accuracy was looked up in (each may lack a preference).
-        epochs: passes.
+        epochs: passes that were best.
     """
 
     accuracy: dict[str, float]
@@ -99,13 +102,16 @@ class RewardModel(nn.Module):
     def fit(
         self, ends: Ends, labels: np.ndarray, seed: int = 0, epochs: int = 40, batch_size: int = 64, learning_rate: float = 5e-4
     ) -> Fit:
-        """Fits the scores to labelled pairs, until the watched pairs' loss grows; the best parameters are kept.
+        """Fits the scores to labelled pairs.
+
+        On a part of them, until the loss on watched ones grows: so the number of epochs is chosen, and the accuracy on held-out
+        pairs is told. Then anew, for as many epochs, on all pairs: labels are dear.
 
         Args:
             ends: E = 2P episodes, e and e + P of the same problem.
             labels: (P, Q) in [0, 1].
             seed: of the split and the order.
-            epochs: at most.
+            epochs: at most, and at most `MOST_UPDATES` updates.
             batch_size: pairs.
             learning_rate: Adam's.
 
@@ -120,31 +126,44 @@ class RewardModel(nn.Module):
         order = torch.as_tensor(rng(seed, 8).permutation(pairs))
         held = max(1, int(HELD_OUT * pairs))
         watched = max(1, (pairs - held) // 10)
-        device = self.mean.device
-        said = torch.as_tensor(labels, dtype=torch.float32, device=device)
+        said = torch.as_tensor(labels, dtype=torch.float32, device=self.mean.device)
         held_out, watch, train = order[:held], order[held : held + watched], order[held + watched :]
+        begin, generator = copy.deepcopy(self.state_dict()), torch.Generator().manual_seed(seed)
+        most = max(1, min(epochs, MOST_UPDATES * batch_size // len(train)))
+        best, kept, passed = math.inf, begin, 0
+        for epoch in self._epochs(ends, said, train, most, batch_size, learning_rate, generator):
+            with torch.no_grad():
+                loss = bradley_terry_loss(self.margins(ends, watch), said[watch]).item()
+            if loss < best:
+                best, kept, passed = loss, copy.deepcopy(self.state_dict()), epoch
+            if epoch - passed >= PATIENCE:
+                break
+        self.load_state_dict(kept)
+        with torch.no_grad():
+            margins = torch.cat([self.margins(ends, part) for part in held_out.split(512)])
+        told = pair_accuracy(margins.cpu().numpy(), labels[held_out.numpy()])
+        self.load_state_dict(begin)
+        for _ in self._epochs(ends, said, order, passed, batch_size, learning_rate, generator):
+            pass
+        with torch.no_grad():
+            scores = torch.cat([self(*self._tensors(ends.observations, ends.actions, part)) for part in _all(2 * pairs)])
+        self.mean.copy_(scores.mean(0))
+        self.std.copy_(scores.std(0).clamp(min=1e-3))
+        return Fit(told, len(train) + watched, held, passed)
+
+    def _epochs(
+        self, ends: Ends, said: Tensor, pairs: Tensor, epochs: int, batch_size: int, learning_rate: float,
+        generator: torch.Generator,
+    ) -> Iterator[int]:  # fmt: skip
+        """Trains on some pairs, and says after each epoch how many there have been."""
         optimizer = torch.optim.AdamW(self.parameters(), lr=learning_rate, weight_decay=0.1)
-        generator = torch.Generator().manual_seed(seed)
-        best, kept, stale, passed = math.inf, copy.deepcopy(self.state_dict()), 0, 0
-        while stale < PATIENCE and passed < epochs:
-            for part in train[torch.randperm(len(train), generator=generator)].split(batch_size):
+        for epoch in range(1, epochs + 1):
+            for part in pairs[torch.randperm(len(pairs), generator=generator)].split(batch_size):
                 optimizer.zero_grad()
                 bradley_terry_loss(self.margins(ends, part), said[part]).backward()
                 nn.utils.clip_grad_norm_(self.parameters(), 1.0)
                 optimizer.step()
-            passed += 1
-            with torch.no_grad():
-                loss = bradley_terry_loss(self.margins(ends, watch), said[watch]).item()
-            stale += 1
-            if loss < best:
-                best, kept, stale = loss, copy.deepcopy(self.state_dict()), 0
-        self.load_state_dict(kept)
-        with torch.no_grad():
-            scores = torch.cat([self(*self._tensors(ends.observations, ends.actions, part)) for part in _all(2 * pairs)])
-            margins = scores[held_out] - scores[held_out + pairs]
-        self.mean.copy_(scores.mean(0))
-        self.std.copy_(scores.std(0).clamp(min=1e-3))
-        return Fit(pair_accuracy(margins.cpu().numpy(), labels[held_out.numpy()]), len(train) + watched, held, passed)
+            yield epoch
 
     def margins(self, ends: Ends, pairs: Tensor) -> Tensor:
         """(p, Q) scores of first episodes less those of second ones, of some pairs (p,)."""

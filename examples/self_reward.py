@@ -128,7 +128,7 @@ def summary(runs: list[Run], out: Path) -> dict[str, dict[str, list[dict[str, fl
         for rows in zip(*every, strict=False):
             values = np.array([row["held_out"] for row in rows])
             low, high = interval(values) if len(rows) > 1 else (rows[0]["low"], rows[0]["high"])
-            others = {name: [row[name] for row in rows if name in row] for name in SHOWN[1:]}
+            others = {name: [row[name] for row in rows if row.get(name) is not None] for name in SHOWN[1:]}
             line = {"round": rows[0]["round"], "seeds": len(rows), "held_out": float(values.mean()), "low": low, "high": high}
             table.append(line | {name: float(np.mean(found)) for name, found in others.items() if found})
         if table:
@@ -149,7 +149,8 @@ def show_run(rows: list[dict[str, Any]]) -> None:
     """The rows of one run."""
     print("round  " + "  ".join(f"{name:>15}" for name in SHOWN))
     for row in rows:
-        print(f"{row['round']:>5}  " + "  ".join(f"{row.get(name, math.nan):>15.3f}" for name in SHOWN))
+        told = {name: math.nan if row.get(name) is None else row[name] for name in SHOWN}
+        print(f"{row['round']:>5}  " + "  ".join(f"{value:>15.3f}" for value in told.values()))
 
 
 def arguments() -> argparse.Namespace:

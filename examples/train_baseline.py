@@ -27,10 +27,11 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import torch
-from train_ppo import commit, versions
+from train_ppo import versions
 
 from agents.base import Agent, evaluate
 from agents.baselines import BASELINES, baseline
+from agents.provenance import commit
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.audit.accuracy import baselines
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, fields
@@ -36,6 +35,7 @@ from agents import checkpoint
 from agents.benchmark.ledger import reward_bits
 from agents.evaluation import Evaluation, evaluate
 from agents.ppo import MemoryPPO
+from agents.provenance import commit
 from agents.sentence_embeddings import tokenizer_of
 from reasongym.adapters.sb3 import ReasonGymVecEnv, make_vec_env
 from reasongym.audit.accuracy import baselines
@@ -322,12 +322,6 @@ def versions() -> dict[str, str]:
     """Versions that the numbers depend on."""
     modules = (reasongym, gymnasium, stable_baselines3, torch, np)
     return {"python": platform.python_version()} | {module.__name__: module.__version__ for module in modules}
-
-
-def commit() -> str:
-    """The checkout's commit; "" outside of one."""
-    done = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
 
 
 def draw(out: Path) -> None:

@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -35,6 +34,7 @@ import torch
 import reasongym
 from agents.benchmark.ledger import STEP_BITS
 from agents.labels import Prover, monte_carlo
+from agents.provenance import commit
 from reasongym.audit.collect import collect
 from reasongym.audit.corruption import Planter
 from reasongym.audit.policies import Policy, wandering
@@ -319,12 +319,6 @@ def fit_with_checkpoints(fitting: Fitting, out: Path, resume: bool, every: int =
             torch.save({"fitting": fitting.state(), "spent": spent}, saved.with_suffix(".part"))
             os.replace(saved.with_suffix(".part"), saved)
     return before + time.process_time() - started
-
-
-def commit() -> str:
-    """The checkout's commit; "" outside of one."""
-    done = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
 
 
 SMOKE: dict[str, Any] = {

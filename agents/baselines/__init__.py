@@ -56,10 +56,9 @@ BASELINES: dict[str, Baseline] = {
     **{name: Baseline(SupervisedReader, {"network": name}) for name in recurrent_cores()},
     "entnet-support": Baseline(SupervisedReader, {"network": "entnet", "support_coef": 1.0}),
     "lstm-support": Baseline(SupervisedReader, {"network": "lstm", "support_coef": 1.0}),
+    "dnc-support": Baseline(SupervisedReader, {"network": "dnc", "support_coef": 1.0}),
 }
 """The rows by name; "-support": with a support loss. Whatever cores there are, each has a row as a network without RL."""
-if "dnc" in BASELINES:
-    BASELINES["dnc-support"] = Baseline(SupervisedReader, {"network": "dnc", "support_coef": 1.0})
 
 
 def baseline(name: str) -> Baseline:

@@ -124,6 +124,7 @@ class Cloner:
         with torch.no_grad():
             last = policy(as_tensors(self._observation, model.device), self._state, starts).values
         rollout.finish(policy, last, starts, model.gamma, model.gae_lambda)
+        rollout.observations = {}  # training reads the prepared frames, and the aggregate is long
         self.labels += rollout.actions.numel()
         return rollout
 

@@ -115,7 +115,7 @@ class Rule:
         if self.rule == "last-unit":
             return LastUnit(known.training)
         assert known.rarity is not None
-        return Keeper(known.rarity, KEEPERS[self.rule], known.answers)
+        return Keeper(known.rarity, self.rule, known.answers)
 
     def act(
         self,

@@ -30,8 +30,8 @@ from reasongym.audit.policies import Situation, noise
 from reasongym.audit.readers import Rarity, Reader
 from reasongym.types import ProblemSource
 
-KEEPERS = {name: name for name in ("fifo", "lifo", "uniform", "lru", "tf-idf")}
-"""The rules by name."""
+KEEPERS = ("fifo", "lifo", "uniform", "lru", "tf-idf")
+"""The rules."""
 DECAY = 0.95
 """Of usage, a step (least recently used access; Santoro et al. 2016, arXiv 1605.06065, eq. 20)."""
 LATER = 1e-6

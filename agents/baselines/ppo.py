@@ -19,9 +19,10 @@ class PPOAgent(SB3Agent):
     Args:
         env: training environments.
         seed, device: as for MemoryPPO.
-        cloning_share: share of the budget spent on cloning the expert first; 0 none.
+        cloning_share: share of the budget spent on cloning the expert first, and on fitting the critic to what that earns; 0
+            none.
         dagger: whether that is DAgger instead of behaviour cloning.
-        match: parameters to have, by the size of the core; 0: as `policy_kwargs` say.
+        match: parameters to have, by the size of the core, which must be recurrent; 0: as `policy_kwargs` say.
         feedback: whether the change of its own value estimate moves the salience of the slot it touched (`ValueFeedback`).
         supervision: in words, beside the cloned start.
         settings: for `memory_ppo`.
@@ -45,7 +46,7 @@ class PPOAgent(SB3Agent):
         if not 0 <= cloning_share < 1:
             raise ValueError(f"cloning_share must lie in [0, 1), got {cloning_share!r}")
         if match:
-            size = matched_core_size(env, match, settings.get("core", "lstm"))
+            size = matched_core_size(env, match, **settings)
             settings["policy_kwargs"] = {**settings.get("policy_kwargs", {}), "core_size": size}
         told = " + expert actions (cloned start)" if cloning_share else ""
         wrapped = ValueFeedback(env) if feedback else env
@@ -54,11 +55,19 @@ class PPOAgent(SB3Agent):
         if isinstance(wrapped, ValueFeedback):
             wrapped.model = self.model
         if cloning_share:
-            self._share, self._cloner = cloning_share, Cloner(self.model, dagger=dagger)
+            self._share, self._cloner = cloning_share, Cloner(self.model, dagger=dagger, vf_coef=self.model.vf_coef)
 
     def playing_in(self, env: VecEnv) -> VecEnv:
         """Environments in which its value estimate is heard, where it was trained with that."""
         return ValueFeedback(env, self.model) if getattr(self.model, "value_feedback", False) else env
+
+    @classmethod
+    def load(cls, path: Any, env: VecEnv | None = None, device: str = "cpu") -> Any:
+        """As any agent's; it goes on learning with feedback where it was trained with that."""
+        agent = super().load(path, env, device)
+        if env is not None and (wrapped := agent.playing_in(env)) is not env:
+            agent.model.set_env(wrapped)
+        return agent
 
     def learn(self, total_timesteps: int, *, seconds: float | None = None, progress: Progress | None = None) -> Any:
         """As any agent; the cloned start comes first, once."""

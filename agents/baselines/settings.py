@@ -12,6 +12,7 @@ from typing import Any
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
+from agents.memory import CORES
 from agents.ppo import MemoryPPO
 
 PRM_ONLY: dict[str, Any] = {"utility": "none", "utility_weight": 0.0, "gate": "open", "observer": None}
@@ -51,22 +52,32 @@ def memory_ppo(
     return algorithm("MemoryPolicy", env, seed=seed, device=device, policy_kwargs=policy, **settings)
 
 
-def matched_core_size(env: VecEnv, parameters: int, core: str = "lstm", most: int = 2048) -> int:
+def matched_core_size(env: VecEnv, parameters: int, most: int = 2048, **settings: Any) -> int:
     """The least `core_size` at which a policy in `env` has as many parameters as wanted.
 
     Args:
         env: environments, e.g. with K = 0.
         parameters: how many are wanted; see `num_parameters`.
-        core: kind of core.
         most: the greatest size tried.
+        settings: for `memory_ppo`, all that the policy is to have but its `core_size`.
 
     Raises:
-        ValueError: not even `most` is enough.
+        ValueError: the core has no size, or not even `most` is enough.
     """
+    policy_kwargs = settings.pop("policy_kwargs", {})
+
+    def made(size: int) -> MemoryPPO:
+        return memory_ppo(env, policy_kwargs={**policy_kwargs, "core_size": size}, **settings)
 
     def enough(size: int) -> bool:
-        return num_parameters(memory_ppo(env, core=core, policy_kwargs={"core_size": size})) >= parameters
+        return num_parameters(made(size)) >= parameters
 
+    core = policy_kwargs.get("core", settings.get("core", "none"))
+    if not made(1).policy.recurrent:
+        raise ValueError(
+            f"parameters are matched by the size of a recurrent core, and core={core!r} has none: name one of "
+            f"{', '.join(name for name in CORES if name not in ('none', 'slots'))}"
+        )
     high = 1
     while not enough(high):
         if high >= most:

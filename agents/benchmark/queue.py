@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from agents.benchmark.files import LOG, PROGRESS, RESULT, RUN, write_json
+from agents.benchmark.files import LOG, PROGRESS, RESULT, RUN, TakenError, locked, write_json
 from agents.benchmark.results import read_result, refuse_other
 from agents.benchmark.run import FULL, TAKEN
 from agents.benchmark.suite import PROTOCOL, Run
@@ -69,7 +69,7 @@ class Queue:
         out = []
         for run in runs:
             if (path := self.folder / run.id / RESULT).exists():
-                refuse_other(path, read_result(path), run)
+                refuse_other(path, read_result(path), run.config)
             else:
                 out.append(run)
         return out
@@ -86,7 +86,7 @@ class Queue:
             try:
                 while waiting or self._playing:
                     while waiting and len(self._playing) < self.jobs:
-                        self._start(waiting.pop())
+                        bar.update(not self._start(waiting.pop()))
                     time.sleep(LOOK_EVERY)
                     for one in [one for one in self._playing if one.process.poll() is not None]:
                         self._playing.remove(one)
@@ -104,19 +104,28 @@ class Queue:
             if time.time() - bar.last_print_t > 1:
                 bar.refresh()
 
-    def _start(self, run: Run) -> None:
+    def _start(self, run: Run) -> bool:
+        """Begins a run; False where another call plays it, or has meanwhile played it to its end."""
         folder = self.folder / run.id
         folder.mkdir(parents=True, exist_ok=True)
         parts = {"suite": run.suite, "row": run.row, "setting": run.setting, "seed": run.seed, "config": run.config}
-        write_json(folder / RUN, {"protocol": PROTOCOL, **parts})
-        (folder / PROGRESS).unlink(missing_ok=True)
+        try:
+            with locked(folder):
+                if not self.left([run]):
+                    self.told(f"{run.id}: another process has played it")
+                    return False
+                write_json(folder / RUN, {"protocol": PROTOCOL, **parts})
+        except TakenError:
+            self.told(f"{run.id}: another process plays it")
+            return False
         own = dict.fromkeys(THREADS, "1")
         paths = [str(ROOT), os.getcwd(), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, **own, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
         command = [sys.executable, "-m", "agents.benchmark.run", str(folder), "--data", self.data, "--parent", str(os.getpid())]
-        with (folder / LOG).open("wb") as log:
+        with (folder / LOG).open("ab") as log:  # emptied by the process once the run is its own
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         self._playing.append(_Playing(run, folder, process))
+        return True
 
     def _end(self, one: _Playing) -> None:
         code = one.process.returncode

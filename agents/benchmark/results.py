@@ -39,15 +39,15 @@ def read_result(path: Path) -> dict[str, Any]:
     return result
 
 
-def refuse_other(path: Path, result: Mapping[str, Any], run: Run) -> None:
-    """Refuses a result that was played with other settings than a run's.
+def refuse_other(path: Path, result: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Refuses a result that was played with other settings than a run's `config`.
 
     Raises:
         ProtocolError: names the first setting that differs, with both values.
     """
-    if result["config"] == run.config:
+    if result["config"] == config:
         return
-    for name, ours in run.config.items():
+    for name, ours in config.items():
         if (theirs := result["config"].get(name)) != ours:
             raise ProtocolError(
                 f"{path} was played with {name} {json.dumps(theirs)}, the suite says {json.dumps(ours)}: results of different "
@@ -67,7 +67,7 @@ def read_results(folder: Path, runs: Sequence[Run]) -> list[dict[str, Any]]:
         path = folder / run.id / RESULT
         if path.exists():
             result = read_result(path)
-            refuse_other(path, result, run)
+            refuse_other(path, result, run.config)
             out.append({**result, "curve": read_lines(folder / run.id / CURVE)})
     return out
 

@@ -9,7 +9,6 @@ Everything that is imported of the learned PRM is imported here, when it is need
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from agents.benchmark.ledger import STEP_BITS
 from reasongym.audit.collect import collect
 from reasongym.audit.corruption import ERROR_CLASSES, RECALL_CLASSES, Planter
 from reasongym.audit.play import make
@@ -30,8 +30,6 @@ from reasongym.seeding import rng
 
 MIXTURE = {"planted": 0.6, "half good": 0.25, "random": 0.15}
 """Shares of the labelled episodes."""
-BITS = math.log2(3)
-"""Most that a step label tells: better, worse, or neither."""
 REWARD_ONLY = ("prm", "beta", "utility", "utility_weight")
 """Keywords that change rewards alone: the labelled episodes are played without them."""
 
@@ -120,7 +118,7 @@ def make_reward_model(
     frames = sum(len(record.steps) for record in records)
     ledger = {
         "labelled_episodes": float(len(records)),
-        "label_bits": BITS * sum(int((~np.isnan(record.labels)).sum()) for record in records),
+        "label_bits": STEP_BITS * sum(int((~np.isnan(record.labels)).sum()) for record in records),
         "expert_shown": float(frames),  # the expert, with errors planted or drawn, plays the labelled episodes
     }
     told = f"process rewards learned from {len(records):,} labelled episodes"
@@ -177,7 +175,7 @@ def labelled(episodes: int, env_id: str, keywords: Mapping[str, Any], seed: int 
     for name, policy in policies.items():
         count = episodes - len(out) if name == "random" else round(MIXTURE[name] * episodes)
         problems = np.resize(order, len(out) + count)[len(out) :]
-        out += collect(env_id, policy, problems, labels=[AnnotatedPRM(), KeepingPRM()], split="train", **own)
+        out += collect(env_id, policy, problems, labels=[AnnotatedPRM(), KeepingPRM()], seed=seed, split="train", **own)
     return out
 
 

@@ -2,7 +2,7 @@
 
 FOLDER holds `run.json`. The agent learns for its CPU seconds, is evaluated now and then, and at the end on every held-out
 problem once, as it is then: the best evaluation on the way is not picked. `result.json` comes last and in one piece, so a
-process that is killed leaves a run that is not over, and is played anew.
+process that is killed leaves a run that is not over, and is played anew; one that is over stays as it is, whoever asks.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -24,12 +24,14 @@ import torch
 from agents.base import Agent, agent_class, evaluate_in
 from agents.baselines import BASELINES
 from agents.benchmark.curve import Curve, finite
-from agents.benchmark.files import EPISODES, RESULT, REWARD_MODEL, RUN, TakenError, locked, write_json
+from agents.benchmark.files import EPISODES, LOG, PROGRESS, RESULT, REWARD_MODEL, RUN, TakenError, locked, write_json
 from agents.benchmark.ledger import CountedVecEnv, counted_env, ledger_of, told_in_words
+from agents.benchmark.results import read_result, refuse_other
 from agents.benchmark.reward_models import Made, Plan, make_reward_model
 from agents.benchmark.suite import PROTOCOL
 from agents.episodes import record_episodes
 from agents.evaluation import Evaluation
+from agents.provenance import commit
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.audit.play import sample
 
@@ -60,7 +62,7 @@ class Stage(NamedTuple):
 
 
 def play(folder: Path, data: str = "", threads: int = 1, parent: int = 0) -> dict[str, Any]:
-    """Plays the run of a folder and writes its files; returns the result.
+    """Plays the run of a folder and writes its files; returns the result. A run that is over is not touched: its result is.
 
     Args:
         folder: with `run.json`.
@@ -70,12 +72,17 @@ def play(folder: Path, data: str = "", threads: int = 1, parent: int = 0) -> dic
 
     Raises:
         TakenError: another process plays it.
+        ProtocolError: it is over, and was played by another protocol or with other settings.
         ValueError, ...: whatever its environments or its agent raise, but for divergence, which is a result.
     """
     torch.set_num_threads(threads)
     with locked(folder):
         run = json.loads((folder / RUN).read_text())
         config = run["config"]
+        if (path := folder / RESULT).exists():  # it ended after whoever asks for it had looked
+            refuse_other(path, result := read_result(path), config)
+            return result
+        clear(folder)
         stage = staged(config, run["seed"], folder, data)
         spent = stage.made.seconds if stage.made else 0.0
         seconds, how = config["budget"]["seconds"], config["evaluation"]
@@ -100,6 +107,13 @@ def play(folder: Path, data: str = "", threads: int = 1, parent: int = 0) -> dic
         result = result_of(run, stage, curve, found, spent + learned)
         write_json(folder / RESULT, result)
         return result
+
+
+def clear(folder: Path) -> None:
+    """Removes what a process that was killed said of the run; whoever writes the log appends to it."""
+    (folder / PROGRESS).unlink(missing_ok=True)
+    if (log := folder / LOG).exists():
+        os.truncate(log, 0)
 
 
 def staged(config: Mapping[str, Any], seed: int, folder: Path, data: str = "") -> Stage:
@@ -201,13 +215,6 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **found, "machine": f"{platform.machine()}, {torch.get_num_threads()} thread"}
 
 
-def commit() -> str:
-    """The checkout's commit; "" outside of one."""
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
-
-
 def _least(wanted: int, env: Any) -> int:
     """`wanted` problems, or all there are."""
     return len(sample(env.batch.source.num_problems, wanted))
@@ -223,8 +230,7 @@ def main() -> None:
     started = time.time()
     try:
         result = play(options.folder, options.data, options.threads, options.parent)
-    except TakenError as error:
-        print(error, file=sys.stderr)
+    except TakenError:  # said by the exit code alone: the log is the other process's
         sys.exit(TAKEN)
     except OSError as error:
         if error.errno != errno.ENOSPC:

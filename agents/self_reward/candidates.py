@@ -4,7 +4,7 @@ Of an episode that was played a step is drawn; at its state the policy's most pr
 is completed several times in the real environments, from the episode's start: the recorded actions, the candidate, the
 policy. A candidate's scores are, by criterion, what its completions earn on average from the step on (clipped to [-1, 1]), the
 judge's word of the step, and, where the arm may know, how often its completions are right (`gold`) or give the answer that most
-completions at this state give (`none`).
+completions at this state give, by strict plurality (`none`; without one, all score alike).
 
 Pareto pairs (`reasongym.prm.tree.pareto`) are a candidate that none dominates and one that it dominates on every criterion.
 The control has a random pair for each of these, of the same state, so that number, states and updates are equal.
@@ -14,7 +14,6 @@ Axes: G states, M candidates of one, C completions of one, k criteria.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +21,7 @@ import torch
 
 from agents.frames import as_tensors
 from agents.policy import MemoryPolicy
-from agents.self_reward.arms import Arm
+from agents.self_reward.arms import Arm, agreement
 from agents.self_reward.episodes import Played, criteria_of, play
 from agents.self_reward.judge import Judge
 from agents.self_reward.updates import Pairs
@@ -126,12 +125,7 @@ def _known(arm: Arm, ends: Played, chunk: range) -> np.ndarray | None:
         return ends.right[chunk].astype(float)
     if arm.name != "none":
         return None
-    answers = [ends.episodes[i].answer for i in chunk]
-    given = Counter(answer for answer in answers if answer is not None)
-    if not given:
-        return np.zeros(len(answers))
-    most = given.most_common(1)[0][0]
-    return np.array([float(answer == most) for answer in answers])
+    return np.nan_to_num(agreement([ends.episodes[i].answer for i in chunk]), nan=0.5)  # no plurality speaks for no candidate
 
 
 def pairs_of(

@@ -21,6 +21,9 @@ from reasongym.adapters.sb3 import ReasonGymVecEnv
 from reasongym.errors import DataError
 from reasongym.seeding import hash64
 
+NO_JUDGE = "none"
+"""What stands for the judge's version where none scored."""
+
 
 @dataclass(frozen=True, eq=False)
 class Episode:
@@ -142,7 +145,7 @@ def play(
         for row, place in enumerate(rows.tolist()):
             parts[place] = chunk.part(row)
     name, version = env.batch.source.name, env.batch.settings.model.version
-    judged = "none" if judge is None else judge.version
+    judged = NO_JUDGE if judge is None else judge.version
     episodes = [
         Episode(int(problem), name, story_key(env, problem), seed, part.actions, part.memory, part.scores, part.answer,
                 version, judged, beta, round_)

@@ -122,13 +122,13 @@ class Judge(nn.Module):
             batch_size, learning_rate: AdamW's.
 
         Returns:
-            `steps` fitted to, `loss` (nats) on the watched steps before and after, and `epochs`; only `steps` where there are
-            fewer than ten of either.
+            `fitted` (1), `steps` fitted to, `loss` (nats) on the watched steps before and after, and `epochs`; where there are
+            fewer than ten of either, only `fitted` (0) and `steps`.
         """
         known = np.flatnonzero(~np.isnan(targets))
         train, watch = (torch.as_tensor(np.flatnonzero(rows)) for rows in (~watched[known], watched[known]))
         if min(len(train), len(watch)) < 10:
-            return {"steps": float(len(train))}
+            return {"fitted": 0.0, "steps": float(len(train))}
         target = torch.as_tensor(targets[known], dtype=torch.float32, device=self._device)
         action = torch.as_tensor(actions[known], device=self._device)
         share = float(target.mean().clamp(0.02, 0.98))
@@ -159,7 +159,7 @@ class Judge(nn.Module):
             if loss < best:
                 best, kept, stale = loss, copy.deepcopy(self.state_dict()), 0
         self.load_state_dict(kept)
-        return {"steps": float(len(train)), "loss_before": before, "loss": best, "epochs": float(passed)}
+        return {"fitted": 1.0, "steps": float(len(train)), "loss_before": before, "loss": best, "epochs": float(passed)}
 
     @property
     def _device(self) -> torch.device:

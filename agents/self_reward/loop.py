@@ -32,7 +32,7 @@ from stable_baselines3.common.utils import LinearSchedule
 from agents.baselines.settings import memory_ppo
 from agents.self_reward.arms import StepAnnotator, arm_of, labelled, make_env, outcome_bits
 from agents.self_reward.candidates import branch, pairs_of
-from agents.self_reward.episodes import Episode, Played, criteria_of, play, replayed, story_key
+from agents.self_reward.episodes import NO_JUDGE, Episode, Played, criteria_of, play, replayed, story_key
 from agents.self_reward.judge import Judge
 from agents.self_reward.replay import Replay, rescored, with_advantages
 from agents.self_reward.report import HeldOut
@@ -107,6 +107,11 @@ class SelfReward:
         """What counts now."""
         return self.paid.weighting
 
+    @property
+    def known_judge(self) -> Judge | None:
+        """The judge, once it was fitted to anything; before that its word is nothing, and is paid and heeded nowhere."""
+        return self.judge if self.judged else None
+
     def run(self, rounds: int | None = None) -> list[dict[str, Any]]:
         """Plays the rounds that are left, or so many of them; returns all rows, the start's first."""
         left = self.settings.rounds + 1 - len(self.rows)
@@ -122,11 +127,11 @@ class SelfReward:
             row |= self._learn(number)
         self._begin(number, "report")
         spent = time.process_time() - before
-        row |= self.reader.report(self.model, self.judge if self.judged else None)
+        row |= self.reader.report(self.model, self.known_judge)
         self.ledger["cpu_seconds"] += spent
         row |= self.ledger | {"round_seconds": spent, "frames": self.model.num_timesteps}
         self._begin(number, "save")
-        self.rows.append(row)
+        self.rows.append({name: None if value != value else value for name, value in row.items()})  # JSON knows no NaN
         save(self, number)
 
     def _learn(self, number: int) -> dict[str, Any]:
@@ -141,10 +146,11 @@ class SelfReward:
         draw = self._begin(number, "remember")
         lessons = self._remember(played, number, draw) if s.replay else None
         row |= {"replay": len(self.replay), "agreed": float(np.mean([not np.isnan(e.label) for e in played.episodes]))}
-        row["believed"] = float(np.nanmean([e.label for e in played.episodes] or [np.nan]))
+        labels = np.array([episode.label for episode in played.episodes])
+        row["believed"] = float(labels[~np.isnan(labels)].mean()) if row["agreed"] else None
         draw = self._begin(number, "branch")
         if s.pairs != "none":
-            found = branch(self.arm, self.model.policy, self.env, played, self.judge, draw, states=s.states,
+            found = branch(self.arm, self.model.policy, self.env, played, self.known_judge, draw, states=s.states,
                            candidates=s.candidates, completions=s.completions)  # fmt: skip
             pairs = pairs_of(s.pairs, played, found, draw, margin=s.margin)
             self._count(found.completed)
@@ -173,20 +179,29 @@ class SelfReward:
             watched = played.spread(self._unseen(len(episodes), self.settings.samples))
             told = self.judge.fit(played.observations, played.actions, sure, watched)
         else:
-            some = played.episodes[:: self.settings.samples][: self.settings.annotated]
-            self.bought += list(zip(some, self.annotator.annotate(self.model.policy, some), strict=True))
-            self.ledger["annotation_bits"] = self.annotator.bits
-            again = replayed(self.model.policy, self.env, [episode for episode, _ in self.bought])
-            sound = np.concatenate([labels for _, labels in self.bought])
-            watched = again.spread(self._unseen(len(self.bought)))
-            told = self.judge.fit(again.observations, again.actions, sound, watched, balanced=True)
-        self.judged, self.paid.judge = True, self.judge
+            told = self._fit_to_annotation(played, self.annotator)
+        self.judged |= bool(told["fitted"])
+        self.paid.judge = self.known_judge
+        if not self.judged:
+            return replace(played, episodes=labelled(self.arm, played, self.settings.samples)), told
         said = self.judge.probability(played.observations, played.actions)
         self.ledger["judge_calls"] += len(said)
         scored = [self._with_judge(e, said[a:b]) for e, a, b in
                   zip(played.episodes, played.starts[:-1], played.starts[1:], strict=True)]  # fmt: skip
         episodes = labelled(self.arm, replace(played, episodes=scored), self.settings.samples)
         return replace(played, episodes=episodes), told
+
+    def _fit_to_annotation(self, played: Played, annotator: StepAnnotator) -> dict[str, float]:
+        """Buys the steps of some of a round's episodes, and fits the judge to all that were bought."""
+        some = played.episodes[:: self.settings.samples][: self.settings.annotated]
+        if not some:
+            return {"fitted": 0.0, "steps": 0.0}
+        self.bought += list(zip(some, annotator.annotate(self.model.policy, some), strict=True))
+        self.ledger["annotation_bits"] = annotator.bits
+        again = replayed(self.model.policy, self.env, [episode for episode, _ in self.bought])
+        sound = np.concatenate([labels for _, labels in self.bought])
+        watched = again.spread(self._unseen(len(self.bought)))
+        return self.judge.fit(again.observations, again.actions, sound, watched, balanced=True)
 
     @staticmethod
     def _unseen(count: int, samples: int = 1) -> np.ndarray:
@@ -201,17 +216,18 @@ class SelfReward:
         """Adds the round's episodes, rescores what others have scored, and draws what is learned from again."""
         returns = self._returns(played)
         self.replay.add(with_advantages(played, returns), number)
-        old = self.replay.stale(self.env.batch.settings.model.version, self.judge.version)
+        judge = self.known_judge
+        old = self.replay.stale(self.env.batch.settings.model.version, NO_JUDGE if judge is None else judge.version)
         if old:
             episodes = [self.replay.episodes[i] for i in old]
-            again = replayed(self.model.policy, self.env, episodes, self.judge)
+            again = replayed(self.model.policy, self.env, episodes, judge)
             gained = with_advantages(again, self._returns(again))
             self.replay.update(old, [rescored(a, b, b.advantage) for a, b in zip(episodes, gained, strict=True)])
         chosen = self.replay.draw(self.settings.lessons, draw)
         if not chosen:
             return None
-        lessons = replayed(self.model.policy, self.env, [self.replay.episodes[i] for i in chosen], self.judge)
-        self.ledger["judge_calls"] += len(lessons.actions)
+        lessons = replayed(self.model.policy, self.env, [self.replay.episodes[i] for i in chosen], judge)
+        self.ledger["judge_calls"] += self.judged * len(lessons.actions)
         return Lessons(self.model.policy, lessons, self._returns(lessons))
 
     def _improve(self, lessons: Lessons | None) -> dict[str, float]:
@@ -224,7 +240,7 @@ class SelfReward:
         model.lessons = None
         self._count(paid.ended - ended)
         frames = model.num_timesteps - before
-        self.ledger["judge_calls"] += frames
+        self.ledger["judge_calls"] += self.judged * frames
         row = {f"term_{name}": total / max(paid.ended - ended, 1) for name, total in paid.paid.items()}
         if model.imitated:
             losses, imitated, fresh = np.array(model.imitated).T
@@ -246,7 +262,9 @@ class SelfReward:
             unseen = self._unseen(len(played.episodes), self.settings.samples)
             return [episode for episode, other in zip(played.episodes, unseen, strict=True) if other]
         held = [bought for bought, other in zip(self.bought, self._unseen(len(self.bought)), strict=True) if other]
-        again = replayed(self.model.policy, self.env, [episode for episode, _ in held], self.judge).episodes if held else []
+        again = (
+            replayed(self.model.policy, self.env, [episode for episode, _ in held], self.known_judge).episodes if held else []
+        )
         return [replace(e, label=float(labels[-1])) for e, (_, labels) in zip(again, held, strict=True)]
 
     def _returns(self, played: Played) -> np.ndarray:

@@ -73,7 +73,7 @@ def load(run: SelfReward) -> None:
 
 
 def _write_rows(run: SelfReward) -> None:
-    _write(run.folder / ROWS, "".join(json.dumps(row) + "\n" for row in run.rows))
+    _write(run.folder / ROWS, "".join(json.dumps(row, allow_nan=False) + "\n" for row in run.rows))
 
 
 def _write(path: Path, text: str) -> None:

@@ -72,9 +72,17 @@ class Lessons:
         self.initial = policy.initial_state
 
     def draw(self, count: int) -> Lesson:
-        """About `count` frames, by weight, with repetition; draws from torch's generator."""
-        wanted = max(1, count // self.T)
-        return self._take(torch.multinomial(self.weight, wanted, replacement=True))
+        """At most `count` frames, by weight, with repetition; draws from torch's generator.
+
+        Where an episode alone is longer, a recurrent core reads all of it, and `count` of its frames, drawn, count.
+        """
+        lesson = self._take(torch.multinomial(self.weight, max(1, count // self.T), replacement=True))
+        real = lesson.valid.nonzero().squeeze(1)
+        if len(real) <= count:
+            return lesson
+        valid = torch.zeros_like(lesson.valid)
+        valid[real[torch.randperm(len(real), device=real.device)[:count]]] = 1.0
+        return lesson._replace(valid=valid)
 
     def once(self, batch_size: int) -> list[Lesson]:
         """All frames once, in random order, in parts of about `batch_size`."""

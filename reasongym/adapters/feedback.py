@@ -14,7 +14,8 @@ from stable_baselines3.common.utils import obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 ValueFunction = Callable[[Any, np.ndarray], np.ndarray]
-"""(observations, which episodes begin with them (N,) bool) -> (N,) values; may carry a recurrent state."""
+"""(observations, which episodes begin with them (N,) bool) -> (N,) values. One that carries a state from call to call has
+`get_state` and `set_state`."""
 
 
 class ValueFeedback(VecEnvWrapper):
@@ -62,11 +63,23 @@ class ValueFeedback(VecEnvWrapper):
         return observation, rewards, dones, infos
 
     def get_state(self) -> dict[str, Any]:
-        """The environments' state and the last values."""
-        return {"environments": self.venv.get_state(), "values": self._values.copy()}  # type: ignore[attr-defined]
+        """The environments' state, the last values, and what the value function carries along."""
+        carried = self._value.get_state() if hasattr(self._value, "get_state") else None  # type: ignore[union-attr]
+        return {"environments": self.venv.get_state(), "values": self._values.copy(), "carried": carried}  # type: ignore[attr-defined]
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Resumes from `get_state`."""
+        """Resumes from `get_state`.
+
+        Raises:
+            ValueError: the value function carried a state, and here there is none that does.
+        """
+        if state["carried"] is not None:
+            if not hasattr(self._value, "set_state"):
+                raise ValueError(
+                    "this state is of a model whose value function carries a state of its own, and here is none that does: "
+                    "set `model` to one of its kind first"
+                )
+            self._value.set_state(state["carried"])  # type: ignore[union-attr]
         self.venv.set_state(state["environments"])  # type: ignore[attr-defined]
         self._values = state["values"].copy()
 

@@ -39,8 +39,13 @@ class Episodes(NamedTuple):
         return self.total - self.outcome
 
 
-def make(env_id: str, num_problems: int = NUM_ENVS, **keywords: Any) -> Any:
+def make(env_id: str, num_problems: int = NUM_ENVS, /, **keywords: Any) -> Any:
     """Environments for `play`, by number or in words, not more than there are problems.
+
+    Args:
+        env_id: a ReasonGym id.
+        num_problems: how many are to be played.
+        keywords: of the environments, whose own `num_problems` is another thing.
 
     Raises:
         TypeError: an id of another package.

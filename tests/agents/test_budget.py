@@ -35,3 +35,15 @@ def test_nor_is_it_in_a_part(kind):
     assert budget.include(part)
     assert budget.spent < 0.1
     assert told == [7, 8], "the frames of the whole are told"
+
+
+def test_what_a_part_has_spent_is_gone_of_the_whole():
+    whole = Budget(100)
+    first = whole.part(0.5)
+    assert whole.share_left(first.frames) == 1
+    first.spend(30)
+    assert first.share_left() == pytest.approx(0.4)
+    assert whole.share_left(first.frames + 5) == pytest.approx(0.65)
+    whole.include(first)
+    assert whole.share_left() == pytest.approx(0.7)
+    assert whole.share_left(90) == 0

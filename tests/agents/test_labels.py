@@ -10,10 +10,11 @@ import pytest
 pytest.importorskip("torch")
 
 import reasongym  # noqa: F401
-from agents.labels import Prover, consensus, monte_carlo
+from agents.labels import AgentPolicy, Prover, consensus, monte_carlo
 from reasongym.audit import policies
 from reasongym.audit.collect import collect
 from reasongym.audit.corruption import Planter
+from reasongym.audit.play import make
 from reasongym.prm.records import StepRecord
 
 ID, SHORT = "ReasonGym-bAbI-qa2-v0", {"difficulty": {"max_units": 12}}
@@ -101,3 +102,54 @@ def test_any_kind_is_legal_and_fair_by_kind():
     assert not any("no effect" in text for record in records for text in record.steps)
     first = [record.meta["kinds"][1] for record in records]  # next, store or update
     assert min(first.count(kind) for kind in ("next", "store")) > 0.2 * len(first)
+
+
+class Remembers:
+    """Moves like the expert as long as it has seen every step of its episode, in order; else it answers wrong."""
+
+    def __call__(self, s):
+        begins = s.step == 0
+        self.seen = np.where(begins, 0, 0 if begins.all() else self.seen)
+        complete = self.seen == s.step
+        self.seen = self.seen + 1
+        gold = s.env.batch.table.tables.problems["gold"][s.env.batch.memory.state["row"]]
+        return np.where(complete, s.env.expert_action(), np.where(s.reading, 0, s.answers + (gold + 1) % 6))
+
+    def get_state(self):
+        return self.seen
+
+    def set_state(self, state):
+        self.seen = state
+
+
+def test_a_policy_that_remembers_goes_on_from_what_led_there(records):
+    for labelled in monte_carlo(records, Remembers(), rollouts=2, **SHORT):
+        assert (labelled.labels[:-1] == 1).all()
+
+
+class Counts:
+    """An agent whose answer is the number of steps that it has seen, by sixes; it reads on and keeps nothing."""
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        n = len(observation["unit"])
+        seen = np.where(episode_start, 0, 0 if state is None else state[0]) + 1
+        first = 1 + 3 * observation["memory_features"].shape[1]
+        return np.where(observation["progress"][:, 2] > 0, 0, first + seen % 6), (seen.reshape(n),)
+
+
+@pytest.mark.parametrize("rollouts", [1, 3])
+def test_an_agent_s_own_state_is_that_of_the_branch(records, rollouts):
+    """At its answer it has seen the steps so far, the units still to come, and the step at which it answers."""
+    some = records[:8]
+    source = make(ID, 1, **SHORT).batch.source
+    found = monte_carlo(some, AgentPolicy(Counts()), rollouts=rollouts, **SHORT)
+    right = 0
+    for record, labelled in zip(some, found, strict=True):
+        problem = source.problem(record.meta["problem"])
+        reading = np.cumsum([kind in ("next", "store", "update") for kind in record.meta["kinds"]])
+        steps = np.arange(1, len(record.steps) + 1)
+        seen = steps + (problem.num_units - reading) + 1
+        expected = np.where(seen % 6 == source.choice_of(problem.answers[0]), 1, -1)
+        np.testing.assert_array_equal(labelled.labels[:-1, 0], expected[:-1])
+        right += int((expected[:-1] == 1).sum())
+    assert right, "some number is an answer"

@@ -7,13 +7,16 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.env_util import make_vec_env as sb3_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
+from agents import checkpoint
 from agents.evaluation import evaluate, wilson
+from agents.frames import as_tensors
 from agents.memory import CORES
 from agents.ppo import MemoryPPO
+from reasongym.adapters.feedback import ValueFeedback
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.engine.gold import ELSEWHERE
 from tests.agents.conftest import RepeatFirst, reader_env, small_model, vector
@@ -56,6 +59,61 @@ def test_the_same_seed_trains_the_same():
     first, second = (small_model(reader_env(), "lstm").learn(192) for _ in range(2))
     for a, b in zip(first.policy.parameters(), second.policy.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+class Stop(BaseCallback):
+    """Ends training after so many steps, whatever the rollout."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def _on_step(self) -> bool:
+        return self.n_calls < self.steps
+
+
+def test_training_that_was_ended_goes_on_where_the_environments_are():
+    """Twenty steps: the second rollout ends after its fourth step. Of twins, one is taken through the same actions."""
+    env, twin = reader_env(), reader_env()
+    model = small_model(env, "gru")
+    acted, step = [], env.step
+    env.step = lambda actions: acted.append(actions.copy()) or step(actions)
+    model.learn(1_000, callback=Stop(20))
+    assert len(acted) == 20
+    observation, starts, state = twin.reset(), np.ones(4, bool), model.rollout_buffer.state
+    for t, actions in enumerate(acted):
+        if t >= model.n_steps:  # since its last update
+            with torch.no_grad():
+                state = model.policy(as_tensors(observation, model.device), state, torch.as_tensor(starts)).state
+        observation, _, starts, _ = twin.step(actions)
+    for key, value in observation.items():
+        np.testing.assert_array_equal(model._last_obs[key], value, key)
+    np.testing.assert_array_equal(model._last_episode_starts, starts)
+    for mine, expected in zip(model._last_state, state, strict=True):
+        torch.testing.assert_close(mine, expected)
+
+
+@pytest.mark.parametrize("core", ["none", "gru", "slots"])
+def test_with_feedback_a_checkpoint_goes_on_to_the_same_parameters(core, tmp_path):
+    """What the value estimate remembers is part of the state of the environments that it acts on."""
+
+    def made():
+        env = ValueFeedback(reader_env(memory_slots=3, memory_view="recalled"))
+        env.model = small_model(env, core)
+        return env.model
+
+    whole = made().learn(128)
+    checkpoint.save(tmp_path / "saved.pt", whole)
+    resumed = made()
+    checkpoint.load(tmp_path / "saved.pt", resumed)
+    for model in (whole, resumed):
+        torch.manual_seed(3)
+        model.learn(256, reset_num_timesteps=False)
+    for (name, a), b in zip(whole.policy.named_parameters(), resumed.policy.parameters(), strict=True):
+        assert torch.equal(a, b), name
+    without = ValueFeedback(reader_env(memory_slots=3, memory_view="recalled"))
+    with pytest.raises(ValueError, match="set `model` to one of its kind first"):
+        without.set_state(whole.env.get_state())
 
 
 def test_sb3_evaluation(tmp_path):

@@ -18,11 +18,14 @@ import pytest
 import torch
 
 from agents import checkpoint, frozen_encoder
+from agents.baselines.kl_ppo import KLPPO
 from agents.embedding_store import EmbeddingStore, keys_of
 from agents.frames import as_tensors
 from agents.frozen_encoder import FrozenEncoder, load_encoder
 from agents.policy import MemoryPolicy
 from agents.ppo import MemoryPPO
+from agents.reward_model import RewardModel
+from agents.self_reward.judge import Judge
 from agents.sentence_embeddings import SHARPNESS, cosines, tokenizer_of
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.errors import DataError
@@ -438,6 +441,24 @@ def test_a_checkpoint_goes_on_to_the_same_parameters(model, tmp_path):
     resumed.learn(64, reset_num_timesteps=False)
     for (name, one), other in zip(whole.policy.state_dict().items(), resumed.policy.state_dict().values(), strict=True):
         assert torch.equal(one, other), name
+
+
+def test_what_begins_as_a_copy_of_the_network_shares_its_encoder(model):
+    """A reward model, a judge, a reference policy: the open file of embeddings cannot be copied, and need not be."""
+    env = passages(model)
+    kwargs = {"core": "none", "size": 16, "body_size": 16, "sentence_encoder": str(model)}
+    settings = {"n_steps": 16, "batch_size": 32, "n_epochs": 1, "seed": 0, "device": "cpu", "policy_kwargs": kwargs}
+    learner = KLPPO("MemoryPolicy", env, **settings)
+    learner.learn(64)
+    observation = as_tensors(env.reset(), learner.device)
+    actions = observation["action_mask"].int().argmax(1)
+    scores = RewardModel(learner)(observation, actions)
+    assert scores.shape == (4, 2)
+    assert torch.equal(scores[:, 0], scores[:, 1]), "both begin as the policy"
+    assert Judge(learner)(observation).shape == observation["action_mask"].shape
+    parts = [learner.policy, learner.ref_policy, RewardModel(learner), Judge(learner)]
+    assert len({id(part.encoder.pretrained.encoder) for part in parts}) == 1
+    assert len({id(part.encoder.pretrained.projection) for part in parts}) == 4
 
 
 def test_other_tokens_are_refused(model, tmp_path):

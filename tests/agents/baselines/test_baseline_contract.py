@@ -182,6 +182,8 @@ def test_schedules_follow_the_seconds_that_are_left():
     model.share_left = lambda: 0.25
     model._update_current_progress_remaining(10, 100)
     assert model._current_progress_remaining == 0.25
+    model._update_current_progress_remaining(90, 100)
+    assert model._current_progress_remaining == 0.25, "of the whole, where this is a part"
     model.share_left = None
     model._update_current_progress_remaining(10, 100)
     assert model._current_progress_remaining == 0.9
@@ -190,11 +192,38 @@ def test_schedules_follow_the_seconds_that_are_left():
 def test_cores_are_matched_by_parameters():
     env = env_of("prm-only-no-memory")
     wanted = num_parameters(memory_ppo(env, core="lstm", policy_kwargs={"core_size": 11}))
-    assert matched_core_size(env, wanted) == 11
-    assert matched_core_size(env, wanted - 1) == 11
-    assert matched_core_size(env, wanted + 1) == 12
+    assert matched_core_size(env, wanted, core="lstm") == 11
+    assert matched_core_size(env, wanted - 1, core="lstm") == 11
+    assert matched_core_size(env, wanted + 1, core="lstm") == 12
     with pytest.raises(ValueError, match="fewer than the"):
-        matched_core_size(env, wanted, most=4)
+        matched_core_size(env, wanted, most=4, core="lstm")
+
+
+def test_a_match_counts_the_policy_that_is_played():
+    """A narrow reader, one network for both heads: its own parameters count, not those of the default policy."""
+    env = env_of("prm-only-no-memory")
+    narrow = {"size": 16, "separate_critic": False}
+    wanted = num_parameters(memory_ppo(env, core="gru", policy_kwargs={**narrow, "core_size": 23}))
+    agent = make("ppo", env, core="gru", match=wanted, policy_kwargs=narrow)
+    assert num_parameters(agent.model) == wanted
+    for core in ({}, {"core": "slots"}, {"policy_kwargs": {"core": "none"}}):
+        with pytest.raises(ValueError, match=r"and core='(none|slots)' has none: name one of gru, lstm, dnc, rmc"):
+            make("ppo", env_of("ppo"), match=wanted, **core)
+
+
+def test_a_loaded_agent_trains_with_the_feedback_that_it_was_trained_with(tmp_path):
+    env = env_of("ppo")
+    make("ppo", env, feedback=True, **options("ppo")).learn(64).save(tmp_path / "agent.zip")
+    heard, hear = [], env.feedback
+    env.feedback = lambda change: heard.append(change.copy()) or hear(change)
+    loaded = baseline("ppo").agent.load(tmp_path / "agent.zip", env=env)
+    loaded.learn(64)
+    assert len(heard) >= 16, "every step is felt"
+    assert np.abs(heard).max() > 0
+    make("ppo", env, **options("ppo")).save(tmp_path / "plain.zip")
+    heard.clear()
+    baseline("ppo").agent.load(tmp_path / "plain.zip", env=env).learn(64)
+    assert not heard
 
 
 def test_an_expert_without_environments_says_so():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from agents.baselines.cloning import Cloner, CloningAgent
+from agents.baselines.ppo import PPOAgent
 from agents.baselines.settings import memory_ppo
 from agents.budget import Budget
 from agents.distributions import ILLEGAL
@@ -123,3 +124,21 @@ def test_there_must_be_an_expert():
         Cloner(small_model(vector(RepeatFirst, 1), "none"))
     with pytest.raises(ValueError, match="decay must lie in"):
         cloner_of(env_of(), decay=2.0)
+
+
+def test_the_aggregate_keeps_what_is_trained_on_alone():
+    cloner = cloner_of(env_of())
+    cloner.run(Budget(192))
+    assert len(cloner.aggregate) == 3
+    assert not any(rollout.observations for rollout in cloner.aggregate)
+    assert cloner.train(cloner.aggregate[0]) > 0
+
+
+def test_before_ppo_the_critic_learns_what_the_expert_earns():
+    """PPO's own weight; a row of clones alone reads no reward."""
+    agent = PPOAgent(env_of(), cloning_share=0.5, n_steps=8, batch_size=64)
+    assert agent._cloner.vf_coef == agent.model.vf_coef > 0
+    before = [parameter.clone() for parameter in agent.model.policy.critic.parameters()]
+    agent._cloner.run(Budget(64))
+    after = list(agent.model.policy.critic.parameters())
+    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))

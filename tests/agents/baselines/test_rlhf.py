@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from agents.annotators import Annotators, Ends, play_pairs
-from agents.baselines.rlhf import KLPPO, RewardModelVecEnv, RLHFAgent
+from agents.base import SB3Agent
+from agents.baselines.kl_ppo import KLPPO
+from agents.baselines.rlhf import RewardModelVecEnv, RLHFAgent
 from agents.baselines.settings import memory_ppo
+from agents.budget import Budget
 from agents.reward_model import RewardModel, bradley_terry_loss, pair_accuracy
 from reasongym.adapters.sb3 import make_vec_env
 
@@ -210,3 +213,90 @@ def test_the_reward_is_learned_as_far_as_the_divergence_lets_it(kl_coef, low, hi
         first, answered = first + int((actions == 7).sum()), answered + int((actions >= 7).sum())
         observation, *_ = env.step(actions)
     assert low <= first / answered <= high
+
+
+def test_before_the_policy_moves_the_critic_learns_what_is_paid():
+    """Everything else stays as it is, the encoder that both read included; then everything learns."""
+    model = memory_ppo(RewardModelVecEnv(env_of(32), LikesTheFirst()), algorithm=KLPPO, **SMALL)
+    model.critic_first = 2
+    before = {name: value.clone() for name, value in model.policy.state_dict().items()}
+    model.learn(256)
+    moved = {name.split(".")[0] for name, value in model.policy.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved <= {"critic", "bodies", "cores"}
+    assert "critic" in moved
+    assert all(
+        torch.equal(value, before[name]) for name, value in model.policy.state_dict().items() if name.startswith("bodies.0")
+    )
+    assert model.critic_first == 1
+    model.learn(512, reset_num_timesteps=False)
+    assert model.critic_first == 0
+    assert any(
+        not torch.equal(value, before[name]) for name, value in model.policy.state_dict().items() if name.startswith("actor")
+    )
+
+
+def test_a_reference_that_has_not_seen_the_last_steps_begins_anew():
+    model = memory_ppo(RewardModelVecEnv(env_of()), algorithm=KLPPO, core="gru", **SMALL)
+    budget = Budget(128)
+    SB3Agent(model).spend(budget)
+    assert model.num_timesteps == 128
+    model.learn(500, callback=lambda local, _: local["t"] < 3, reset_num_timesteps=False)
+    assert model._last_obs is None
+    SB3Agent(model).spend(Budget(64))
+    assert model.rollout_buffer.starts[0].all()
+
+
+def test_schedules_fall_over_all_rounds():
+    """Three rounds of PPO: the learning rate never rises, and falls to about nothing at the end of the last."""
+    agent = RLHFAgent(env_of(), label_budget=60, rounds=3, cloning_share=0.0, **SMALL)
+    rates, train = [], agent.model.train
+
+    def watched():
+        rates.append(agent.model._current_progress_remaining)
+        train()
+
+    agent.model.train = watched
+    agent.learn(3_000)
+    assert len(agent.fits) == 3
+    assert len(rates) > 20
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] > 0.8
+    assert rates[-1] < 0.05
+    assert np.abs(np.diff(rates)).max() < 0.3, "rounds begin where the last one ended, but for what was compared"
+
+
+def test_free_labels_are_as_many_as_their_share_of_the_budget_plays_for():
+    def spent(share):
+        agent = RLHFAgent(
+            env_of(), label_budget=None, label_error=0.0, pairs=8, compare_share=share, rounds=2, cloning_share=0.0, **SMALL
+        )
+        agent.learn(1_600)
+        return agent
+
+    few, many = spent(0.0), spent(0.5)
+    assert few.ledger["labels"] == 2 * 8 * 2, "once a round, eight pairs of two qualities"
+    assert 0.5 * 1_600 <= many._ends.steps < 0.5 * 1_600 + 2 * 16 * 30, "whole episodes"
+    assert many.ledger["labels"] == 2 * len(many._labels) > 2 * few.ledger["labels"]
+    assert "as many labels as 50% of the budget plays for, with 0% errors" in many.supervision
+    with pytest.raises(ValueError, match=r"compare_share must lie in \[0, 1\), got 1"):
+        spent(1.0)
+
+
+def test_what_is_paid_was_fitted_to_all_pairs(monkeypatch):
+    """The number of epochs is chosen on some of the pairs; then held-out ones are fitted to as well as the others."""
+    env = env_of(32, num_problems=400)
+    ends = play_pairs(Expert(env), env, np.arange(40))
+    labels = np.column_stack([np.random.default_rng(0).integers(0, 2, 40), np.full(40, 0.5)]).astype(float)
+    torch.manual_seed(0)
+    model, trained = RewardModel(memory_ppo(env, **SMALL)), []
+    margins = model.margins
+    model.margins = lambda ends, pairs: (trained.append(pairs) if torch.is_grad_enabled() else None) or margins(ends, pairs)
+    fit = model.fit(ends, labels, epochs=3, batch_size=16)
+    seen = torch.cat(trained).bincount(minlength=40)
+    assert fit.epochs >= 1
+    assert (seen >= fit.epochs).all(), "every pair, once an epoch"
+    assert (seen == fit.epochs).sum() == fit.held_out + 3, "held-out and watched ones in the last fit alone"
+    monkeypatch.setattr("agents.reward_model.MOST_UPDATES", 4)  # of 16 of the 29 pairs that are trained on first: two epochs
+    trained.clear()
+    assert model.fit(ends, labels, epochs=30, batch_size=16).epochs <= 2
+    assert torch.cat(trained).bincount(minlength=40).max() <= 4

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from agents.baselines import BASELINES
 from agents.benchmark import run as run_module
-from agents.benchmark.files import CURVE, EPISODES, LOCK, RESULT, RUN, TakenError, read_lines, write_json
+from agents.benchmark.files import CURVE, EPISODES, LOCK, LOG, PROGRESS, RESULT, RUN, TakenError, read_lines, write_json
 from agents.benchmark.leaderboard import area, improvement, leaderboard, rates_table, short, steps_to_threshold, table
 from agents.benchmark.ledger import counted_env, told_in_words
 from agents.benchmark.queue import Queue
@@ -134,6 +134,60 @@ def test_a_run_is_played_by_one_process(suite, tmp_path):
         with pytest.raises(TakenError, match="another process"):
             play(folder)
     assert play(folder)["status"] == "finished"
+
+
+def state_of(folder):
+    """Content and age of a run's files, but for its lock."""
+    files = [path for path in sorted(folder.iterdir()) if path.name != LOCK]
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def test_a_run_that_is_over_is_not_played_again(suite, tmp_path):
+    """Not even by a process that was begun before it was over."""
+    whole = suite()
+    folder = prepared(tmp_path, first(whole, "majority"))
+    result = play(folder)
+    (folder / LOG).write_text("said")
+    before = state_of(folder)
+    assert play(folder) == result
+    assert state_of(folder) == before
+    prepared(tmp_path, first(suite(budget={"seconds": 3}), "majority"))
+    with pytest.raises(ProtocolError, match="was played with budget"):
+        play(folder)
+    assert read_lines(folder / CURVE), "its curve is still there"
+
+
+def test_two_calls_on_one_folder_play_each_run_once(suite, tmp_path, monkeypatch):
+    """The second call listed its runs before the first one's were over."""
+    run, told = first(suite(), "majority"), []
+    play(prepared(tmp_path, run))
+    before = state_of(tmp_path / run.id)
+    queue, look = Queue(tmp_path, told=told.append), Queue.left
+    early = iter([[run]])
+    monkeypatch.setattr(Queue, "left", lambda self, runs: next(early, None) or look(self, runs))
+    queue.play([run])
+    assert told == [f"{run.id}: another process has played it"]
+    assert not queue.failures
+    assert state_of(tmp_path / run.id) == before
+
+
+def test_what_another_process_says_of_its_run_stays(suite, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    run, told = first(suite(), "majority"), []
+    folder = prepared(tmp_path, run)
+    (folder / LOG).write_text("half-way")
+    (folder / PROGRESS).write_text("17.0")
+    before = state_of(folder)
+    with (folder / LOCK).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        queue = Queue(tmp_path, told=told.append)
+        queue.play([run])
+    assert told == [f"{run.id}: another process plays it"]
+    assert not queue.failures
+    assert state_of(folder) == before
+    Queue(tmp_path, told=told.append).play([run])
+    assert (folder / LOG).read_text().startswith("finished"), "what a killed process said is gone"
+    assert not (folder / PROGRESS).exists()
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")
@@ -282,3 +336,13 @@ def test_rows_that_miss_settings_are_not_ranked_among_the_others(suite):
     shown = Console(record=True, width=240)
     shown.print(table(whole, lines))
     assert "b (1 of 2 settings)" in shown.export_text()
+
+
+def test_labelled_episodes_are_drawn_by_the_run_s_seed():
+    """Forty problems, each played by the half-good policy in both runs: but for the seed, in the same way."""
+    found = []
+    for seed in (0, 1):
+        records = labelled(200, "ReasonGym-bAbI-qa1-v0", {"difficulty": {"max_units": 4}, "num_problems": 40}, seed)
+        found.append({record.meta["problem"]: record.meta["actions"] for record in records[120:170]})
+    assert set(found[0]) == set(found[1]) == set(range(40))
+    assert sum(found[0][problem] != found[1][problem] for problem in range(40)) > 10

@@ -50,7 +50,7 @@ def told(row):
 
 @pytest.mark.parametrize("arm", ["gold", "none", "annotation"])
 def test_rounds_run_and_are_reported(arm, tmp_path):
-    run = run_of(tmp_path, replace(SMALL, arm=arm))
+    run = run_of(tmp_path, replace(SMALL, arm=arm, problems=24, samples=4, annotated=16))  # enough to fit a judge to
     before = parameters(run)
     rows = run.run()
     assert len(rows) == 3, "the start, and two rounds"
@@ -59,12 +59,50 @@ def test_rounds_run_and_are_reported(arm, tmp_path):
     for row in rows[1:]:
         assert not [name for name in COLUMNS if name not in row]
         assert row["replayed"] <= 0.25
+        assert row["judge_fitted"] == 1
     assert (rows[-1]["gold_bits"] > 0) == (arm == "gold")
     assert (rows[-1]["annotation_bits"] > 0) == (arm == "annotation")
     held_out = {story_key(run.reader.env, i) for i in range(20)}
     assert len(run.replay) > 0
     assert not held_out & {episode.story for episode in run.replay.episodes}
     assert run.replay.held_out == held_out
+
+
+def unfit(*_, **__):
+    """What `Judge.fit` says where it knows too few steps."""
+    return {"fitted": 0.0, "steps": 3.0}
+
+
+@pytest.mark.parametrize("arm", ["gold", "none", "annotation"])
+def test_a_judge_that_was_never_fitted_is_not_heeded(arm, tmp_path, monkeypatch):
+    monkeypatch.setattr("agents.self_reward.judge.Judge.fit", unfit)
+    monkeypatch.setattr("agents.self_reward.judge.Judge.probabilities", lambda *_: pytest.fail("its word was asked for"))
+    run = run_of(tmp_path, replace(SMALL, arm=arm))
+    rows = run.run()
+    for row in rows[1:]:
+        assert (row["judge_fitted"], row["judge_calls"]) == (0.0, 0.0)
+        assert row["term_judge"] == row["term_verdict"] == 0
+    assert {episode.judge for episode in run.replay.episodes} == {"none"}
+    if arm == "annotation":
+        assert all(np.isnan(e.label) or e.answer is None for e in run.replay.episodes), "labels are the judge's word"
+    assert not run_of(tmp_path, replace(SMALL, arm=arm)).judged, "nor after it was resumed"
+
+
+def test_a_judge_stays_known_once_it_was_fitted(tmp_path, monkeypatch):
+    run = run_of(tmp_path)
+    run.run(1)
+    assert run.rows[-1]["judge_fitted"] == 1
+    monkeypatch.setattr("agents.self_reward.judge.Judge.fit", unfit)
+    assert run.run()[-1]["judge_fitted"] == 0
+    assert run.paid.judge is run.judge
+
+
+def test_nothing_bought_and_nothing_known_is_written_as_json(tmp_path):
+    run = run_of(tmp_path, replace(SMALL, arm="annotation", annotated=0, rounds=1))
+    run.run()
+    text = (tmp_path / "rounds.jsonl").read_text()
+    assert "NaN" not in text
+    assert json.loads(text.splitlines()[-1])["annotation_bits"] == 0
 
 
 WHOLE: list = []

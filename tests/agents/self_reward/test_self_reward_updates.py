@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from agents.self_reward.arms import arm_of
-from agents.self_reward.candidates import branch, pairs_of
+from agents.self_reward.candidates import _known, branch, pairs_of
 from agents.self_reward.episodes import play
 from agents.self_reward.updates import Lessons, Pairs, dpo_loss, self_imitation_loss
 from tests.agents.self_reward.conftest import agent
@@ -68,9 +69,12 @@ def test_lessons_are_the_episodes_that_were_played(core):
     np.testing.assert_allclose([values[i] for i in range(len(values))], played.values, atol=1e-5)
 
 
-def test_replay_is_at_most_a_quarter_of_the_mix():
-    paid, model, _ = agent()
+@pytest.mark.parametrize("core", ["none", "lstm"])
+def test_replay_is_at_most_a_quarter_of_the_mix(core):
+    """Also where a minibatch has fewer frames than an episode."""
+    paid, model, _ = agent(core, batch_size=8)
     played = play(model.policy, paid.inner, np.arange(8))
+    assert np.diff(played.starts).max() > 8 * 0.25 / 0.75
     model.lessons = Lessons(model.policy, played, np.ones(len(played.values)))
     model.learn(128)
     imitated, fresh = np.array(model.imitated)[:, 1:].T
@@ -130,3 +134,35 @@ def test_a_candidates_score_is_what_its_completions_earn():
             assert scores[place, 4] == (1 if right else -1)
             checked += 1
     assert checked > 10
+
+
+def test_every_step_of_a_long_episode_is_drawn_some_time():
+    paid, model, _ = agent("lstm")
+    played = play(model.policy, paid.inner, np.arange(1))
+    lessons = Lessons(model.policy, played, np.arange(len(played.values), dtype=float))
+    drawn = [lessons.draw(2) for _ in range(60)]
+    assert all(lesson.valid.sum() == 2 for lesson in drawn)
+    assert {int(r) for lesson in drawn for r in lesson.returns[lesson.valid > 0]} == set(range(len(played.values)))
+    assert lessons.draw(0).valid.sum() == 0
+
+
+class Answered:
+    """An episode of which only the answer is looked at."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        (["a", "b", "a", None], [1, 0, 1, 0]),
+        (["a", "b", "a", "b"], [0.5] * 4),  # a tie speaks for nobody, in whatever order
+        (["b", "a", "b", "a"], [0.5] * 4),
+        (["a", None, None, None], [0.5] * 4),  # one alone agrees with nobody
+        ([None] * 4, [0.5] * 4),
+    ],
+)
+def test_what_completions_agree_on_by_hand(answers, expected):
+    ends = SimpleNamespace(episodes=[Answered("z"), *map(Answered, answers)])
+    np.testing.assert_array_equal(_known(arm_of("none"), ends, range(1, 5)), expected)
