@@ -77,7 +77,7 @@ class Config:
     env: str = "ReasonGym-bAbI-qa1-v0"
     memory_slots: int = 3
     seed: int = 17
-    steps: int = 700
+    steps: int = 1_000
     batch_size: int = 24
     learning_rate: float = 2e-3
     as_records: float = 0.25  # share of training steps told as a problem with its steps

@@ -40,6 +40,9 @@ from agents.sentence_embeddings import tokenizer_of
 from reasongym.adapters.sb3 import ReasonGymVecEnv, make_vec_env
 from reasongym.audit.accuracy import baselines
 
+MAY_CHANGE = ("timesteps", "stop_at", "time_limit", "eval_every", "eval_problems", "held_out", "threads", "device")
+"""Arguments that a resumed run may have another value of: they change when it ends and how it is looked at."""
+
 
 @dataclass(frozen=True)
 class Config:
@@ -239,6 +242,7 @@ def train(config: Config, out: Path, resume: bool, checkpoint_every: float = 30.
     saved = out / "checkpoint.pt"
     extra: dict[str, Any] = {"spent": 0.0, "evaluated": 0, "episodes": 0}
     if resume and saved.exists():
+        check_same_run(out, config)
         if checkpoint.frames(saved) > config.warmup_end():
             model.set_env(env)
         extra |= checkpoint.load(saved, model)
@@ -285,6 +289,22 @@ def summary(config: Config, model: MemoryPPO, found: Evaluation, seconds: float)
         "cpu_seconds": round(seconds, 1),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} thread",
     }
+
+
+def check_same_run(out: Path, config: Config) -> None:
+    """Refuses to go on with a run of other arguments: what it learned before would be told as learned with these.
+
+    Raises:
+        ValueError: names them, with both values.
+    """
+    before = json.loads((out / "config.json").read_text())["arguments"]
+    other = [
+        f"{name}={before[name]!r}, now {value!r}"
+        for name, value in asdict(config).items()
+        if name not in MAY_CHANGE and name in before and before[name] != value
+    ]
+    if other:
+        raise ValueError(f"{out} is a run with {'; '.join(other)}: give the same arguments, another --out, or no --resume")
 
 
 def label_bits(config: Config, env: ReasonGymVecEnv, model: MemoryPPO, episodes: int) -> float | None:

@@ -156,3 +156,15 @@ def test_a_warm_up_on_another_source(tmp_path: Path, monkeypatch) -> None:
     assert result["problems"] == 8
     assert len(played) == 2
     assert "procedural" in played[0] != played[1]
+
+
+def test_a_run_of_other_arguments_is_not_resumed(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import train_ppo
+
+    config = train_ppo.Config(seed=3, warmup=1000)
+    arguments = {**vars(config), "timesteps": 5, "held_out": 7, "gone": 1}
+    (tmp_path / "config.json").write_text(json.dumps({"arguments": arguments}))
+    train_ppo.check_same_run(tmp_path, config)
+    with pytest.raises(ValueError, match=r"is a run with warmup=1000, now 0; seed=3, now 4: give the same arguments, another"):
+        train_ppo.check_same_run(tmp_path, train_ppo.Config(seed=4))

@@ -297,16 +297,6 @@ def test_the_folder_of_the_data_is_asked_for():
         run_module.resolved("{data}/x", "")
 
 
-def test_labelled_episodes_are_drawn_by_the_run_s_seed():
-    """Forty problems, each played by the half-good policy in both runs: but for the seed, in the same way."""
-    found = []
-    for seed in (0, 1):
-        records = labelled(200, "ReasonGym-bAbI-qa1-v0", {"difficulty": {"max_units": 4}, "num_problems": 40}, seed)
-        found.append({record.meta["problem"]: record.meta["actions"] for record in records[120:170]})
-    assert set(found[0]) == set(found[1]) == set(range(40))
-    assert sum(found[0][problem] != found[1][problem] for problem in range(40)) > 10
-
-
 def test_careless_labels_are_those_of_other_steps():
     records = labelled(20, "ReasonGym-bAbI-qa1-v0", {"difficulty": {"max_units": 4}})
     assert careless(records, 0.0) is records
@@ -346,3 +336,13 @@ def test_rows_that_miss_settings_are_not_ranked_among_the_others(suite):
     shown = Console(record=True, width=240)
     shown.print(table(whole, lines))
     assert "b (1 of 2 settings)" in shown.export_text()
+
+
+def test_labelled_episodes_are_drawn_by_the_run_s_seed():
+    """Forty problems, each played by the half-good policy in both runs: but for the seed, in the same way."""
+    found = []
+    for seed in (0, 1):
+        records = labelled(200, "ReasonGym-bAbI-qa1-v0", {"difficulty": {"max_units": 4}, "num_problems": 40}, seed)
+        found.append({record.meta["problem"]: record.meta["actions"] for record in records[120:170]})
+    assert set(found[0]) == set(found[1]) == set(range(40))
+    assert sum(found[0][problem] != found[1][problem] for problem in range(40)) > 10
