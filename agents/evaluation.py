@@ -24,7 +24,7 @@ class Evaluation(NamedTuple):
             the episodes in which it is defined); of spans the score (F1, ROUGE-L), and the share of right answers among the
             problems with an answer and among those without.
         terms: mean over episodes of the sum of every weighted reward term, by name; they add up to `mean_return`.
-        right: (P,) bool, which problems were answered right.
+        right: of each of the P problems, whether it was answered right.
     """
 
     accuracy: float
@@ -34,7 +34,7 @@ class Evaluation(NamedTuple):
     problems: int
     rates: dict[str, float]
     terms: dict[str, float]
-    right: np.ndarray
+    right: tuple[bool, ...]
 
 
 def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, deterministic: bool = True) -> Evaluation:
@@ -82,4 +82,4 @@ def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, dete
     rates = {name: float(np.nanmean(column)) for name, column in told.items() if not np.isnan(column).all()}
     paid = dict(zip(names, terms.mean(0).tolist(), strict=True))
     means = float(returns.mean()), float(lengths.mean())
-    return Evaluation(count / total, wilson(count, total), *means, total, rates, paid, right)
+    return Evaluation(count / total, wilson(count, total), *means, total, rates, paid, tuple(right.tolist()))
