@@ -62,8 +62,9 @@ def ledger_of(agent: Any, env: CountedVecEnv, before: dict[str, float]) -> dict[
         some = range(min(100, source.num_problems or 100))
         bits += own["supports"] * float(np.mean([source.problem(i).num_units for i in some]))
     if getattr(agent, "reads_rewards", True):
-        paid = max(0.0, env.steps - own.get("expert_actions", 0.0))  # the others were played to be imitated
-        bits += reward_bits(settings, paid, env.episodes * paid / max(1, env.steps))
+        bits += reward_bits(
+            settings, env.steps, env.episodes
+        )  # steps played to be imitated as well: the critic is fitted to them
     bits += _loss_bits(agent, env)
     calls = sum(_judge_calls(model) for model in (settings.model, settings.observer_model))
     told = {**before, **own, "label_bits": round(bits, 1), "judge_calls": float(calls)}

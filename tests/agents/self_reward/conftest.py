@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 import torch
 
 from agents.baselines.settings import memory_ppo
@@ -31,11 +28,3 @@ def agent(core: str = "none", arm: str = "gold", **keywords):
     model = memory_ppo(paid, 0, "cpu", SelfRewardPPO, core, **settings)
     torch.manual_seed(0)
     return paid, model, Judge(model)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
