@@ -126,7 +126,7 @@ class Sizes:
     resamples: int = 2000
 
 
-SMOKE = Sizes(train=30, pairs=20, validation=16, test=16, epochs=1, seeds=1, resamples=50)
+SMOKE = Sizes(train=12, pairs=8, validation=6, test=6, epochs=1, seeds=1, resamples=50)
 
 
 class Remembered:

@@ -37,24 +37,10 @@ def shortened(block: str) -> str:
     return re.sub(r"(optimizer, iterations, gamma = .*), \d+, ", rf"\1, {SHORT['iterations']}, ", block)
 
 
-@pytest.fixture
-def one_thread():
-    """PyTorch's threads wait for one another on machines with few cores."""
-    if importlib.util.find_spec("torch") is None:
-        yield
-        return
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_script_runs(script, tmp_path):
     skip_without(script.read_text())
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
     done = subprocess.run(
         [sys.executable, str(script), "--smoke"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280
     )
@@ -62,7 +48,6 @@ def test_script_runs(script, tmp_path):
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: re.sub(r"\W+", " ", block[-30:]).strip())
-@pytest.mark.usefixtures("one_thread")
 def test_readme_block_runs(block, monkeypatch):
     skip_without(block)
     monkeypatch.syspath_prepend(str(ROOT))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
 SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "train_ppo.py"
-SMALL = ["--timesteps", "8192", "--num-envs", "32", "--n-steps", "32", "--eval-every", "2048", "--eval-problems", "20"]
+SMALL = ["--timesteps", "6144", "--num-envs", "32", "--n-steps", "32", "--eval-every", "2048", "--eval-problems", "20"]
 SMALL += [
     "--held-out",
     "40",
@@ -40,7 +39,6 @@ def start(out: Path, *extra: str) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 
 
@@ -53,7 +51,6 @@ def parameters(out: Path) -> dict:
     "extra",
     [
         ["--core", "none", "--warmup", "3072", "--warmup-units", "4"],
-        ["--core", "gru"],
         ["--core", "slots", "--memory-view", "recalled"],
     ],
 )
@@ -76,7 +73,7 @@ def test_a_killed_run_resumes_to_the_same_parameters(tmp_path: Path, extra: list
         assert process.returncode == 0
         frames.add(json.loads(shown.splitlines()[-1])["timesteps"])
     assert len(frames) == 1
-    assert min(frames) >= 8192  # one step more where a warm-up ended
+    assert min(frames) >= 6144  # one step more where a warm-up ended
     one, other = parameters(tmp_path / "whole"), parameters(tmp_path / "cut")
     assert one.keys() == other.keys()
     for name, value in one.items():
@@ -101,7 +98,6 @@ def test_a_run_killed_where_its_warm_up_ends_resumes_to_the_same_parameters(tmp_
     )  # fmt: skip
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
-    threads = torch.get_num_threads()
     train_ppo.train(config, tmp_path / "whole", resume=False, checkpoint_every=0.0)
     save = checkpoint.save
 
@@ -115,7 +111,6 @@ def test_a_run_killed_where_its_warm_up_ends_resumes_to_the_same_parameters(tmp_
         train_ppo.train(config, tmp_path / "cut", resume=False, checkpoint_every=0.0)
     monkeypatch.setattr(checkpoint, "save", save)
     train_ppo.train(config, tmp_path / "cut", resume=True, checkpoint_every=0.0)
-    torch.set_num_threads(threads)
     one, other = parameters(tmp_path / "whole"), parameters(tmp_path / "cut")
     for name, value in one.items():
         assert torch.equal(value, other[name]), name
@@ -150,9 +145,7 @@ def test_a_warm_up_on_another_source(tmp_path: Path, monkeypatch) -> None:
         return learn(model, *arguments, **keywords)
 
     monkeypatch.setattr(train_ppo.MemoryPPO, "learn", told)
-    threads = torch.get_num_threads()
     result = train_ppo.train(config, tmp_path, resume=False)
-    torch.set_num_threads(threads)
     assert result["problems"] == 8
     assert len(played) == 2
     assert "procedural" in played[0] != played[1]

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import gymnasium as gym
 import numpy as np
-import pytest
-import torch
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -61,11 +57,3 @@ def small_model(env: object, core: str = "gru", **keywords: object) -> MemoryPPO
     settings = {"n_steps": 16, "batch_size": 32, "n_epochs": 1, "seed": 0, "device": "cpu", **keywords}
     kwargs = {"core": core, "core_size": 16, **settings.pop("policy_kwargs", {})}  # type: ignore[dict-item]
     return MemoryPPO("MemoryPolicy", env, policy_kwargs=kwargs, **settings)  # type: ignore[arg-type]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

@@ -49,18 +49,8 @@ def accuracy(model, problems=200):
     return right.mean()
 
 
-@pytest.fixture
-def one_thread():
-    """Small networks are slower on several threads, several times so beside another test process."""
-    torch = pytest.importorskip("torch")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.slow
-def test_a_plain_ppo_learns(one_thread):
+def test_a_plain_ppo_learns():
     venv = EmbedVecEnv(make_vec_env(ID, n_envs=64, seed=0, **SHORT))
     arguments = {"n_steps": 32, "batch_size": 512, "n_epochs": 6, "learning_rate": 1e-3, "gamma": 0.97, "ent_coef": 0.02}
     model = stable_baselines3.PPO("MultiInputPolicy", venv, seed=0, device="cpu", **arguments)

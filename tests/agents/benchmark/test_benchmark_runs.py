@@ -10,7 +10,6 @@ import time
 
 import numpy as np
 import pytest
-import torch
 from rich.console import Console
 
 from agents.baselines import BASELINES
@@ -23,13 +22,6 @@ from agents.benchmark.results import ProtocolError, read_result, read_results, r
 from agents.benchmark.reward_models import careless, labelled
 from agents.benchmark.run import play
 from agents.benchmark.suite import PROTOCOL
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def prepared(folder, run):

@@ -20,13 +20,14 @@ def _load(name: str, path: Path) -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_torch_thread():
-    torch = pytest.importorskip("torch")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With pytest-xdist, one worker trains the model and plays all tests of it (`--dist loadgroup`)."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        if "folder" in getattr(item, "fixturenames", ()) and "judge" in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("judge"))
 
 
 @pytest.fixture(scope="session")

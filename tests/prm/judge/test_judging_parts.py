@@ -156,13 +156,14 @@ def test_a_client_that_is_gone_leaves_no_thread():
     pytest.importorskip("openai")
     from reasongym.prm.judge.clients import ServerClient
 
-    before = threading.active_count()
+    others = set(threading.enumerate())  # of earlier tests, which may end meanwhile
     client = ServerClient("http://127.0.0.1:9/v1", "model", Ledger())
-    assert threading.active_count() == before + 1
+    assert len(set(threading.enumerate()) - others) == 1
     client.close()
     client.close()
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - others
     client = ServerClient("http://127.0.0.1:9/v1", "model", Ledger())
+    assert len(set(threading.enumerate()) - others) == 1
     del client
     gc.collect()
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - others

@@ -103,7 +103,7 @@ def test_a_judge_behind_a_url(tmp_path):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     command = [sys.executable, str(ROOT / "examples" / "compare_tree.py"), "--smoke", "--train-on", "SQuAD", "--mu", "0",
                "--judge", f"http://127.0.0.1:{server.server_port}/v1", "--model", "m", "--json", "out.json"]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NO_PROXY": "127.0.0.1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=560)
     server.shutdown()
     assert done.returncode == 0, done.stderr[-3000:]

@@ -21,14 +21,6 @@ NAMES = "Mary John Daniel Sandra Fred Bill Julie Jeff".split()
 PLACES = "garden kitchen office hallway bathroom bedroom cinema park".split()
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def made(count, seed, wordings):
     """Steps that repeat the one before or do not, about who is asked for or not: two criteria, independent of each other."""
     draw, out = rng(seed), []
@@ -46,7 +38,6 @@ def made(count, seed, wordings):
 
 @pytest.fixture(scope="module")
 def trained():
-    torch.set_num_threads(1)
     scorer = ConditionedScorer(HashedEmbedder(), SMALL, seed=1)
     losses = scorer.fit(made(600, 0, {name: texts[:3] for name, texts in WORDINGS.items()}))
     return scorer, losses

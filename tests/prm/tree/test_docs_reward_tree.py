@@ -17,9 +17,7 @@ PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reward_tree.md").read_te
 
 
 def test_the_blocks_run_and_print_what_the_page_says(tmp_path, monkeypatch, capsys):
-    torch = pytest.importorskip("torch")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert len(blocks) == 3
@@ -27,7 +25,6 @@ def test_the_blocks_run_and_print_what_the_page_says(tmp_path, monkeypatch, caps
     for block in blocks:
         exec(compile(block, "reward_tree.md", "exec"), space)
         printed.append(capsys.readouterr().out)
-    torch.set_num_threads(threads)
     assert printed[:2] == re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
     raw, tree = space["raw"], RewardTree.load(tmp_path / "tree.json")
     assert f"Of {len(raw.criteria)} criteria in words, {len(tree.fine)} are left in {len(tree.coarse)} families" in PAGE
