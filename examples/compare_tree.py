@@ -26,7 +26,8 @@ Both are computed twice: with the threshold *carried* over from validation recor
 one *fitted* on as many validation records of the domain that is tested, which takes one number from there and trains nothing.
 
 `--judge URL --model NAME` puts a language model behind an OpenAI-compatible server in place of the rules: it names what differs
-between the episodes of a pair, and reads the aspects of every step (one call each; needs the extra `llm`).
+between the episodes of a pair, and reads the aspects of every step (one call each; needs the extra `llm`). `--judge-scores`
+makes it the scorer of all arms, too: nothing is trained then.
 
 All this asks for a scorer that heeds the criterion it is asked about. *Sensitivity* says whether it does: at planted errors,
 how often the criterion that is broken scores below another that is not (0.5: it heeds none), in wordings it has never seen.
@@ -61,15 +62,16 @@ from reasongym.prm.tree import (
     AllCriteria,
     AspectReader,
     Coarse,
-    Complete,
     ConditionedScorer,
     ConditionedSettings,
     Context,
+    CriterionScorer,
     DynamicSelection,
     Example,
     Fine,
     FixedSelection,
     HashedEmbedder,
+    JudgeCriterionScorer,
     JudgedAspects,
     JudgedDiffer,
     RandomSelection,
@@ -132,7 +134,7 @@ SMOKE = Sizes(train=12, pairs=8, validation=6, test=6, epochs=1, seeds=1, resamp
 class Remembered:
     """A scorer that scores no pair twice, so that all arms see the same scores and the whole table costs one pass."""
 
-    def __init__(self, scorer: ConditionedScorer) -> None:
+    def __init__(self, scorer: CriterionScorer) -> None:
         self._scorer, self.version = scorer, scorer.version
         self._known: dict[tuple[Context, str], float] = {}
 
@@ -194,13 +196,16 @@ def training_examples(records: Sequence[StepRecord], mu: int, seed: int) -> list
     return out
 
 
-def judge_at(url: str, model: str, cache: str | None = None) -> Complete:
-    """The model behind an OpenAI-compatible server; a run started again with the same `cache` pays nothing twice."""
-    return LanguageModel(model, url=url, cache=cache).complete
+@dataclass(frozen=True)
+class Judged:
+    """A language model that names criteria and aspects, and scores where `scores` is set."""
+
+    model: LanguageModel
+    scores: bool
 
 
 def grown(
-    domain: str, count: int, embedder: HashedEmbedder, thresholds: Thresholds, judge: Complete | None
+    domain: str, count: int, embedder: HashedEmbedder, thresholds: Thresholds, judge: Judged | None
 ) -> tuple[RewardTree, int]:
     """The domain's tree, in wordings that the scorer has not seen, and how many raw criteria made it."""
     which = problems(domain, count, start=50_000 // 20 if domain == "bAbI" else 50_000)
@@ -208,7 +213,7 @@ def grown(
     pairs = [(a, b) for a, b in zip(sound, wrong, strict=True) if b.meta["error_class"] != "none"]
     hidden = wordings(held_out=True)
     known = [replace(c, wordings=hidden[c.name]) for c in labelled_criteria() if c.name in hidden]
-    raw = raw_criteria(JudgedDiffer(judge, on_failure="skip") if judge else RuleDiffer(known), pairs)
+    raw = raw_criteria(JudgedDiffer(judge.model.complete, on_failure="skip") if judge else RuleDiffer(known), pairs)
     return grow(empty_tree(embedder, thresholds), raw.criteria, embedder), len(raw.criteria)
 
 
@@ -310,12 +315,14 @@ def truth_of(records: Sequence[StepRecord]) -> np.ndarray:
 
 
 def row(
-    domain: str, tests: Mapping[str, TestSet], sizes: Sizes, mu: int, budget: int, judge: Complete | None = None
+    domain: str, tests: Mapping[str, TestSet], sizes: Sizes, mu: int, budget: int, judge: Judged | None = None
 ) -> dict[str, Any]:
     """Everything that is trained on one domain, tested on all."""
     embedder = HashedEmbedder()
     thresholds = choose_thresholds(embedder).thresholds
-    aspects = JudgedAspects(judge, on_unknown="drop", fallback=RelationAspects()) if judge else RelationAspects()
+    aspects: AspectReader = RelationAspects()
+    if judge:
+        aspects = JudgedAspects(judge.model.complete, on_unknown="drop", fallback=RelationAspects())
     tree, raw = grown(domain, sizes.pairs, embedder, thresholds, judge)
     train = play(domain, problems(domain, sizes.train), "train", rate=0.7)
     predictions: dict[tuple[str, str, str], list[np.ndarray]] = {}
@@ -326,6 +333,9 @@ def row(
     for seed in range(sizes.seeds):
         scorers = {}
         for read in dict.fromkeys((mu, 0)):
+            if judge and judge.scores:
+                scorers[read] = Remembered(JudgeCriterionScorer(judge.model))
+                continue
             scorer = ConditionedScorer(embedder, ConditionedSettings(epochs=sizes.epochs, mu=read), seed=seed)
             examples = training_examples(train, read, seed)
             told["examples"] = len(examples)
@@ -418,20 +428,26 @@ def main() -> None:
     )
     parser.add_argument("--judge", metavar="URL", help="an OpenAI-compatible server, usually ending in /v1")
     parser.add_argument("--model", default="", help="the judge's model, as its server knows it")
+    parser.add_argument("--judge-scores", action="store_true", help="it is the scorer of all arms, too")
     parser.add_argument("--judge-cache", metavar="FOLDER", help="where the judge's replies are kept")
     arguments = parser.parse_args()
     import torch
 
     torch.set_num_threads(1)
     sizes = SMOKE if arguments.smoke else Sizes(**{name: getattr(arguments, name) for name in vars(SMOKE)})
-    judge = judge_at(arguments.judge, arguments.model, arguments.judge_cache) if arguments.judge else None
+    judge = None
+    if arguments.judge:
+        model = LanguageModel(arguments.model, url=arguments.judge, cache=arguments.judge_cache)
+        judge = Judged(model, arguments.judge_scores)
+    elif arguments.judge_scores:
+        parser.error("--judge-scores needs --judge URL")
     started = time.process_time()
     tests = test_sets(sizes)
     result: dict[str, Any] = {
         "sizes": vars(sizes),
         "mu": arguments.mu,
         "budget": arguments.budget,
-        "judge": arguments.judge and arguments.model,
+        "judge": arguments.judge and {"model": arguments.model, "scores": arguments.judge_scores},
         "machine": f"{platform.processor() or platform.machine()}, 1 thread",
         "rows": {},
     }

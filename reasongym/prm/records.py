@@ -117,8 +117,11 @@ class RecordScorer(Protocol):
     `windowed`: how many prompts and steps it has not read whole so far.
     """
 
-    criteria: tuple[str, ...]
-    version: str
+    @property
+    def criteria(self) -> tuple[str, ...]: ...
+
+    @property
+    def version(self) -> str: ...
 
     def score_records(self, records: Sequence[StepRecord]) -> list[np.ndarray]:
         """One (T, k) float32 array a record, in [-1, 1], NaN = unscored; a step's score reads no later step and no label."""

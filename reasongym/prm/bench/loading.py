@@ -63,7 +63,7 @@ def as_scorer(prm: object, name: str = "prm") -> RecordScorer | Unfitted:
                 )
         return prm  # type: ignore[return-value]
     if isinstance(prm, ProcessRewardModel):
-        return StepBatchScorer(prm)  # type: ignore[return-value]  # its version is read only
+        return StepBatchScorer(prm)
     if isinstance(prm, Unfitted):
         return prm
     raise TypeError(

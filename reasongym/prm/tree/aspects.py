@@ -53,7 +53,8 @@ class AspectReader(Protocol):
         version: part of every cache key and record.
     """
 
-    version: str
+    @property
+    def version(self) -> str: ...
 
     def read(self, tree: RewardTree, context: Context) -> Aspects:
         """At least one phrase; from visible text only."""

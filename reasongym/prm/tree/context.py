@@ -33,7 +33,8 @@ class CriterionScorer(Protocol):
         version: part of every cache key and result.
     """
 
-    version: str
+    @property
+    def version(self) -> str: ...
 
     def score(self, contexts: Sequence[Context], criteria: Sequence[str]) -> np.ndarray:
         """(n,) in [-1, 1], NaN = unscored: how far context i meets criterion i."""

@@ -41,7 +41,8 @@ class Differ(Protocol):
         version: part of every cache key and record.
     """
 
-    version: str
+    @property
+    def version(self) -> str: ...
 
     def differences(self, chosen: StepRecord, rejected: StepRecord) -> list[str]:
         """Criteria in words that `chosen` meets and `rejected` does not; none is an answer."""

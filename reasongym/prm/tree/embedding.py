@@ -67,7 +67,8 @@ class Embedder(Protocol):
         id: names everything that the vectors depend on; stored with every tree.
     """
 
-    id: str
+    @property
+    def id(self) -> str: ...
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """(n, d) float, finite; rows of any length (they are normalised where they are compared)."""

@@ -46,8 +46,11 @@ class Selector(Protocol):
         version: part of every cache key and record.
     """
 
-    mu: int
-    version: str
+    @property
+    def mu(self) -> int: ...
+
+    @property
+    def version(self) -> str: ...
 
     def select(self, tree: RewardTree, contexts: Sequence[Context]) -> Selection:
         """At least one criterion for every context."""

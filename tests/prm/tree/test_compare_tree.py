@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
@@ -75,7 +76,8 @@ class Judge(BaseHTTPRequestHandler):
     asked: list[str] = []
 
     def do_POST(self):
-        prompt = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        prompt = request["messages"][-1]["content"]
         if "Is water wet?" not in prompt:  # the probe
             self.asked.append(prompt)
         reply = "- No step is repeated.\n- The fact is relevant to what is asked.\n- The answer is exact."
@@ -83,8 +85,11 @@ class Judge(BaseHTTPRequestHandler):
             reply = "criteria: 1, 2\naspect: whether the step repeats what was said already"
         if len(self.asked) % 7 == 3:
             reply = "I would rather not."  # which ends no run
-        body = json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [
-            {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": reply}}]}).encode()  # fmt: skip
+        likely = [{"token": word, "logprob": math.log(p), "bytes": None} for word, p in (("yes", 0.9), ("no", 0.1))]
+        said = {"content": [{**likely[0], "top_logprobs": likely}]} if request.get("logprobs") else None
+        message = {"role": "assistant", "content": reply}
+        choice = {"index": 0, "finish_reason": "stop", "message": message, "logprobs": said}
+        body = json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -96,18 +101,22 @@ class Judge(BaseHTTPRequestHandler):
 
 
 @pytest.mark.slow
-def test_a_judge_behind_a_url(tmp_path):
+@pytest.mark.parametrize("scores", [False, True])
+def test_a_judge_behind_a_url(scores, tmp_path, monkeypatch):
+    monkeypatch.setattr(Judge, "asked", [])
     pytest.importorskip("torch")
     pytest.importorskip("openai")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Judge)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     command = [sys.executable, str(ROOT / "examples" / "compare_tree.py"), "--smoke", "--train-on", "SQuAD", "--mu", "0",
-               "--judge", f"http://127.0.0.1:{server.server_port}/v1", "--model", "m", "--json", "out.json"]  # fmt: skip
+               "--judge", f"http://127.0.0.1:{server.server_port}/v1", "--model", "m", "--json", "out.json",
+               *(["--judge-scores"] if scores else [])]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=560)
     server.shutdown()
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads((tmp_path / "out.json").read_text())
-    assert found["judge"] == "m"
+    assert found["judge"] == {"model": "m", "scores": scores}
+    assert bool(found["rows"]["SQuAD"]["scorer"]["losses"]) is not scores
     assert found["rows"]["SQuAD"]["tree"]["fine"] == 3
     assert len(Judge.asked) == len(set(Judge.asked))  # nothing is asked twice
