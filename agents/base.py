@@ -38,7 +38,8 @@ class Agent(Protocol):
     """An agent. More is read where it has it: `supervision`, what it is told beside observations, in words; `ledger`, what that
     cost (a dictionary of numbers); `reads_rewards`, whether it learns from the environment's rewards (taken for granted). One
     whose class has `attach(env)` is handed the environments that it is about to play in: that is for experts, which read
-    support and gold. One with `playing_in(env)` plays in what that returns: that is for feedback to the working memory.
+    support and gold. One with `playing_in(env)` plays in what that returns: that is for feedback to the working memory. One
+    with a true `reads_text` reads environments in words: it is not held to the spaces of those it was made with.
     """
 
     observation_space: spaces.Space
@@ -231,10 +232,7 @@ def evaluate(
     Raises:
         ValueError: the agent is of other spaces, or the split is endless and P is not given.
     """
-    shapes = getattr(agent.observation_space, "spaces", {})
-    widths = {f"{name}_tokens": shapes[name].shape[0] for name in ("unit", "question") if name in shapes}
-    env = make_vec_env(env_id, max(1, min(num_envs, problems or num_envs)), seed=0, split=split, **{**widths, **keywords})
-    check_spaces("this agent", (agent.observation_space, agent.action_space), env)
+    env = fitting(agent, env_id, max(1, min(num_envs, problems or num_envs)), split=split, **keywords)
     there = env.batch.source.num_problems
     if problems is not None and there is not None:
         problems = min(problems, there)
@@ -242,6 +240,21 @@ def evaluate(
         return evaluate_in(agent, env, problems, deterministic)
     finally:
         env.close()
+
+
+def fitting(agent: Agent, env_id: str, num_envs: int, **keywords: Any) -> ReasonGymVecEnv:
+    """Environments of an id with an agent's widths of texts.
+
+    Raises:
+        ValueError: the agent is of other spaces.
+    """
+    if getattr(agent, "reads_text", False):
+        return make_vec_env(env_id, num_envs, seed=0, **keywords)
+    shapes = getattr(agent.observation_space, "spaces", {})
+    widths = {f"{name}_tokens": shapes[name].shape[0] for name in ("unit", "question") if name in shapes}
+    env = make_vec_env(env_id, num_envs, seed=0, **{**widths, **keywords})
+    check_spaces("this agent", (agent.observation_space, agent.action_space), env)
+    return env
 
 
 def evaluate_in(agent: Agent, env: ReasonGymVecEnv, problems: int | None = None, deterministic: bool = True) -> Evaluation:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.base import Agent, check_spaces
-from reasongym.adapters.sb3 import make_vec_env
+from agents.base import Agent, fitting
 from reasongym.audit.play import sample
 from reasongym.wrappers.episodes import EpisodeRecorder, write_episodes
 
@@ -49,17 +48,22 @@ def record_episodes(
     count = problems if isinstance(problems, int) else len(problems)
     if count < 1:
         raise ValueError(f"problems must be a number of at least 1, or indices of problems, got {problems!r}")
-    shapes = getattr(agent.observation_space, "spaces", {})
-    widths = {f"{text}_tokens": shapes[text].shape[0] for text in ("unit", "question") if text in shapes}
-    inner = make_vec_env(env_id, count, seed=0, split=split, **{**widths, **keywords})
-    check_spaces("this agent", (agent.observation_space, agent.action_space), inner)
+    inner = fitting(agent, env_id, count, split=split, **keywords)
     chosen = sample(inner.batch.source.num_problems, count) if isinstance(problems, int) else np.asarray(problems)
     playing = np.arange(count) < len(chosen)  # fewer where the split has fewer
     env = inner if wrap is None else wrap(inner)
     attach = getattr(agent, "attach", None)
     if attach is not None:
         attach(inner)
-    recorder = EpisodeRecorder(inner.batch, agent=name or type(agent).__name__, environment=env_id, once=True)
+    words = getattr(agent, "interface", None)
+    recorder = EpisodeRecorder(
+        inner.batch,
+        agent=name or type(agent).__name__,
+        environment=env_id,
+        interface=words,
+        prompts=words is not None,
+        once=True,
+    )
     try:
         inner.set_options([{"problem": int(problem)} for problem in np.resize(chosen, count)])
         observation: Any = env.reset()

@@ -41,7 +41,8 @@ class ReasonGymTextVectorEnv(gym.vector.VectorEnv[Texts, Sequence[str], np.ndarr
         **keywords: Any,
     ) -> None:
         super().__init__()
-        same_step = autoreset_mode == AutoresetMode.SAME_STEP  # texts of the final states are made before they are reset
+        # texts of the final states are made before they are reset
+        same_step = autoreset_mode in (AutoresetMode.SAME_STEP, AutoresetMode.SAME_STEP.value)
         inner: Any = AutoresetMode.DISABLED if same_step else autoreset_mode
         self.arrays = ReasonGymVectorEnv(num_envs=num_envs, autoreset_mode=inner, **keywords)
         """The same environments by number; they share the state."""

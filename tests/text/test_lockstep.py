@@ -144,10 +144,10 @@ def scripted(observation, t):
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-@pytest.mark.parametrize("history", [0, 2])
-def test_a_vector_is_its_environments(mode, history):
+@pytest.mark.parametrize(("history", "by_name"), [(0, True), (2, False)])
+def test_a_vector_is_its_environments(mode, history, by_name):
     keywords = {"tasks": (1, 2), "memory_slots": 2, "history": history}
-    vector, steps = ReasonGymTextVectorEnv(num_envs=3, autoreset_mode=mode, **keywords), 60
+    vector, steps = ReasonGymTextVectorEnv(num_envs=3, autoreset_mode=mode.value if by_name else mode, **keywords), 60
     observations, info = vector.reset(seed=3)
     assert observations in vector.observation_space
     rows, resetting = [[] for _ in range(3)], np.zeros(3, bool)

@@ -192,8 +192,11 @@ class ServerClient:
             self._budget.settle(question, cost)
 
     def _arguments(self, question: Question, abilities: Abilities) -> dict[str, Any]:
-        messages = [{"role": "system", "content": question.system}, {"role": "user", "content": question.content}]
-        arguments: dict[str, Any] = {"model": self.model, "messages": messages, "temperature": 0.0}
+        arguments: dict[str, Any] = {
+            "model": self.model,
+            "messages": question.messages,
+            "temperature": question.temperature,
+        }
         arguments[abilities.limit] = question.max_tokens
         if question.by_label and abilities.top:
             arguments |= {"logprobs": True, "top_logprobs": abilities.top}

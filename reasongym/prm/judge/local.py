@@ -79,7 +79,7 @@ class LocalModel:
         self._torch, self._ledger = torch, ledger
         self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         kind = ("float32" if self.device == "cpu" else "auto") if dtype == "auto" else dtype
-        self.tokenizer, self.model = _loaded(os.fspath(model), kind, self.device)
+        self.tokenizer, self.model = load_causal_lm(os.fspath(model), kind, self.device)
         self.dtype = str(self.model.dtype).removeprefix("torch.")
         self.batch_size, self.share_prefix = batch_size, share_prefix
         self._template, self._frames = dict(template or {}), {}  # type: tuple[dict[str, Any], dict[str, tuple[Tokens, Tokens]]]
@@ -287,15 +287,19 @@ class LocalModel:
         return [spelled[label] for label in LABELS]
 
 
-def _loaded(model: str, dtype: str, device: str) -> tuple[Any, Any]:
-    """Tokenizer and model of a folder, or of a name on the hub (the cache on this machine, else over the network)."""
+def load_causal_lm(model: str, dtype: str, device: str) -> tuple[Any, Any]:
+    """Tokenizer and model of a folder, or of a name on the hub (the cache on this machine, else over the network).
+
+    Raises:
+        CapabilityError: there is no such model, or it cannot be loaded.
+    """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder, wanted = Path(model), "a folder that save_pretrained wrote (config.json, tokenizer, weights)"
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise CapabilityError(f"the folder {model} holds no language model: config.json is missing; expected {wanted}")
     if not folder.is_dir() and not _HUB_NAME.fullmatch(model):
-        raise CapabilityError(f"there is no folder {model!r} (here is {Path.cwd()}) to judge with; expected {wanted}")
+        raise CapabilityError(f"there is no folder {model!r} (here is {Path.cwd()}); expected {wanted}")
     try:
         causal: Any = AutoModelForCausalLM
         tokenizer = AutoTokenizer.from_pretrained(model)

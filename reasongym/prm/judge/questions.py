@@ -68,6 +68,16 @@ class Question:
         return f"{self.material}\n{self.ask}" if self.ask else self.material
 
     @property
+    def messages(self) -> list[dict[str, str]]:
+        """As a chat."""
+        return [{"role": "system", "content": self.system}, {"role": "user", "content": self.content}]
+
+    @property
+    def temperature(self) -> float:
+        """A judge says what it holds likeliest."""
+        return 0.0
+
+    @property
     def by_label(self) -> bool:
         """Whether the probabilities of the labels are the answer."""
         return self.kind in ("topic", "verdict")

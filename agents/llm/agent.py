@@ -1,0 +1,160 @@
+"""A language model as an agent: M(X) = f(X, WM_t).
+
+    from agents.base import evaluate
+    from agents.llm import LLMAgent
+    agent = LLMAgent(model="Qwen/Qwen3-0.6B", constrained=True)
+    evaluate(agent, "ReasonGym-bAbI-qa1-v0", problems=100).accuracy
+
+It plays in words whatever is played: each turn the model is shown the situation, which holds the question, the desk, the
+working memory slot by slot and the chain, and nothing of what was read before. So a prompt does not grow with the text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.budget import Progress
+from agents.llm.constraint import LegalCommands
+from agents.llm.models import Chat, LocalModel, Said, ServedModel
+from agents.llm.sampling import Sampling
+from reasongym.text.env import connect
+from reasongym.text.interface import Interface
+
+
+class LLMAgent:
+    """Plays in words with a causal language model; an `agents.base.Agent`.
+
+    Args:
+        env: environments by number whose problems it plays in words (`make_vec_env`); None: those that it is evaluated in.
+        model: folder or name of a `transformers` model; with `url`, the server's name for it.
+        url: the root of an OpenAI-compatible API; None: the model is loaded into this process.
+        seed: of sampling.
+        device, dtype, batch_size, template: see `LocalModel`.
+        constrained: whether a reply must be a legal command and nothing else: no thoughts, no own words. Local models only.
+        temperature, top_p, max_new_tokens: how replies are sampled; `deterministic=True` takes the likeliest tokens.
+        history, instructions, reasons: of the text environments (`ReasonGymTextEnv`).
+        on_failure: "raise", or "no-op": an empty reply where a server fails, which is counted.
+        server: keywords of `ServerClient`: concurrency, timeout, max_retries, price, max_cost, api_key, request.
+
+    Raises:
+        CapabilityError, ValueError: no such model, or one without a chat template.
+
+    Attributes:
+        interface: of the environments it plays in; None before there are any.
+        ledger: replies, tokens in and out, replies without a legal command, failures.
+        said: what it said last, one an environment.
+    """
+
+    supervision, reads_rewards, reads_text = "nothing in the suite (a language model as it is)", False, True
+
+    def __init__(
+        self,
+        env: Any = None,
+        *,
+        model: str,
+        url: str | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        dtype: str = "auto",
+        batch_size: int = 64,
+        template: Mapping[str, Any] | None = None,
+        constrained: bool = False,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        max_new_tokens: int = 64,
+        history: int = 0,
+        instructions: str = "full",
+        reasons: bool = False,
+        on_failure: str = "raise",
+        **server: Any,
+    ) -> None:
+        if on_failure not in ("raise", "no-op"):
+            raise ValueError(f"on_failure must be 'raise' or 'no-op', got {on_failure!r}")
+        if url is None and server:
+            raise TypeError(f"{', '.join(sorted(server))}: for models behind a url only")
+        if url is not None and constrained:
+            raise ValueError("constrained=True needs the weights in this process: a server cannot be held to legal commands")
+        self.arguments = {
+            "model": model, "url": url, "seed": seed, "dtype": dtype, "batch_size": batch_size, "template": template,
+            "constrained": constrained, "temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens,
+            "history": history, "instructions": instructions, "reasons": reasons, "on_failure": on_failure, **server,
+        }  # fmt: skip
+        self.backend: LocalModel | ServedModel
+        if url is None:
+            self.backend = LocalModel(model, device=device, dtype=dtype, batch_size=batch_size, template=template, seed=seed)
+        else:
+            self.backend = ServedModel(model, url, strict=on_failure == "raise", **server)
+        self.sampling = Sampling(temperature, top_p, max_new_tokens)
+        self.constrained, self._view = constrained, (history, instructions, reasons)
+        self.ledger = dict.fromkeys(("replies", "tokens_in", "tokens_out", "no_command", "failed"), 0)
+        self.interface: Interface | None = None
+        self.legal: LegalCommands | None = None
+        self.said: list[Said] = []
+        self.observation_space = self.action_space = None
+        if env is not None:
+            self.attach(env)
+
+    def attach(self, env: Any) -> None:
+        """Plays in these environments by number, in words, from their next reset on."""
+        self.interface = connect(env.batch, *self._view)
+        self.legal = LegalCommands(self.interface, self.backend.encode) if isinstance(self.backend, LocalModel) else None
+        self.observation_space, self.action_space = env.observation_space, env.action_space
+
+    def reply(self, chats: Sequence[Chat], rows: Sequence[int] | None = None, deterministic: bool = False) -> list[Said]:
+        """What the model says to each of some chats, such as `info["messages"]` of text environments.
+
+        Args:
+            chats: lists of messages.
+            rows: which of the attached environments they are about; needed where replies are constrained.
+            deterministic: the likeliest tokens instead of a sample.
+        """
+        tries, most = None, self.sampling.max_new_tokens
+        if self.constrained:
+            if self.legal is None or rows is None:
+                raise ValueError("constrained replies need environments: attach(env) first, and say which rows are asked")
+            tries, most = self.legal(rows), max(most, self.legal.most_tokens)
+        heat = 0.0 if deterministic else self.sampling.temperature
+        said = self.backend.reply(chats, Sampling(heat, self.sampling.top_p, most), tries)
+        self.ledger["replies"] += len(said)
+        self.ledger["failed"] += sum(bool(one.fault) for one in said)
+        self.ledger["tokens_in"] += sum(one.tokens_in for one in said)
+        self.ledger["tokens_out"] += sum(one.tokens_out for one in said)
+        return said
+
+    def act(
+        self, observation: Any, state: Any = None, episode_start: np.ndarray | None = None, deterministic: bool = True
+    ) -> tuple[np.ndarray, Any]:
+        """Actions for the N attached environments; what it is shown is their text, not `observation`.
+
+        Raises:
+            ValueError: nothing is attached, or another number of environments.
+        """
+        if self.interface is None or self.interface.batch.n != len(next(iter(observation.values()))):
+            raise ValueError("an LLMAgent acts in environments that it reads: attach(env) first, with these environments")
+        n = self.interface.batch.n
+        starts = np.full(n, state is None) if episode_start is None else episode_start
+        self.interface.begin(np.flatnonzero(starts))
+        self.interface.observe()
+        self.said = self.reply([self.interface.messages(i) for i in range(n)], range(n), deterministic)
+        actions = self.interface.read([one.text for one in self.said])
+        self.ledger["no_command"] += sum(not turn.command for turn in self.interface.turns)
+        return actions, ()
+
+    def learn(self, total_timesteps: int, *, seconds: float | None = None, progress: Progress | None = None) -> LLMAgent:
+        """Nothing: the model plays as it is (`agents.llm_ppo` trains one)."""
+        return self
+
+    def save(self, path: Any) -> None:
+        """Writes what it was made with into a file, but for an `api_key`; the model stays where it is."""
+        kept = {name: value for name, value in self.arguments.items() if name != "api_key"}
+        Path(path).write_text(json.dumps(kept, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Any, env: Any = None, device: str = "auto") -> LLMAgent:
+        """The agent that `save` wrote."""
+        return cls(env, device=device, **json.loads(Path(path).read_text()))

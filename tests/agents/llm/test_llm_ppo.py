@@ -1,0 +1,215 @@
+"""Turn-level PPO: its loss by hand, its masks, and that it learns."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("transformers")
+
+import torch
+from torch.distributions import Categorical
+
+from agents.llm import LocalModel, Sampling
+from agents.llm.constraint import Node
+from agents.llm.sampling import Reply
+from agents.llm.turns import gathered, likelihood, per_turn
+from agents.llm_ppo import LLMPPO, PPOSettings, ValueHead, ppo_loss
+from agents.rollout import gae
+
+SMALL = {"n_steps": 4, "batch_size": 8, "n_epochs": 2, "value_rollouts": 0}
+
+
+@pytest.fixture
+def local(model_folder) -> LocalModel:
+    return LocalModel(model_folder, device="cpu")
+
+
+@pytest.fixture
+def trainer(venv, model_folder) -> LLMPPO:
+    return LLMPPO(venv, model=str(model_folder), device="cpu", settings=SMALL)
+
+
+def test_advantages_of_three_turns_by_hand():
+    """Rewards 0.1, -0.2, 1; values 0.5, 0.4, 0.3; gamma 0.9, lambda 0.8; then another episode."""
+    column = lambda *values: torch.tensor(values)[:, None]  # noqa: E731
+    found = gae(
+        column(0.1, -0.2, 1.0), column(0.5, 0.4, 0.3), column(True, False, False),
+        torch.tensor([9.0]), torch.tensor([True]), 0.9, 0.8,
+    )  # fmt: skip
+    third = 1.0 - 0.3
+    second = -0.2 + 0.9 * 0.3 - 0.4 + 0.72 * third
+    first = 0.1 + 0.9 * 0.4 - 0.5 + 0.72 * second
+    assert found[:, 0].tolist() == pytest.approx([first, second, third])
+
+
+def test_the_reward_of_a_step_is_its_commands(trainer):
+    """One step paid more changes the advantage of that turn, and of earlier ones of its episode as lambda says: of no other."""
+    rollout = trainer.collect()
+    s = trainer.settings
+
+    def advantages(rewards):
+        return gae(rewards, rollout.values, rollout.starts, rollout.last_values, rollout.last_starts, s.gamma, s.gae_lambda)
+
+    more = rollout.rewards.clone()
+    more[2, 3] += 1.0
+    change = advantages(more) - advantages(rollout.rewards)
+    wanted = torch.zeros_like(change)
+    wanted[2, 3] = 1.0
+    for t in (1, 0):
+        if rollout.starts[t + 1, 3]:
+            break
+        wanted[t, 3] = wanted[t + 1, 3] * s.gamma * s.gae_lambda
+    assert change == pytest.approx(wanted, abs=1e-5)
+
+
+def test_before_the_first_update_all_ratios_are_one(trainer):
+    rollout = trainer.collect()
+    now = likelihood(trainer.model, rollout.turns)
+    assert now.log_probs.detach() == pytest.approx(torch.where(rollout.turns.free, rollout.turns.log_probs, 0.0), abs=1e-4)
+    rows = torch.arange(8)
+    some = rollout.turns.take(rows)
+    assert likelihood(trainer.model, some).log_probs.detach() == pytest.approx(
+        now.log_probs[rows, : some.tokens.shape[1]].detach(), abs=1e-4
+    )
+    reference = trainer._of_reference(rollout.turns)
+    assert reference == pytest.approx(now.log_probs.detach(), abs=1e-4)
+
+
+def test_values_are_read_at_the_prompts_last_token(trainer):
+    torch.nn.init.normal_(trainer.value_head.layers[-1].weight)
+    rollout = trainer.collect()
+    hidden = likelihood(trainer.model, rollout.turns).hidden
+    assert trainer.value_head(hidden).detach() == pytest.approx(rollout.values.flatten(), abs=1e-3)
+
+
+def test_prompts_carry_no_loss(trainer):
+    """Only what was chosen does: with one command left to choose from, there is no gradient of the policy."""
+    forced = Node([(7, 4)])
+    prompts = [[20, 21, 22], [23, 24]]
+    replies = trainer.backend.sample(prompts, Sampling(), [forced, forced], trainer.value_head)
+    turns = gathered(prompts, replies, trainer.backend.pad, "cpu")
+    assert not turns.free.any()
+    s = PPOSettings(vf_coef=0.0, kl_coef=0.0)
+    loss, row = ppo_loss(trainer.model, trainer.value_head, turns, torch.ones(2), torch.zeros(2), None, s)
+    loss.backward()
+    assert all(p.grad is None or p.grad.abs().max() == 0 for p in trainer.model.parameters())
+    assert row["entropy"] == 0
+
+
+def test_one_token_commands_are_categorical_ppo(local):
+    """Prompts with three replies of one token each: the clipped loss of a categorical policy over three actions."""
+    choices, prompts = (30, 31, 32), [[20, 21], [22, 23, 24], [25]]
+    torch.manual_seed(1)
+    head = ValueHead(32)
+    old = torch.tensor([[0.2, 0.5, 0.3]] * 3)
+    actions, advantages, returns = torch.tensor([0, 2, 1]), torch.tensor([1.0, -0.5, 2.0]), torch.tensor([0.3, 0.1, -0.2])
+    replies = [Reply([choices[a]], [float(old[i, a].log())], [choices], True) for i, a in enumerate(actions.tolist())]
+    turns = gathered(prompts, replies, local.pad, "cpu")
+    s = PPOSettings(ent_coef=0.01, kl_coef=0.0, vf_coef=0.5)
+    loss, row = ppo_loss(local.model, head, turns, advantages, returns, None, s)
+    logits, values = [], []
+    for prompt in prompts:
+        out = local.model.model(torch.tensor([prompt])).last_hidden_state[0, -1]
+        logits.append(local.model.lm_head(out)[list(choices)])
+        values.append(head(out[None])[0])
+    policy = Categorical(logits=torch.stack(logits))
+    ratio = (policy.log_prob(actions) - old.gather(1, actions[:, None])[:, 0].log()).exp()
+    gain = torch.minimum(ratio * advantages, ratio.clamp(0.8, 1.2) * advantages).mean()
+    value_loss = 0.5 * (torch.stack(values) - returns).square().mean()
+    wanted = -gain + 0.5 * value_loss - 0.01 * policy.entropy().mean()
+    assert loss.item() == pytest.approx(wanted.item(), abs=1e-4)
+    assert row["entropy"] == pytest.approx(policy.entropy().mean().item(), abs=1e-4)
+    mine = torch.autograd.grad(loss, local.model.lm_head.weight, retain_graph=True)[0]
+    theirs = torch.autograd.grad(wanted, local.model.lm_head.weight)[0]
+    assert mine == pytest.approx(theirs, abs=1e-4)
+
+
+def test_long_commands_weigh_no_more_than_short_ones():
+    values = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
+    free = torch.tensor([[True, True, True], [True, False, False]])
+    assert per_turn(values, free).tolist() == [1.0, 1.0]
+    assert per_turn(values, torch.zeros(2, 3, dtype=torch.bool)).tolist() == [0.0, 0.0]
+
+
+def test_forced_tokens_do_not_count(local):
+    """The same choice with and without a forced token behind it is the same loss."""
+    head = ValueHead(32)
+    s = PPOSettings(kl_coef=0.0, vf_coef=0.0)
+    losses = []
+    for tail in ((), (4,), (4, 5)):
+        replies = [Reply([30, *tail], [-0.7] + [0.0] * len(tail), [(30, 31), *((t,) for t in tail)], True)]
+        turns = gathered([[20, 21]], replies, local.pad, "cpu")
+        losses.append(ppo_loss(local.model, head, turns, torch.ones(1), torch.zeros(1), None, s)[0].item())
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5) == pytest.approx(losses[2], abs=1e-5)
+
+
+def test_divergence_is_of_the_reference_and_stands_in_the_loss(trainer):
+    rollout = trainer.collect()
+    with torch.no_grad():
+        for p in trainer.model.parameters():
+            p.add_(0.05 * torch.randn_like(p))
+    reference = trainer._of_reference(rollout.turns)
+    with torch.no_grad():
+        now = likelihood(trainer.model, rollout.turns)
+        _, row = ppo_loss(
+            trainer.model, trainer.value_head, rollout.turns, torch.zeros(24), torch.zeros(24), reference, PPOSettings()
+        )
+    behind = reference - now.log_probs
+    k3 = per_turn(behind.exp() - behind - 1, rollout.turns.free)[rollout.turns.free.any(1)].mean()
+    assert row["kl"] == pytest.approx(k3.item(), abs=1e-5)
+    assert row["kl"] > 0
+
+
+def test_updates_make_what_pays_likelier(trainer):
+    """Three commands to choose from, one of which pays: it is what is said in the end."""
+    trie, prompts = Node([(30, 4), (31, 32, 4), (31, 33, 4)]), [[20, 21, 22]] * 24
+    for _ in range(12):
+        replies = trainer.backend.sample(prompts, Sampling(), [trie] * 24, trainer.value_head)
+        paid = torch.tensor([float(reply.tokens == [31, 33, 4]) for reply in replies])
+        turns = gathered(prompts, replies, trainer.backend.pad, "cpu")
+        trainer.optimizer.param_groups[0]["lr"] = 3e-3
+        for _ in range(3):
+            trainer._step(turns, (paid - paid.mean()) / (paid.std() + 1e-8), paid, None, False)
+    assert paid.mean() > 0.8
+    assert trainer.value_head(likelihood(trainer.model, turns).hidden).mean().item() > 0.4
+
+
+def test_a_rollout_is_logged(trainer):
+    trainer.learn(72)  # 24 turns a rollout
+    assert [row["timesteps"] for row in trainer.rows] == [24, 48, 72]
+    row = trainer.rows[-1]
+    assert {"entropy", "kl", "clipped", "command_tokens", "tokens_per_second", "success", "explained_variance"} <= set(row)
+    assert row["commands"] == 1.0
+    assert 2 <= row["command_tokens"] <= trainer.player.legal.most_tokens
+    assert row["updates"] == 6
+
+
+def test_the_value_head_may_begin_alone(venv, model_folder):
+    trainer = LLMPPO(venv, model=str(model_folder), device="cpu", settings={**SMALL, "value_rollouts": 1})
+    before = [p.clone() for p in trainer.model.parameters()]
+    trainer.learn(24)
+    assert all(torch.equal(one, other) for one, other in zip(before, trainer.model.parameters(), strict=True))
+    trainer.learn(24)
+    assert not all(torch.equal(one, other) for one, other in zip(before, trainer.model.parameters(), strict=True))
+
+
+def test_saved_and_loaded_it_goes_on(trainer, venv, tmp_path):
+    trainer.learn(24)
+    trainer.save(tmp_path / "run")
+    again = LLMPPO.load(tmp_path / "run", venv, device="cpu")
+    assert again.num_timesteps == 24
+    assert again.settings == trainer.settings
+    for one, other in zip(trainer.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    again.learn(24)
+    with pytest.raises(ValueError, match="was not written by LLMPPO"):
+        LLMPPO.load(tmp_path, venv)
+
+
+def test_what_cannot_be_trained_is_refused(venv, model_folder):
+    with pytest.raises(ValueError, match="only a model in this process"):
+        LLMPPO(venv, model="m", url="http://127.0.0.1:9/v1", constrained=False)
+    with pytest.raises(ValueError, match="top_p must be 1"):
+        LLMPPO(venv, model=str(model_folder), device="cpu", top_p=0.9)
+    with pytest.raises(ValueError, match="n_steps, n_epochs"):
+        PPOSettings(n_steps=0)
