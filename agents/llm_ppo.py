@@ -129,6 +129,8 @@ class LLMPPO:
         seed: of sampling, order and value head.
         device: where the model lives.
         settings: hyper-parameters, or a mapping of some of them.
+        reference: the model that divergence is measured from; None: a frozen copy of this one as it is now (of a model with
+            adapters: the model without them).
         agent: further keywords of `LLMAgent`; `constrained` is True and `instructions` "none" where they are not given.
 
     Attributes:
@@ -146,6 +148,7 @@ class LLMPPO:
         seed: int = 0,
         device: str = "auto",
         settings: PPOSettings | dict[str, Any] | None = None,
+        reference: Any = None,
         **agent: Any,
     ) -> None:
         self.settings = PPOSettings(**settings) if isinstance(settings, dict) else settings or PPOSettings()
@@ -163,7 +166,7 @@ class LLMPPO:
         torch.manual_seed(seed)
         self.model = self.backend.model
         self.value_head = ValueHead(self.model.config.get_text_config().hidden_size).to(self.model.device)
-        self.reference = _Reference(self.model, needed=self.settings.kl_coef > 0)
+        self.reference = _Reference(self.model, reference, needed=self.settings.kl_coef > 0)
         s = self.settings
         self.optimizer = adamw(self.model, s.learning_rate)
         self.optimizer.add_param_group({"params": list(self.value_head.parameters()), "lr": s.value_learning_rate})
@@ -201,13 +204,26 @@ class LLMPPO:
         """As `LLMAgent.act`."""
         return self.player.act(observation, state, episode_start, deterministic)
 
-    def learn(self, total_timesteps: int, *, seconds: float | None = None, progress: Progress | None = None) -> LLMPPO:
-        """Learns for at most so many turns; learning rates fall linearly to a tenth over them."""
+    def learn(
+        self,
+        total_timesteps: int,
+        *,
+        seconds: float | None = None,
+        progress: Progress | None = None,
+        whole: int | None = None,
+    ) -> LLMPPO:
+        """Learns for at most so many turns; learning rates fall linearly to a tenth over them.
+
+        Args:
+            total_timesteps, seconds, progress: as for every agent.
+            whole: turns that learning rates fall over, counted from the trainer's first, where this is a part of them.
+        """
         budget = Budget(total_timesteps, seconds, progress)
         self._starts = None
         while not budget.over:
+            left = budget.share_left() if whole is None else max(0.0, 1 - self.num_timesteps / whole)
             for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
-                group["lr"] = peak * (0.1 + 0.9 * budget.share_left())
+                group["lr"] = peak * (0.1 + 0.9 * left)
             began = time.perf_counter()
             rollout = self.collect()
             row = self.update(rollout)
@@ -344,8 +360,9 @@ class LLMPPO:
         (folder / AGENT).write_text(json.dumps(record, indent=1) + "\n")
 
     @classmethod
-    def load(cls, path: Any, env: Any = None, device: str = "auto") -> LLMPPO:
-        """What `save` wrote, ready to play and, with its training environments, to go on; the reference is the saved model.
+    def load(cls, path: Any, env: Any = None, device: str = "auto", reference: Any = None) -> LLMPPO:
+        """What `save` wrote, ready to play and, with its training environments, to go on; without `reference`, divergence is
+        measured from the saved model then.
 
         Raises:
             ValueError: the folder was not written by `save`.
@@ -357,7 +374,7 @@ class LLMPPO:
         keywords = {name: value for name, value in record["agent"].items() if name not in ("model", "url")}
         seed = keywords.pop("seed")
         player = LLMAgent(env, model=str(folder), seed=seed, device=device, **keywords)
-        trainer = cls(env, model=player, seed=seed, settings=record["settings"])
+        trainer = cls(env, model=player, seed=seed, settings=record["settings"], reference=reference)
         trainer.value_head.load_state_dict(torch.load(folder / VALUE, map_location=trainer.model.device, weights_only=True))
         kept = torch.load(folder / OPTIMIZER, map_location=trainer.model.device, weights_only=True)
         trainer.optimizer.load_state_dict(kept["optimizer"])
@@ -414,9 +431,10 @@ def ppo_loss(
 class _Reference:
     """The policy as it was at the beginning: a frozen copy, or of a model with adapters the model without them."""
 
-    def __init__(self, model: Any, needed: bool) -> None:
-        self._adapted = hasattr(model, "disable_adapter")
-        self._model = model if self._adapted or not needed else copy.deepcopy(model).eval().requires_grad_(False)
+    def __init__(self, model: Any, given: Any, needed: bool) -> None:
+        self._adapted = given is None and hasattr(model, "disable_adapter")
+        whole = model if given is None else given
+        self._model = whole if self._adapted or not needed else copy.deepcopy(whole).eval().requires_grad_(False)
 
     @contextmanager
     def model(self) -> Any:

@@ -39,6 +39,7 @@ class LLMAgent:
         temperature, top_p, max_new_tokens: how replies are sampled; `deterministic=True` takes the likeliest tokens.
         history, instructions, reasons: of the text environments (`ReasonGymTextEnv`).
         on_failure: "raise", or "no-op": an empty reply where a server fails, which is counted.
+        backend: the model itself, where it is there already.
         server: keywords of `ServerClient`: concurrency, timeout, max_retries, price, max_cost, api_key, request.
 
     Raises:
@@ -71,6 +72,7 @@ class LLMAgent:
         instructions: str = "full",
         reasons: bool = False,
         on_failure: str = "raise",
+        backend: LocalModel | ServedModel | None = None,
         **server: Any,
     ) -> None:
         if on_failure not in ("raise", "no-op"):
@@ -85,7 +87,9 @@ class LLMAgent:
             "history": history, "instructions": instructions, "reasons": reasons, "on_failure": on_failure, **server,
         }  # fmt: skip
         self.backend: LocalModel | ServedModel
-        if url is None:
+        if backend is not None:
+            self.backend = backend
+        elif url is None:
             self.backend = LocalModel(model, device=device, dtype=dtype, batch_size=batch_size, template=template, seed=seed)
         else:
             self.backend = ServedModel(model, url, strict=on_failure == "raise", **server)

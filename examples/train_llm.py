@@ -1,0 +1,266 @@
+"""Trains a language model to play: `python examples/train_llm.py [--help]`.
+
+Without weights from anywhere: a model of two million parameters and its tokenizer are trained from scratch on the expert's
+turns, made to order. The default plays one-fact stories of at most six sentences in words:
+
+    python examples/train_llm.py --out runs/llm
+
+Then, or instead, PPO with the reward of each step for the command that earned it, from a start that is half right:
+
+    python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --episodes 400 --epochs 30 --out runs/llm2
+    python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --start runs/llm2 --turns 60000 --out runs/llm2-ppo
+    python examples/train_llm.py ... --start runs/llm2 --turns 60000 --reward outcome --out runs/llm2-outcome
+    python examples/train_llm.py ... --start runs/llm2 --episodes 400 --epochs 1000 --seconds 1800 --out runs/llm2-supervised
+
+`--model` takes a checkpoint of `transformers` instead, with its own tokenizer and chat template; on a GPU with
+`--dtype bfloat16 --lora 16 --gradient-checkpointing`. Into --out go the model (`transformers` loads it by this folder),
+`config.json`, `metrics.jsonl` and `result.json`, whose JSON is the last line printed. A run that was killed in PPO goes on with
+--resume, from its last evaluation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import time
+from dataclasses import asdict, dataclass, fields, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+
+import torch
+
+from agents.base import evaluate
+from agents.episodes import record_episodes
+from agents.llm import LLMAgent, LocalModel
+from agents.llm.supervised import Fitting, fit
+from agents.llm.tiny import Shape, tiny_model, train_tokenizer
+from agents.llm.transcripts import expert_turns, tokens_of
+from agents.llm_ppo import LLMPPO, PPOSettings
+from agents.provenance import commit
+from reasongym.adapters.sb3 import make_vec_env
+from reasongym.audit.accuracy import baselines
+
+OUTCOME = {"logic": 0, "coherence": 0, "goal": 0, "validity": 0, "keeping": 0}
+CHECKPOINT = "checkpoint"
+
+
+@dataclass(frozen=True)
+class Config:
+    """The arguments of a run, as they stand in `config.json`."""
+
+    env: str = "ReasonGym-bAbI-qa1-v0"
+    max_units: int = 6
+    memory_slots: int = 4
+    chain_length: int = 3
+    instructions: str = "none"  # or "full", for models that were not tuned on the format
+    free: int = 0  # 1: replies are not held to legal commands
+    seed: int = 0
+    device: str = "auto"
+    dtype: str = "auto"
+    threads: int = 1
+    model: str = ""  # a checkpoint to begin from; "": a tiny model from scratch
+    start: str = ""  # the folder of a run to begin from
+    lora: int = 0  # rank of adapters; 0: all weights are trained
+    gradient_checkpointing: int = 0
+    hidden: int = 192
+    layers: int = 4
+    vocabulary: int = 1024
+    episodes: int = 0  # of the expert that are learned from; default 6,000 where nothing else is asked for
+    epochs: float = 1.0
+    seconds: float = 0.0  # wall-clock seconds of supervised training, at most; 0: no bound
+    batch_size: int = 64
+    learning_rate: float = 2e-3  # of supervised training
+    prompt_loss: float = 0.0
+    turns: int = 0  # of PPO
+    reward: str = "process"  # or "outcome": the right answer alone
+    num_envs: int = 64
+    n_steps: int = 16
+    n_epochs: int = 3
+    ppo_batch_size: int = 128
+    ppo_learning_rate: float = 2e-4
+    kl_coef: float = 0.01
+    ent_coef: float = 0.005
+    gamma: float = 0.97
+    gae_lambda: float = 0.9
+    eval_every: int = 10_000  # turns
+    eval_problems: int = 200
+    held_out: int = 1_000  # problems of the final evaluation
+
+    def play(self) -> dict[str, Any]:
+        """The environments' keywords."""
+        return {
+            "difficulty": {"max_units": self.max_units},
+            "memory_slots": self.memory_slots,
+            "units_per_slot": 1,
+            "chain_length": self.chain_length,
+        }
+
+    def rewards(self) -> dict[str, Any]:
+        """The keywords that make the reward."""
+        if self.reward not in ("process", "outcome"):
+            raise ValueError(f"--reward is process or outcome, got {self.reward!r}")
+        return {} if self.reward == "process" else {"prm": "annotated", "beta": OUTCOME, "utility": "none"}
+
+
+def text_id(env_id: str) -> str:
+    """The text twin of an id."""
+    return env_id.replace("ReasonGym-", "ReasonGymText-", 1)
+
+
+def starting(config: Config, out: Path) -> LocalModel:
+    """The model that training begins with: from scratch, a checkpoint, or another run."""
+    if not config.model and not config.start:
+        torch.manual_seed(config.seed)
+        turns = expert_turns(text_id(config.env), range(300), instructions=config.instructions, **config.play())
+        texts = [text for episode in turns for turn in episode for text in (*(m["content"] for m in turn.chat), turn.reply)]
+        tokenizer = train_tokenizer(texts, config.vocabulary, phrases=True)
+        tiny_model(tokenizer, Shape(config.hidden, config.layers, config.hidden // 32)).save_pretrained(out)
+        tokenizer.save_pretrained(out)
+    local = LocalModel(config.start or config.model or out, device=config.device, dtype=config.dtype, seed=config.seed)
+    if config.gradient_checkpointing:
+        local.model.gradient_checkpointing_enable()
+    if config.lora:
+        from peft import LoraConfig, get_peft_model
+
+        adapters = LoraConfig(r=config.lora, lora_alpha=2 * config.lora, target_modules="all-linear", task_type="CAUSAL_LM")
+        local.model = get_peft_model(local.model, adapters)
+    return local
+
+
+def supervise(config: Config, local: LocalModel) -> dict[str, Any]:
+    """Trains on the expert's turns; returns what is told of it."""
+    began = time.perf_counter()
+    episodes = expert_turns(text_id(config.env), range(config.episodes), instructions=config.instructions, **config.play())
+    pairs = [tokens_of(turn, local.prompter) for episode in episodes for turn in episode]
+    made = time.perf_counter() - began
+    how = Fitting(
+        epochs=config.epochs, seconds=config.seconds or float("inf"), batch_size=config.batch_size,
+        learning_rate=config.learning_rate, prompt_loss=config.prompt_loss, seed=config.seed,
+    )  # fmt: skip
+    losses = fit(local.model, pairs, how, local.pad, lambda line: print(line, file=sys.stderr, flush=True))
+    return {
+        "episodes": config.episodes,
+        "turns": len(pairs),
+        "prompt_tokens": {
+            "mean": round(sum(len(prompt) for prompt, _ in pairs) / len(pairs), 1),
+            "most": max(len(prompt) for prompt, _ in pairs),
+        },
+        "losses": [[turns, round(loss, 4)] for turns, loss in losses],
+        "seconds_of_transcripts": round(made, 1),
+        "seconds_of_training": round(time.perf_counter() - began - made, 1),
+    }
+
+
+def player_of(config: Config, local: LocalModel) -> LLMAgent:
+    """The model as an agent."""
+    return LLMAgent(model=local.name, backend=local, constrained=not config.free, instructions=config.instructions)
+
+
+def reinforce(config: Config, local: LocalModel, out: Path, resume: bool) -> dict[str, Any]:
+    """PPO; returns what is told of it."""
+    env = make_vec_env(config.env, config.num_envs, seed=config.seed, **config.play(), **config.rewards())
+    saved = out / CHECKPOINT
+    if resume and saved.is_dir():
+        trainer = LLMPPO.load(saved, env, config.device, reference=local.model)
+        rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        rows = [row for row in rows if row["timesteps"] <= trainer.num_timesteps]
+    else:
+        settings = PPOSettings(
+            n_steps=config.n_steps, n_epochs=config.n_epochs, batch_size=config.ppo_batch_size,
+            learning_rate=config.ppo_learning_rate, kl_coef=config.kl_coef, ent_coef=config.ent_coef, gamma=config.gamma,
+            gae_lambda=config.gae_lambda,
+        )  # fmt: skip
+        trainer, rows = LLMPPO(env, model=player_of(config, local), seed=config.seed, settings=settings), []
+    spent = rows[-1]["seconds"] if rows else 0.0
+    while trainer.num_timesteps < config.turns:
+        began, before = time.perf_counter(), len(trainer.rows)
+        trainer.learn(min(config.eval_every, config.turns - trainer.num_timesteps), whole=config.turns)
+        spent += time.perf_counter() - began
+        found = measure(config, trainer, config.eval_problems)
+        rows += [*trainer.rows[before:-1], {**trainer.rows[-1], "seconds": round(spent, 1), "held_out": found["accuracy"]}]
+        trainer.save(saved)
+        (out / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        row = rows[-1]
+        print(
+            f"{row['timesteps']:>9,} turns {spent:>6.0f} s   held-out {found['accuracy']:6.1%}   train {row['success']:6.1%}"
+            f"   entropy {row['entropy']:.3f}   kl {row['kl']:.4f}   {row['tokens_per_second']:,.0f} tokens/s",
+            file=sys.stderr,
+            flush=True,
+        )
+    local.model = trainer.model
+    return {"turns": trainer.num_timesteps, "seconds": round(spent, 1), "reward": config.reward, "last": rows[-1]}
+
+
+def measure(config: Config, agent: Any, problems: int) -> dict[str, Any]:
+    """Held-out accuracy, the likeliest commands, each problem once."""
+    found = evaluate(agent, config.env, problems=problems, num_envs=200, **config.play())
+    return {
+        "accuracy": found.accuracy,
+        "interval": list(found.interval),
+        "problems": found.problems,
+        "rates": {name: round(rate, 4) for name, rate in found.rates.items()},
+    }
+
+
+def train(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
+    """The whole run; returns the result."""
+    torch.set_num_threads(config.threads)
+    out.mkdir(parents=True, exist_ok=True)
+    record = {"arguments": asdict(config), "versions": versions(), "commit": commit()}
+    (out / "config.json").write_text(json.dumps(record, indent=1) + "\n")
+    local = starting(config, out)
+    result: dict[str, Any] = {**record, "parameters": sum(p.numel() for p in local.model.parameters())}
+    if config.start or config.model:
+        result["start"] = measure(config, player_of(config, local), config.held_out)
+    if config.episodes:
+        result["supervised"] = supervise(config, local)
+    if config.turns:
+        result["ppo"] = reinforce(config, local, out, resume)
+    agent = player_of(config, local)
+    began = time.perf_counter()
+    result |= measure(config, agent, config.held_out)
+    result["seconds_of_evaluation"] = round(time.perf_counter() - began, 1)
+    result["ledger"] = dict(agent.ledger)
+    there = baselines(config.env, split="validation", most=config.held_out, difficulty={"max_units": config.max_units})
+    result["baselines"] = {name: row.share for name, row in there.items()}
+    local.model.save_pretrained(out)
+    local.tokenizer.save_pretrained(out)
+    record_episodes(agent, config.env, out / "episodes.jsonl", problems=4, **config.play())
+    (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def versions() -> dict[str, str]:
+    """Of what computed the result, and the machine."""
+    found = {name: version(name) for name in ("torch", "transformers", "tokenizers", "gymnasium", "numpy")}
+    return {"python": platform.python_version(), **found, "machine": f"{platform.machine()}, {torch.get_num_threads()} thread"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for field in fields(Config):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
+    parser.add_argument("--out", type=Path, default=Path("runs/llm"), help="where the run's files go")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--smoke", action="store_true", help="seconds, to see that it runs")
+    options = vars(parser.parse_args())
+    out, resume, smoke = options.pop("out"), options.pop("resume"), options.pop("smoke")
+    config = Config(**options)
+    if smoke:
+        config = replace(
+            config, max_units=4, hidden=32, layers=1, episodes=40, turns=64, num_envs=8, n_steps=4, eval_every=32,
+            eval_problems=10, held_out=20, ppo_batch_size=16,
+        )  # fmt: skip
+        out = Path("runs") / "llm-smoke"
+    if not config.episodes and not config.turns:
+        config = replace(config, episodes=6_000)
+    print(json.dumps(train(config, out, resume)))
+
+
+if __name__ == "__main__":
+    main()
