@@ -37,6 +37,7 @@ from agents.llm.sampling import Reply, Sampling
 from agents.llm.supervised import adamw
 from agents.llm.turns import Turns, gathered, likelihood, per_turn
 from agents.rollout import gae
+from reasongym.text.interface import Interface
 
 AGENT, VALUE, OPTIMIZER = "agent.json", "value_head.pt", "optimizer.pt"
 
@@ -240,19 +241,27 @@ class LLMPPO:
             budget.spend(rollout.rewards.numel())
         return self
 
+    def begin(self) -> Interface:
+        """Begins new episodes in the training environments, from wherever the player was; returns what it plays through."""
+        self.player.attach(self.env)
+        self.env.reset()
+        self._starts = np.ones(self.env.num_envs, bool)
+        assert self.player.interface is not None
+        return self.player.interface
+
     def collect(self) -> Collected:
         """Plays `n_steps` turns in every environment."""
         env, player, s = self.env, self.player, self.settings
         if self._starts is None or player.interface is None or player.interface.batch is not env.batch:
-            player.attach(env)  # it may have played elsewhere meanwhile
-            env.reset()
-            self._starts = np.ones(env.num_envs, bool)
+            self.begin()
         assert player.interface is not None
+        assert self._starts is not None
         prompts: list[list[int]] = []
         replies: list[Reply] = []
         rewards, values, starts, spoken = [], [], [], 0
         for _ in range(s.n_steps):
-            asked, said = self._say(self._starts)
+            asked, drawn = self.propose(self._starts)
+            said = [replies[0] for replies in drawn]
             actions = player.interface.read([self.backend.decode(reply.tokens) for reply in said])
             spoken += sum(bool(turn.command) for turn in player.interface.turns)
             prompts, replies = prompts + asked, replies + said
@@ -261,34 +270,40 @@ class LLMPPO:
             _, reward, self._starts, infos = env.step(actions)
             rewards.append(reward)
             self._ended += [float(infos[i]["is_success"]) for i in np.flatnonzero(self._starts)]
-        _, said = self._say(self._starts)
+        last = [replies[0].value for replies in self.propose(self._starts)[1]]
         device = self.model.device
         return Collected(
             gathered(prompts, replies, self.backend.pad, device),
             torch.tensor(np.array(rewards), dtype=torch.float32, device=device),
             torch.tensor(values, device=device),
             torch.tensor(np.array(starts), device=device),
-            torch.tensor([reply.value for reply in said], device=device),
+            torch.tensor(last, device=device),
             torch.tensor(self._starts, device=device),
             replies,
             sum(map(len, prompts)) + sum(len(reply.tokens) for reply in replies),
             spoken / len(replies),
         )
 
-    def _say(self, starts: np.ndarray) -> tuple[list[list[int]], list[Reply]]:
-        """Prompts and sampled replies, with values, of all environments."""
+    def propose(self, starts: np.ndarray, most: int = 1) -> tuple[list[list[int]], list[list[Reply]]]:
+        """Of all environments the prompt, and the distinct ones among `most` sampled replies, with values.
+
+        Args:
+            starts: (N,) bool, which episodes begin with this situation.
+            most: replies that are drawn.
+        """
         player = self.player
         assert player.interface is not None
         assert player.legal is not None
         n = player.interface.batch.n
         player.interface.begin(np.flatnonzero(starts))
         player.interface.observe()
-        most = max(player.sampling.max_new_tokens, player.legal.most_tokens if player.constrained else 0)
-        asked = [self.backend.prompter(player.interface.messages(i), most) for i in range(n)]
+        room = max(player.sampling.max_new_tokens, player.legal.most_tokens if player.constrained else 0)
+        asked = [self.backend.prompter(player.interface.messages(i), room) for i in range(n)]
         tries = player.legal(range(n)) if player.constrained else None
         self.model.eval()
-        sampling = Sampling(self.settings.temperature, 1.0, most)
-        return asked, self.backend.sample(asked, sampling, tries, self.value_head)
+        sampling = Sampling(self.settings.temperature, 1.0, room)
+        drawn = [self.backend.sample(asked, sampling, tries, self.value_head) for _ in range(most)]
+        return asked, [list({tuple(reply.tokens): reply for reply in row}.values()) for row in zip(*drawn, strict=True)]
 
     def update(self, rollout: Collected) -> dict[str, float]:
         """Some epochs of PPO on a rollout; returns what is logged."""
@@ -304,8 +319,7 @@ class LLMPPO:
         self.model.train()
         for _ in range(s.n_epochs):
             moved = []
-            for rows in torch.randperm(len(scaled), generator=self._draw).split(s.batch_size):
-                rows = rows.to(scaled.device)
+            for rows in self.shuffled(len(scaled)).split(s.batch_size):
                 row = self._step(
                     turns.take(rows), scaled[rows], returns[rows], None if reference is None else reference[rows], values_only
                 )
@@ -331,12 +345,20 @@ class LLMPPO:
         """One update; what is logged of it."""
         s = self.settings
         loss, row = ppo_loss(self.model, self.value_head, turns, advantages, returns, reference, s, values_only)
+        self.descend(loss)
+        return row
+
+    def shuffled(self, count: int) -> Tensor:
+        """(count,) row numbers in random order."""
+        return torch.randperm(count, generator=self._draw).to(self.model.device)
+
+    def descend(self, loss: Tensor) -> None:
+        """One step of the optimizer."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, s.max_grad_norm)
+        nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm)
         self.optimizer.step()
-        return row
 
     @torch.no_grad()
     def _of_reference(self, turns: Turns) -> Tensor:
