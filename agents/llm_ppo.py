@@ -233,6 +233,7 @@ class LLMPPO:
                 "timesteps": self.num_timesteps,
                 "success": float(np.mean(self._ended[-200:])) if self._ended else float("nan"),
                 "reward": rollout.rewards.mean().item(),
+                "tokens": float(rollout.tokens),
                 "tokens_per_second": rollout.tokens / (time.perf_counter() - began),
             }
             self.rows.append(row)
@@ -270,7 +271,7 @@ class LLMPPO:
             _, reward, self._starts, infos = env.step(actions)
             rewards.append(reward)
             self._ended += [float(infos[i]["is_success"]) for i in np.flatnonzero(self._starts)]
-        last = [replies[0].value for replies in self.propose(self._starts)[1]]
+        last = self._values(self._starts)
         device = self.model.device
         return Collected(
             gathered(prompts, replies, self.backend.pad, device),
@@ -291,19 +292,32 @@ class LLMPPO:
             starts: (N,) bool, which episodes begin with this situation.
             most: replies that are drawn.
         """
-        player = self.player
-        assert player.interface is not None
+        asked, player = self._prompts(starts), self.player
         assert player.legal is not None
-        n = player.interface.batch.n
-        player.interface.begin(np.flatnonzero(starts))
-        player.interface.observe()
-        room = max(player.sampling.max_new_tokens, player.legal.most_tokens if player.constrained else 0)
-        asked = [self.backend.prompter(player.interface.messages(i), room) for i in range(n)]
-        tries = player.legal(range(n)) if player.constrained else None
+        tries = player.legal(range(len(asked))) if player.constrained else None
         self.model.eval()
-        sampling = Sampling(self.settings.temperature, 1.0, room)
+        sampling = Sampling(self.settings.temperature, 1.0, self._room)
         drawn = [self.backend.sample(asked, sampling, tries, self.value_head) for _ in range(most)]
         return asked, [list({tuple(reply.tokens): reply for reply in row}.values()) for row in zip(*drawn, strict=True)]
+
+    def _values(self, starts: np.ndarray) -> list[float]:
+        """Of the situations that all environments are in."""
+        asked = self._prompts(starts)
+        return [reply.value for reply in self.backend.sample(asked, Sampling(max_new_tokens=1), None, self.value_head)]
+
+    def _prompts(self, starts: np.ndarray) -> list[list[int]]:
+        player = self.player
+        assert player.interface is not None
+        player.interface.begin(np.flatnonzero(starts))
+        player.interface.observe()
+        return [self.backend.prompter(player.interface.messages(i), self._room) for i in range(len(starts))]
+
+    @property
+    def _room(self) -> int:
+        """Most tokens of a reply."""
+        player = self.player
+        held = player.legal.most_tokens if player.constrained and player.legal is not None else 0
+        return max(player.sampling.max_new_tokens, held)
 
     def update(self, rollout: Collected) -> dict[str, float]:
         """Some epochs of PPO on a rollout; returns what is logged."""

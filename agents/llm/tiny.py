@@ -17,8 +17,8 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 """Prefix-preserving: a chat's text begins with the text of every beginning of it."""
-PIECES = r"\n|[0-9]|[^\n0-9]+"
-"""What BPE merges within: all of a line but its numbers, so that phrases which always recur become one token."""
+PIECES = r"\n|[0-9]+|[^\n0-9]+"
+"""What BPE merges within: a number, or all of a line between numbers, so that phrases which always recur become one token."""
 
 
 @dataclass(frozen=True)
