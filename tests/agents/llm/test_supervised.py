@@ -1,0 +1,83 @@
+"""Supervised training on expert's turns, and what it is trained on."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+pytest.importorskip("transformers")
+
+import torch
+
+from agents.base import evaluate
+from agents.llm import LLMAgent, LocalModel
+from agents.llm.supervised import Fitting, cosine, fit, losses_of
+from agents.llm.transcripts import expert_turns, tokens_of
+from tests.agents.llm.conftest import KEYWORDS
+
+
+@pytest.fixture
+def local(model_folder) -> LocalModel:
+    return LocalModel(model_folder, device="cpu")
+
+
+def test_turns_are_the_experts(turns):
+    for episode in turns:
+        assert episode[-1].reply.startswith("answer ")
+        assert all(turn.chat[-1]["content"].startswith("Question: ") for turn in episode)
+        assert all(turn.reply.split()[0] in turn.chat[-1]["content"].rsplit("Commands now:", 1)[1] for turn in episode)
+    problems = list(expert_turns("ReasonGymText-bAbI-qa1-v0", [3, 0], num_envs=1, instructions="none", **KEYWORDS))
+    assert problems[1] == turns[0]
+    assert problems[0] == turns[3]
+
+
+def test_rules_stand_in_the_system_turn(local):
+    episode = next(expert_turns("ReasonGymText-bAbI-qa1-v0", [0], **KEYWORDS))
+    local.prompter.window = None
+    prompt, reply = tokens_of(episode[0], local.prompter)
+    assert local.tokenizer.decode(prompt).startswith("<|system|>You read a text")
+    assert reply[-1] == local.prompter.end
+
+
+def test_the_loss_is_of_replies_alone(local):
+    rows = [([20, 21, 22], [30, 31, 4]), ([23], [32, 4])]
+    loss, told = losses_of(local.model, rows, local.pad)
+    wanted = []
+    for prompt, reply in rows:
+        logits = local.model(torch.tensor([prompt + reply])).logits[0]
+        for k, token in enumerate(reply):
+            wanted.append(-logits[len(prompt) - 1 + k].log_softmax(-1)[token])
+    assert loss.item() == pytest.approx(torch.stack(wanted).mean().item(), abs=1e-4) == told
+    whole, told = losses_of(local.model, rows, local.pad, prompt_loss=0.5)
+    first = local.model(torch.tensor([[20, 21, 22]])).logits[0]
+    of_prompts = -(first[0].log_softmax(-1)[21] + first[1].log_softmax(-1)[22]) / 2
+    assert whole.item() == pytest.approx(loss.item() + 0.5 * of_prompts.item(), abs=1e-4)
+    assert told == pytest.approx(loss.item(), abs=1e-4)
+
+
+def test_it_learns_the_experts_turns(model_folder, local, turns):
+    pairs = [tokens_of(turn, local.prompter) for episode in turns[:4] for turn in episode]
+    told = fit(local.model, pairs, Fitting(epochs=90, batch_size=4, learning_rate=4e-3), local.pad)
+    assert told[-1][1] < 0.2 < told[0][1]
+    assert [seen for seen, _ in told] == sorted(seen for seen, _ in told)
+    agent = LLMAgent(model=str(model_folder), backend=local, constrained=True, instructions="none")
+    found = evaluate(agent, "ReasonGym-bAbI-qa1-v0", problems=4, split="train", **KEYWORDS)
+    assert found.accuracy >= 0.75
+
+
+def test_it_ends_in_time_and_says_what_is_wrong(local):
+    pairs = [([20, 21], [30, 4])] * 50
+    told = fit(local.model, pairs, Fitting(epochs=10_000, seconds=1.0, batch_size=4), local.pad)
+    assert told == [] or told[-1][0] < 500_000
+    with pytest.raises(ValueError, match="no turns"):
+        fit(local.model, [], Fitting(), local.pad)
+    torch.nn.init.constant_(next(iter(local.model.parameters())), math.nan)
+    with pytest.raises(FloatingPointError, match="lower learning_rate"):
+        fit(local.model, pairs, Fitting(), local.pad)
+
+
+def test_the_rate_falls_along_a_cosine():
+    assert cosine(0.0) == 1.0
+    assert cosine(0.5) == pytest.approx(0.55)
+    assert cosine(1.0) == cosine(2.0) == pytest.approx(0.1)
