@@ -229,6 +229,13 @@ def rewards_table(runs: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def tree_table(result: dict[str, Any], threshold: str) -> str:
+    """The reward tree beside its arms, with thresholds of one kind."""
+    from compare_tree import table
+
+    return table(result, threshold)
+
+
 TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "ids": ("audit.json", ids_table),
     "coverage": ("audit.json", lambda report: audit_table(report, "coverage")),
@@ -244,6 +251,8 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "rewards": ("reward_models", rewards_table),
     "readers": ("text_readers.json", readers_table),
     "text": ("text", text_table),
+    "tree, threshold carried": ("compare_tree.json", lambda result: tree_table(result, "carried")),
+    "tree, threshold fitted": ("compare_tree.json", lambda result: tree_table(result, "fitted")),
 }
 """By name: the result file (or folder) that it is made from, and its maker."""
 
