@@ -34,6 +34,8 @@ _SYSTEM = "\ue000system\ue000"
 """Stands for the system's text in the frame that is part of the identity: chat templates differ, and their keywords do."""
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 """What may be a name on the hub; anything else can only be a folder."""
+MOST_KNOWN = 4096
+"""Texts whose tokens are remembered."""
 _PLAIN = "{system}\n\n{content}\n"
 """For models without a chat template."""
 
@@ -247,12 +249,15 @@ class LocalModel:
             self._splits = self._ids(question.content) == self._ids(question.material + "\n") + self._ids(question.ask)
         if not self._splits:
             return head + self._ids(question.content) + tail
-        for text in (question.ask, question.material + "\n"):
-            if text not in self._asks:
-                if len(self._asks) > 4096:
-                    self._asks.clear()
-                self._asks[text] = self._ids(text)
-        return head + self._asks[question.material + "\n"] + self._asks[question.ask] + tail
+        return head + self._known(question.material + "\n") + self._known(question.ask) + tail
+
+    def _known(self, text: str) -> Tokens:
+        """Token ids of a text that will be asked for again."""
+        if text not in self._asks:
+            if len(self._asks) >= MOST_KNOWN:
+                self._asks.clear()
+            self._asks[text] = self._ids(text)
+        return self._asks[text]
 
     def _ids(self, text: str) -> Tokens:
         return tuple(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])

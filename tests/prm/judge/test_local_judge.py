@@ -86,6 +86,13 @@ def test_a_shared_prefix_changes_nothing_and_saves_tokens(folder, judge, texts):
     assert shared.ledger.calls == separate.ledger.calls == len(texts) * 3 * 4
 
 
+def test_more_texts_than_are_remembered_change_nothing(folder, judge, texts, monkeypatch):
+    monkeypatch.setattr("reasongym.prm.judge.local.MOST_KNOWN", 3)
+    other = Judge(folder)
+    for mine, theirs in zip(judge.verdicts(texts[:8]), other.verdicts(texts[:8]), strict=True):
+        assert [v.score for v in mine] == pytest.approx([v.score for v in theirs], abs=1e-5, nan_ok=True)
+
+
 def test_a_batch_scores_like_one_by_one(judge, folder, texts):
     materials = [judge._asking.step(text) for text in texts[:8]]
     alone = [Judge(folder).verdicts([material])[0] for material in materials[:3]]
