@@ -118,15 +118,10 @@ def losses_of(model: Any, rows: Sequence[Pair], pad: int, prompt_loss: float = 0
 
 
 def _batches(pairs: Sequence[Pair], how: Fitting) -> Iterator[list[Pair]]:
-    """Turns in random order, those of like length together, without end."""
+    """Turns in random order, without end: sorted by length, a batch would be of one part of an episode only."""
     epoch = 0
     while True:
-        draw = rng(how.seed, 7, epoch)
-        order = draw.permutation(len(pairs))
-        batches = []
-        for start in range(0, len(order), 32 * how.batch_size):  # sorted within parts, so that batches are not all alike
-            part = sorted(order[start : start + 32 * how.batch_size], key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
-            batches += [part[k : k + how.batch_size] for k in range(0, len(part), how.batch_size)]
-        for b in draw.permutation(len(batches)):
-            yield [pairs[i] for i in batches[b]]
+        order = rng(how.seed, 7, epoch).permutation(len(pairs))
+        for start in range(0, len(order), how.batch_size):
+            yield [pairs[i] for i in order[start : start + how.batch_size]]
         epoch += 1
