@@ -17,10 +17,8 @@ An episode is a sequence of (prompt_t, command_t), each a sequence of its own: t
 
 from __future__ import annotations
 
-import copy
 import json
 import time
-from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,66 +33,12 @@ from agents.llm.agent import LLMAgent
 from agents.llm.models import LocalModel
 from agents.llm.sampling import Reply, Sampling
 from agents.llm.supervised import adamw
-from agents.llm.turns import Turns, gathered, likelihood, per_turn
+from agents.llm.surrogate import PPOSettings, Reference, ValueHead, ppo_loss
+from agents.llm.turns import Turns, gathered, likelihood
 from agents.rollout import gae
 from reasongym.text.interface import Interface
 
 AGENT, VALUE, OPTIMIZER = "agent.json", "value_head.pt", "optimizer.pt"
-
-
-@dataclass(frozen=True)
-class PPOSettings:
-    """Hyper-parameters.
-
-    Attributes:
-        n_steps: turns of each environment in a rollout.
-        n_epochs, batch_size: passes over a rollout, and turns in an update.
-        learning_rate: of the model; `value_learning_rate` of the value head.
-        gamma, gae_lambda: discount and trace decay, per turn.
-        clip_range: of the ratio, token by token.
-        ent_coef, vf_coef, kl_coef: weights of entropy, value loss and divergence from the reference.
-        target_kl: an epoch that moves the policy further than this ends the rollout's updates; 0: never.
-        max_grad_norm: clip of the gradient.
-        value_rollouts: rollouts at the beginning in which the value head alone is trained.
-        temperature: that commands are sampled with, and that ratios are taken at.
-    """
-
-    n_steps: int = 16
-    n_epochs: int = 4
-    batch_size: int = 128
-    learning_rate: float = 1e-4
-    value_learning_rate: float = 1e-3
-    gamma: float = 0.97
-    gae_lambda: float = 0.95
-    clip_range: float = 0.2
-    ent_coef: float = 0.0
-    vf_coef: float = 0.5
-    kl_coef: float = 0.01
-    target_kl: float = 0.0
-    max_grad_norm: float = 1.0
-    value_rollouts: int = 1
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        if min(self.n_steps, self.n_epochs, self.batch_size) < 1 or self.temperature <= 0:
-            raise ValueError(
-                "n_steps, n_epochs and batch_size must be at least 1 and temperature positive, got "
-                f"{self.n_steps!r}, {self.n_epochs!r}, {self.batch_size!r}, {self.temperature!r}"
-            )
-
-
-class ValueHead(nn.Module):
-    """(B, H) hidden states to (B,) values; it begins at 0."""
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        last = nn.Linear(hidden, 1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.layers = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, hidden), nn.Tanh(), last)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return self.layers(hidden.float())[..., 0]
 
 
 @dataclass
@@ -167,7 +111,7 @@ class LLMPPO:
         torch.manual_seed(seed)
         self.model = self.backend.model
         self.value_head = ValueHead(self.model.config.get_text_config().hidden_size).to(self.model.device)
-        self.reference = _Reference(self.model, reference, needed=self.settings.kl_coef > 0)
+        self.reference = Reference(self.model, reference, needed=self.settings.kl_coef > 0)
         s = self.settings
         self.optimizer = adamw(self.model, s.learning_rate)
         self.optimizer.add_param_group({"params": list(self.value_head.parameters()), "lr": s.value_learning_rate})
@@ -416,69 +360,3 @@ class LLMPPO:
         trainer.optimizer.load_state_dict(kept["optimizer"])
         trainer.num_timesteps = kept["timesteps"]
         return trainer
-
-
-def ppo_loss(
-    model: Any,
-    value_head: ValueHead,
-    turns: Turns,
-    advantages: Tensor,
-    returns: Tensor,
-    reference: Tensor | None,
-    s: PPOSettings,
-    values_only: bool = False,
-) -> tuple[Tensor, dict[str, float]]:
-    """The loss of B turns: clipped surrogate (Schulman et al. 2017, eq. 7), value, entropy and divergence.
-
-    Args:
-        turns: B of them, C tokens the longest reply.
-        advantages, returns: (B,).
-        reference: (B, at least C) log-probabilities of the replies by the reference; None: no divergence.
-        values_only: only the value head's loss, which does not reach the model then.
-    """
-    with torch.set_grad_enabled(not values_only):
-        now = likelihood(model, turns, s.temperature)
-    values = value_head(now.hidden)
-    value_loss = 0.5 * (values - returns).square().mean()
-    free, chose = turns.free, turns.free.any(1)
-    change = now.log_probs - turns.log_probs
-    ratio = change.exp()
-    gain = torch.minimum(ratio * advantages[:, None], ratio.clamp(1 - s.clip_range, 1 + s.clip_range) * advantages[:, None])
-    choices = chose.sum().clamp(min=1)
-    policy_loss = -per_turn(gain, free).sum() / choices
-    entropy = per_turn(now.entropy, free).sum() / choices
-    divergence = torch.zeros_like(entropy)
-    if reference is not None:
-        behind = reference[:, : free.shape[1]] - now.log_probs
-        divergence = per_turn(behind.exp() - behind - 1, free).sum() / choices  # Schulman's k3: unbiased, never negative
-    loss = s.vf_coef * value_loss
-    if not values_only:
-        loss = loss + policy_loss - s.ent_coef * entropy + s.kl_coef * divergence
-    with torch.no_grad():
-        clipped = (((ratio - 1).abs() > s.clip_range) & free).sum() / free.sum().clamp(min=1)
-        approx_kl = per_turn(ratio - 1 - change, free).sum() / choices
-    row = {
-        "policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy, "kl": divergence, "clipped": clipped,
-        "approx_kl": approx_kl,
-    }  # fmt: skip
-    return loss, {name: value.item() for name, value in row.items()}
-
-
-class _Reference:
-    """The policy as it was at the beginning: a frozen copy, or of a model with adapters the model without them."""
-
-    def __init__(self, model: Any, given: Any, needed: bool) -> None:
-        self._adapted = given is None and hasattr(model, "disable_adapter")
-        whole = model if given is None else given
-        self._model = whole if self._adapted or not needed else copy.deepcopy(whole).eval().requires_grad_(False)
-
-    @contextmanager
-    def model(self) -> Any:
-        """The model to ask."""
-        training = self._model.training
-        with self._model.disable_adapter() if self._adapted else nullcontext():
-            self._model.eval()
-            try:
-                yield self._model
-            finally:
-                self._model.train(training)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jinja2 import TemplateError
+
 Message = Mapping[str, str]
 """`role` ("system", "user", "assistant") and `content`."""
 Tokens = list[int]
@@ -102,7 +104,7 @@ class Prompter:
         chat = [{"role": role, "content": content} for role, content in zip(told, contents, strict=True)]
         try:
             text = self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True, **self._keywords)
-        except Exception as error:
+        except TemplateError as error:
             if system and self._takes_system and "system" in str(error).lower():
                 self._takes_system = False  # some families have no system role: what it says precedes the first message
                 return self._rendered(roles)
