@@ -1,4 +1,4 @@
-"""`python -m reasongym`: list the ids, describe one, play one, audit rewards, test a PRM, play a benchmark, make a report.
+"""`python -m reasongym`: list the ids, describe, play or serve one, audit rewards, test a PRM, play a benchmark, make a report.
 
 Needs the extra `play`.
 """
@@ -50,6 +50,7 @@ def build_app() -> typer.Typer:
     from reasongym.bench import command as bench
     from reasongym.prm.bench.command import command as prm_bench
     from reasongym.report.command import command as report
+    from reasongym.server.command import command as serve
 
     app = typer.Typer(add_completion=False, no_args_is_help=True, help=HEAD)
     app.command("list")(list_ids)
@@ -60,6 +61,7 @@ def build_app() -> typer.Typer:
     app.command("prm-sets")(prm_sets)
     app.command("bench", context_settings=PASSED_ON)(bench)
     app.command("report")(report)
+    app.command("serve")(serve)
     return app
 
 

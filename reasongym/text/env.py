@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import gymnasium as gym
@@ -147,6 +148,17 @@ class ReasonGymTextEnv(gym.Env[str, str]):
         self.arrays.set_state(state)
         self.interface.set_state(state["text"])
         self._shown = state["shown"]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ReasonGymTextEnv:
+        """Another environment in the same state; source, settings and a complete table are shared, as by `Batch`."""
+        other = copy.copy(self)
+        other.arrays = copy.deepcopy(self.arrays, memo)
+        other._np_random, other._np_random_seed = copy.deepcopy(self._np_random, memo), self._np_random_seed
+        mine = self.interface
+        other.interface = Interface(other.batch, mine.system, mine.history, mine.view.reasons)
+        other.interface.set_state(mine.get_state())
+        other.observation_space, other.action_space = other.interface.spaces()
+        return other
 
     def render(self) -> Any:
         """The observation: printed ("human"), or as a string ("ansi")."""
