@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,12 +21,21 @@ from agents.benchmark.results import read_results, write_suite
 from agents.benchmark.suite import Run, Suite, known_suites, load_suite
 
 
+class Engine(str, Enum):
+    """Where runs are played: in processes of this machine, or as tasks of a Ray cluster."""
+
+    processes = "processes"
+    ray = "ray"
+
+
 def command(
     suite: Annotated[str, typer.Argument(help="name of a suite, or a file of one (.json)")] = "smoke",
     runs: Annotated[Path, typer.Option(help="folder of runs; a suite's lie in RUNS/SUITE")] = Path("runs"),
     agent: Annotated[list[str] | None, typer.Option(help="a row more: pkg.module:Class. May be repeated")] = None,
     only: Annotated[str, typer.Option(help="play runs whose names (ROW--SETTING--SEED) contain this")] = "",
-    jobs: Annotated[int, typer.Option(min=1, help="runs at a time")] = 2,
+    jobs: Annotated[int, typer.Option(min=1, help="runs at a time (on Ray: as many as the cluster has CPUs)")] = 2,
+    engine: Annotated[Engine, typer.Option(help="where runs are played")] = Engine.processes,
+    address: Annotated[str | None, typer.Option(help="of the Ray cluster (default: this machine alone)")] = None,
     device: Annotated[str, typer.Option(help="where agents live: cpu, cuda, cuda:1; several runs may share a card")] = "cpu",
     data: Annotated[str, typer.Option(help="folder of the published files", envvar="REASONGYM_DATA")] = "",
     json_path: Annotated[
@@ -42,7 +52,7 @@ def command(
     chosen = with_agents(load_suite(suite), agent or ())
     folder = runs / chosen.name
     every = list(chosen.runs(device))
-    queue, stopped = Queue(folder, jobs, data), ""
+    queue, stopped = queue_of(engine, folder, jobs, data, address), ""
     left = queue.left(every)
     if not show:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that running processes are ended
@@ -65,6 +75,22 @@ def command(
         console.print(Text(f"stopped: {stopped}", style="red"))
     if queue.failures or stopped:
         raise typer.Exit(1)
+
+
+def queue_of(engine: Engine, folder: Path, jobs: int, data: str, address: str | None) -> Queue:
+    """Who plays the runs.
+
+    Raises:
+        ValueError: an address, and no Ray.
+        ImportError: Ray is missing.
+    """
+    if engine is Engine.ray:
+        from agents.benchmark.ray_queue import RayQueue
+
+        return RayQueue(folder, address, data=data)
+    if address is not None:
+        raise ValueError(f"--address {address} is of a Ray cluster: say --engine ray, too")
+    return Queue(folder, jobs, data)
 
 
 app = typer.Typer(add_completion=False)

@@ -10,9 +10,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -108,22 +108,18 @@ class Queue:
         """Begins a run; False where another call plays it, or has meanwhile played it to its end."""
         folder = self.folder / run.id
         folder.mkdir(parents=True, exist_ok=True)
-        parts = {"suite": run.suite, "row": run.row, "setting": run.setting, "seed": run.seed, "config": run.config}
         try:
             with locked(folder):
                 if not self.left([run]):
                     self.told(f"{run.id}: another process has played it")
                     return False
-                write_json(folder / RUN, {"protocol": PROTOCOL, **parts})
+                write_json(folder / RUN, ordered(run))
         except TakenError:
             self.told(f"{run.id}: another process plays it")
             return False
-        own = dict.fromkeys(THREADS, "1")
-        paths = [str(ROOT), os.getcwd(), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, **own, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
         command = [sys.executable, "-m", "agents.benchmark.run", str(folder), "--data", self.data, "--parent", str(os.getpid())]
         with (folder / LOG).open("ab") as log:  # emptied by the process once the run is its own
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment())
         self._playing.append(_Playing(run, folder, process))
         return True
 
@@ -132,11 +128,7 @@ class Queue:
         if code == TAKEN:
             self.told(f"{one.run.id}: another process plays it")
         elif code == 0 and (one.folder / RESULT).exists():
-            result = read_result(one.folder / RESULT)
-            self.told(
-                f"{one.run.id}: {result['status']}, success {result['success']:.1%} after {result['frames']:,} frames, "
-                f"{result['cpu_seconds']:.0f} CPU seconds"
-            )
+            self.told(told_of(one.run, read_result(one.folder / RESULT)))
         else:
             why = f"killed by signal {-code}" if code < 0 else last_words(one.folder / LOG)
             self.failures.append(Failure(one.run, why))
@@ -151,6 +143,27 @@ class Queue:
         for one in self._playing:
             one.process.wait()
         self._playing.clear()
+
+
+def ordered(run: Run) -> dict[str, Any]:
+    """What `run.json` says of a run."""
+    parts = {"suite": run.suite, "row": run.row, "setting": run.setting, "seed": run.seed, "config": run.config}
+    return {"protocol": PROTOCOL, **parts}
+
+
+def environment() -> dict[str, str]:
+    """Of a run's process: one thread, and the modules that are found here."""
+    own = dict.fromkeys(THREADS, "1")
+    paths = [str(ROOT), os.getcwd(), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, **own, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+
+
+def told_of(run: Run, result: Mapping[str, Any]) -> str:
+    """A run that is over, in a line."""
+    return (
+        f"{run.id}: {result['status']}, success {result['success']:.1%} after {result['frames']:,} frames, "
+        f"{result['cpu_seconds']:.0f} CPU seconds"
+    )
 
 
 def last_words(log: Path) -> str:
