@@ -4,6 +4,10 @@ One run: an arm (`gold`, `none`, `annotation`) from a weak start, PPO on annotat
 
     python examples/self_reward.py --arm none --rounds 2
 
+With --model, a language model plays, judges and learns (a folder of `train_llm.py`, or a checkpoint's name):
+
+    python examples/self_reward.py --model runs/llm --rounds 2 --learning-rate 1e-4 --batch-size 128 --n-steps 16
+
 An experiment: the runs that a committed file names, tasks x variants x seeds, one after another. It can be played in parts and
 killed at any time; what is finished is not played again. At the end, and with --show at any time, held-out success over rounds
 is printed, with 95% intervals over the seeds (with one seed, over the problems), and the last line is one JSON object.
@@ -49,7 +53,8 @@ class Run(NamedTuple):
         task, variant, seed: what it is called by.
         env, keywords: of the environments.
         settings: of the run.
-        start: `frames` of the weak start that all variants of a task and seed share, and other arguments of `weak_start`.
+        start: `frames` of the weak start that all variants of a task and seed share, and other arguments of `weak_start`; or
+            `model`, a language model.
         held_out: problems of the report.
     """
 
@@ -68,11 +73,14 @@ class Run(NamedTuple):
 
     def made(self, out: Path) -> SelfReward:
         """The run itself, as far as it was played."""
-        saved = out / f"start-{self.task}-{self.seed}.pt"
-        start = weak_start(saved, self.env, self.seed, **self.start, **self.keywords)
-        return SelfReward(
-            self.env, self.settings, self.folder(out), start=start["policy"], held_out=self.held_out, **self.keywords
-        )
+        if "model" in self.start:
+            from agents.llm_rounds import Language
+
+            begin: dict[str, Any] = {"learner": Language(self.start["model"], agent={"instructions": "none"})}
+        else:
+            saved = out / f"start-{self.task}-{self.seed}.pt"
+            begin = {"start": weak_start(saved, self.env, self.seed, **self.start, **self.keywords)["policy"]}
+        return SelfReward(self.env, self.settings, self.folder(out), held_out=self.held_out, **begin, **self.keywords)
 
     def rows(self, out: Path) -> list[dict[str, Any]]:
         """Rows that are there."""
@@ -163,6 +171,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--keywords", type=json.loads, default={"difficulty": {"max_units": 6}}, help="JSON, of the environments"
     )
+    parser.add_argument("--model", help="a language model to begin with, instead of a weak start")
     parser.add_argument("--start-frames", type=int, default=16_384, help="frames of the weak start")
     parser.add_argument("--held-out", type=int, default=500, help="held-out problems of each report")
     parser.add_argument("--out", type=Path, default=Path("runs/self_reward"))
@@ -205,7 +214,7 @@ def main() -> None:
             options.env,
             options.keywords,
             settings,
-            {"frames": options.start_frames},
+            {"model": options.model} if options.model else {"frames": options.start_frames},
             options.held_out,
         )
         rows = run.made(options.out).run()

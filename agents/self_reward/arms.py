@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from agents.policy import MemoryPolicy
 from agents.self_reward.episodes import Episode, Played, replayed
+from agents.self_reward.playing import Player
 from reasongym.adapters.sb3 import ReasonGymVecEnv, make_vec_env
 from reasongym.envs import SETTING_KEYWORDS, ReasonGymVectorEnv
 from reasongym.errors import unknown
@@ -190,9 +190,9 @@ class StepAnnotator:
         self.env = make_vec_env(env_id, num_envs, 0, **chosen)
         self.bits = 0.0
 
-    def annotate(self, policy: MemoryPolicy, episodes: Sequence[Episode]) -> list[np.ndarray]:
+    def annotate(self, player: Player, episodes: Sequence[Episode]) -> list[np.ndarray]:
         """A (T,) float array an episode; NaN where support is unknown."""
-        found = replayed(policy, self.env, episodes).episodes
+        found = replayed(player, self.env, episodes).episodes
         out = [(e.scores[:, 0].astype(float) + 1) / 2 for e in found]
         self.bits += float(sum((~np.isnan(labels)).sum() for labels in out))
         return out

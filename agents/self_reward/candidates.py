@@ -1,10 +1,10 @@
 """Several candidates at one state, and the pairs of steps that come of them.
 
-Of an episode that was played a step is drawn; at its state the policy's most probable actions, with noise, are candidates; each
-is completed several times in the real environments, from the episode's start: the recorded actions, the candidate, the
-policy. A candidate's scores are, by criterion, what its completions earn on average from the step on (clipped to [-1, 1]), the
-judge's word of the step, and, where the arm may know, how often its completions are right (`gold`) or give the answer that most
-completions at this state give, by strict plurality (`none`; without one, all score alike).
+Of an episode that was played a step is drawn; at its state several of the player's actions, drawn by their probability, are
+candidates; each is completed several times in the real environments, from the episode's start: the recorded actions, the
+candidate, the player. A candidate's scores are, by criterion, what its completions earn on average from the step on (clipped to
+[-1, 1]), the judge's word of the step, and, where the arm may know, how often its completions are right (`gold`) or give the
+answer that most completions at this state give, by strict plurality (`none`; without one, all score alike).
 
 Pareto pairs (`reasongym.prm.tree.pareto`) are a candidate that none dominates and one that it dominates on every criterion.
 The control has a random pair for each of these, of the same state, so that number, states and updates are equal.
@@ -17,13 +17,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-from agents.frames import as_tensors
-from agents.policy import MemoryPolicy
 from agents.self_reward.arms import Arm, agreement
 from agents.self_reward.episodes import Played, criteria_of, play
 from agents.self_reward.judge import Judge
+from agents.self_reward.playing import Player
 from agents.self_reward.updates import Pairs
 from reasongym.adapters.sb3 import ReasonGymVecEnv
 from reasongym.errors import unknown
@@ -52,14 +50,14 @@ class Candidates(NamedTuple):
 
 
 def branch(
-    arm: Arm, policy: MemoryPolicy, env: ReasonGymVecEnv, played: Played, judge: Judge | None, rng: np.random.Generator,
+    arm: Arm, player: Player, env: ReasonGymVecEnv, played: Played, judge: Judge | None, rng: np.random.Generator,
     *, states: int, candidates: int, completions: int,
 ) -> Candidates:  # fmt: skip
     """Draws states, and plays several candidates at each to the end. Also draws from torch's generator.
 
     Args:
         arm: what may be known of completions.
-        policy: proposes and completes.
+        player: proposes and completes.
         env: the arm's training environments.
         played: episodes to branch off from.
         judge: None leaves its criterion out.
@@ -69,7 +67,7 @@ def branch(
     episodes = rng.choice(len(played.episodes), min(states, len(played.episodes)), replace=False)
     steps = np.array([int(rng.integers(len(played.episodes[e]))) for e in episodes])
     frames = played.starts[episodes] + steps
-    proposed = _proposals(policy, played, frames, candidates)
+    proposed = player.propose(*_at(played, frames), candidates)
     several = np.array([len(actions) > 1 for actions in proposed], bool)
     episodes, steps, frames = episodes[several], steps[several], frames[several]
     proposed = [actions for actions in proposed if len(actions) > 1]
@@ -83,8 +81,8 @@ def branch(
     extra = (*(("judge",) if judge is not None else ()), *{"gold": ("success",), "none": ("agreement",)}.get(arm.name, ()))
     if not problems:
         return Candidates(frames, [], [], (*names, *extra), 0)
-    ends = play(policy, env, np.array(problems), forced=forced, keep=False)
-    told = _judged(judge, played, frames)
+    ends = play(player, env, np.array(problems), forced=forced, keep=False)
+    told = _judged(judge, played, frames, proposed)
     scores, place = [], 0
     for g, (t, actions) in enumerate(zip(steps.tolist(), proposed, strict=True)):
         chunk = range(place, place + len(actions) * completions)
@@ -92,7 +90,7 @@ def branch(
         earned = [np.clip(np.nan_to_num(ends.episodes[i].scores[t:, : len(names)]).sum(0), -1, 1) for i in chunk]
         columns = [np.stack(earned).reshape(len(actions), completions, -1).mean(1)]
         if told is not None:
-            columns.append(2 * told[g, actions][:, None] - 1)
+            columns.append(2 * told[g][:, None] - 1)
         known = _known(arm, ends, chunk)
         if known is not None:
             columns.append(2 * known.reshape(len(actions), completions).mean(1)[:, None] - 1)
@@ -100,23 +98,18 @@ def branch(
     return Candidates(frames, proposed, scores, (*names, *extra), len(problems))
 
 
-def _proposals(policy: MemoryPolicy, played: Played, frames: np.ndarray, most: int) -> list[np.ndarray]:
-    """For each state at most so many distinct legal actions, drawn without replacement (Gumbel, the top ones)."""
-    device = policy.device
-    seen = as_tensors({key: value[frames] for key, value in played.observations.items()}, device)
-    state = tuple(torch.as_tensor(s[frames], device=device) for s in played.states)
-    with torch.no_grad():
-        reset = torch.zeros(1, len(frames), dtype=torch.bool, device=device)
-        log_probs, _, _ = policy.evaluate(policy.prepare(seen), state, reset)
-        noise = -torch.empty_like(log_probs).exponential_().log()
-    order = (log_probs + noise).argsort(1, descending=True)[:, :most].cpu().numpy()
-    legal = played.observations["action_mask"][frames].astype(bool)
-    return [row[legal[g, row]] for g, row in enumerate(order)]
+def _at(played: Played, frames: np.ndarray) -> tuple[dict[str, np.ndarray], tuple[np.ndarray, ...]]:
+    """What was read at some frames, and the states there."""
+    return {key: value[frames] for key, value in played.observations.items()}, tuple(s[frames] for s in played.states)
 
 
-def _judged(judge: Judge | None, played: Played, frames: np.ndarray) -> np.ndarray | None:
-    """(G, A) the judge's word of every action at every state."""
-    return None if judge is None else judge.probabilities({key: value[frames] for key, value in played.observations.items()})
+def _judged(judge: Judge | None, played: Played, frames: np.ndarray, proposed: list[np.ndarray]) -> list[np.ndarray] | None:
+    """For each state (M,) the judge's word of every candidate."""
+    if judge is None:
+        return None
+    counts = [len(actions) for actions in proposed]
+    read, _ = _at(played, np.repeat(frames, counts))
+    return np.split(judge.probability(read, np.concatenate(proposed)), np.cumsum(counts)[:-1])
 
 
 def _known(arm: Arm, ends: Played, chunk: range) -> np.ndarray | None:

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.policy import MemoryPolicy
-from agents.self_reward.playing import Chunk
+from agents.self_reward.playing import Chunk, Player
 from reasongym.adapters.sb3 import ReasonGymVecEnv
 from reasongym.errors import DataError
 from reasongym.seeding import hash64
@@ -67,11 +66,11 @@ class Episode:
 
 @dataclass(frozen=True)
 class Played:
-    """Episodes, and what the policy read and thought in their steps.
+    """Episodes, and what the player read and thought in their steps.
 
     Attributes:
         episodes: E.
-        observations: by key (F, ...), as the network read them.
+        observations: by key (F, ...), as the player read them.
         states: the cores' states before each step, each (F, ...); () without memory.
         values: (F,) float32.
         starts: (E + 1,) where episodes begin in F.
@@ -106,7 +105,7 @@ def story_key(env: ReasonGymVecEnv, problem: int) -> int:
 
 
 def play(
-    policy: MemoryPolicy,
+    player: Player,
     env: ReasonGymVecEnv,
     problems: np.ndarray,
     *,
@@ -121,11 +120,11 @@ def play(
     """Plays each problem once; draws from torch's generator.
 
     Args:
-        policy: who plays.
+        player: who plays.
         env: environments; their number changes the draws, and nothing else.
         problems: (E,) indices.
         judge: scores every step (see `judge.Judge`); None leaves it NaN.
-        forced: E arrays of actions to begin with, of any length; then the policy goes on.
+        forced: E arrays of actions to begin with, of any length; then the player goes on.
         keep: whether observations, states and values are wanted; else forced steps cost next to nothing, and none is judged.
         deterministic: the most probable action instead of a sample.
         seed, round_, beta: written into the episodes.
@@ -136,10 +135,9 @@ def play(
     given = [np.zeros(0, np.int32)] * len(problems) if forced is None else list(forced)
     order = np.argsort([len(actions) for actions in given], kind="stable")  # what is about equally long is played side by side
     parts: list[Any] = [None] * len(problems)
-    policy.set_training_mode(False)
     for begin in range(0, len(order), env.num_envs):
         rows = order[begin : begin + env.num_envs]
-        chunk = Chunk(policy, env, problems[rows], [given[i] for i in rows], judge, keep, deterministic)
+        chunk = Chunk(player, env, problems[rows], [given[i] for i in rows], judge, keep, deterministic)
         while chunk.playing.any():
             chunk.step()
         for row, place in enumerate(rows.tolist()):
@@ -161,14 +159,14 @@ def play(
     )
 
 
-def replayed(policy: MemoryPolicy, env: ReasonGymVecEnv, episodes: Sequence[Episode], judge: Any = None) -> Played:
+def replayed(player: Player, env: ReasonGymVecEnv, episodes: Sequence[Episode], judge: Any = None) -> Played:
     """The same episodes from their starts: states computed again, scored by the PRM and the judge that there are now.
 
     Raises:
         DataError: what memory holds is not what was recorded: the environment is another one.
     """
     problems = np.array([episode.problem for episode in episodes])
-    again = play(policy, env, problems, judge=judge, forced=[episode.actions for episode in episodes])
+    again = play(player, env, problems, judge=judge, forced=[episode.actions for episode in episodes])
     for old, new in zip(episodes, again.episodes, strict=True):
         if old.story != new.story or len(old) != len(new) or not np.array_equal(old.memory, new.memory):
             raise DataError(

@@ -41,8 +41,106 @@ MOST = 4096
 """Frames judged at a time."""
 
 
-class Judge(nn.Module):
-    """Probabilities of actions being good, by a copy of the agent.
+class OwnJudge(nn.Module):
+    """What all judges do that are copies of an agent: tell probabilities, and be fitted to what an arm knows.
+
+    Attributes:
+        batch_size, learning_rate: of AdamW, in fitting.
+        most: frames judged at a time.
+    """
+
+    batch_size, learning_rate, most = 512, 1e-3, MOST
+    _hash = ""
+
+    def logits(self, observations: dict[str, np.ndarray], actions: np.ndarray) -> torch.Tensor:
+        """(F,) of these actions; observations as the agent read them."""
+        raise NotImplementedError
+
+    @property
+    def version(self) -> str:
+        """A hash of the weights."""
+        if not self._hash:
+            digest = hashlib.blake2b(digest_size=6)
+            for name, value in sorted(self.state_dict().items()):
+                digest.update(name.encode() + value.detach().float().cpu().numpy().tobytes())
+            self._hash = f"judge-{digest.hexdigest()}"
+        return self._hash
+
+    def load_state_dict(self, *args: Any, **keywords: Any) -> Any:
+        """As torch's; the version follows."""
+        self._hash = ""
+        return super().load_state_dict(*args, **keywords)
+
+    def probability(self, observations: dict[str, np.ndarray], actions: np.ndarray) -> np.ndarray:
+        """(F,) float32 in [0, 1]: of these actions."""
+        with torch.no_grad():
+            parts = [
+                self.logits({key: value[i : i + self.most] for key, value in observations.items()}, actions[i : i + self.most])
+                for i in range(0, len(actions), self.most)
+            ]
+        return torch.cat(parts).sigmoid().float().cpu().numpy()
+
+    def fit(
+        self,
+        observations: dict[str, np.ndarray],
+        actions: np.ndarray,
+        targets: np.ndarray,
+        watched: np.ndarray,
+        *,
+        balanced: bool = False,
+        epochs: int = 6,
+    ) -> dict[str, float]:
+        """Fits the logits by cross-entropy until the watched steps grow worse; the best parameters stay. Draws from torch.
+
+        Args:
+            observations, actions: F steps.
+            targets: (F,) in [0, 1]; NaN = unknown: left out.
+            watched: (F,) bool, steps that are not fitted to, of other problems than the others.
+            balanced: whether good and bad steps weigh alike.
+            epochs: at most.
+
+        Returns:
+            `fitted` (1), `steps` fitted to, `loss` (nats) on the watched steps before and after, and `epochs`; where there are
+            fewer than ten of either, only `fitted` (0) and `steps`.
+        """
+        known = np.flatnonzero(~np.isnan(targets))
+        train, watch = (torch.as_tensor(np.flatnonzero(rows)) for rows in (~watched[known], watched[known]))
+        if min(len(train), len(watch)) < 10:
+            return {"fitted": 0.0, "steps": float(len(train))}
+        device = next(self.parameters()).device
+        target = torch.as_tensor(targets[known], dtype=torch.float32, device=device)
+        share = float(target.mean().clamp(0.02, 0.98))
+        weight = target * (0.5 / share) + (1 - target) * (0.5 / (1 - share)) if balanced else torch.ones_like(target)
+
+        def loss_of(rows: torch.Tensor) -> torch.Tensor:
+            index = known[rows.numpy()]
+            logit = self.logits({key: value[index] for key, value in observations.items()}, actions[index])
+            return F.binary_cross_entropy_with_logits(logit, target[rows], weight[rows])
+
+        def watched_loss() -> float:
+            with torch.no_grad():
+                return sum(loss_of(part).item() * len(part) for part in watch.split(self.most)) / len(watch)
+
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=0.1)
+        before = best = watched_loss()
+        kept, stale, passed = copy.deepcopy(self.state_dict()), 0, 0
+        while stale < PATIENCE and passed < epochs:
+            for part in train[torch.randperm(len(train))].split(self.batch_size):
+                optimizer.zero_grad()
+                loss_of(part).backward()
+                nn.utils.clip_grad_norm_(self.parameters(), 1.0)
+                optimizer.step()
+            passed += 1
+            loss = watched_loss()
+            stale += 1
+            if loss < best:
+                best, kept, stale = loss, copy.deepcopy(self.state_dict()), 0
+        self.load_state_dict(kept)
+        return {"fitted": 1.0, "steps": float(len(train)), "loss_before": before, "loss": best, "epochs": float(passed)}
+
+
+class Judge(OwnJudge):
+    """Probabilities of actions being good, by a copy of a memory policy.
 
     Args:
         model: whose policy is copied; a recurrent core is left out (then body and head of its shape are new).
@@ -59,22 +157,6 @@ class Judge(nn.Module):
         nn.init.zeros_(self.bias.weight)
         nn.init.zeros_(self.bias.bias)
         self.to(model.device)
-        self._version: Any = ""
-
-    @property
-    def version(self) -> str:
-        """A hash of the weights."""
-        if not self._version:
-            digest = hashlib.blake2b(digest_size=6)
-            for name, value in sorted(self.state_dict().items()):
-                digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
-            self._version = f"judge-{digest.hexdigest()}"
-        return self._version
-
-    def load_state_dict(self, *args: Any, **keywords: Any) -> Any:
-        """As torch's; the version follows."""
-        self._version = ""
-        return super().load_state_dict(*args, **keywords)
 
     def forward(self, observation: dict[str, torch.Tensor]) -> torch.Tensor:
         """Observations (F, ...) -> logits (F, A): log-probabilities of the head among what is legal, plus a state's bias."""
@@ -85,85 +167,10 @@ class Judge(nn.Module):
         logits = self.head(h, features, frames, self.encoder.sentences.words)
         return masked_log_probs(logits, frames.columns["action_mask"]) + self.bias(h)
 
-    def probability(self, observations: dict[str, np.ndarray], actions: np.ndarray) -> np.ndarray:
-        """(F,) float32 in [0, 1]: of these actions."""
-        return np.take_along_axis(self.probabilities(observations), actions[:, None].astype(np.int64), 1)[:, 0]
-
-    def probabilities(self, observations: dict[str, np.ndarray]) -> np.ndarray:
-        """(F, A) float32 in [0, 1]: of all actions."""
-        total = len(next(iter(observations.values())))
-        with torch.no_grad():
-            parts = [
-                self(as_tensors({key: value[i : i + MOST] for key, value in observations.items()}, self._device)).sigmoid()
-                for i in range(0, total, MOST)
-            ]
-        return torch.cat(parts).cpu().numpy()
-
-    def fit(
-        self,
-        observations: dict[str, np.ndarray],
-        actions: np.ndarray,
-        targets: np.ndarray,
-        watched: np.ndarray,
-        *,
-        balanced: bool = False,
-        epochs: int = 6,
-        batch_size: int = 512,
-        learning_rate: float = 1e-3,
-    ) -> dict[str, float]:
-        """Fits the logits by cross-entropy until the watched steps grow worse; the best parameters stay. Draws from torch.
-
-        Args:
-            observations, actions: F steps.
-            targets: (F,) in [0, 1]; NaN = unknown: left out.
-            watched: (F,) bool, steps that are not fitted to, of other problems than the others.
-            balanced: whether good and bad steps weigh alike.
-            epochs: at most.
-            batch_size, learning_rate: AdamW's.
-
-        Returns:
-            `fitted` (1), `steps` fitted to, `loss` (nats) on the watched steps before and after, and `epochs`; where there are
-            fewer than ten of either, only `fitted` (0) and `steps`.
-        """
-        known = np.flatnonzero(~np.isnan(targets))
-        train, watch = (torch.as_tensor(np.flatnonzero(rows)) for rows in (~watched[known], watched[known]))
-        if min(len(train), len(watch)) < 10:
-            return {"fitted": 0.0, "steps": float(len(train))}
-        target = torch.as_tensor(targets[known], dtype=torch.float32, device=self._device)
-        action = torch.as_tensor(actions[known], device=self._device)
-        share = float(target.mean().clamp(0.02, 0.98))
-        weight = target * (0.5 / share) + (1 - target) * (0.5 / (1 - share)) if balanced else torch.ones_like(target)
-
-        def loss_of(rows: torch.Tensor) -> torch.Tensor:
-            index = known[rows.numpy()]
-            seen = as_tensors({key: value[index] for key, value in observations.items()}, self._device)
-            logit = self(seen).gather(1, action[rows][:, None]).squeeze(1)
-            return F.binary_cross_entropy_with_logits(logit, target[rows], weight[rows])
-
-        def watched_loss() -> float:
-            with torch.no_grad():
-                return sum(loss_of(part).item() * len(part) for part in watch.split(MOST)) / len(watch)
-
-        optimizer = torch.optim.AdamW(self.parameters(), lr=learning_rate, weight_decay=0.1)
-        before = best = watched_loss()
-        kept, stale, passed = copy.deepcopy(self.state_dict()), 0, 0
-        while stale < PATIENCE and passed < epochs:
-            for part in train[torch.randperm(len(train))].split(batch_size):
-                optimizer.zero_grad()
-                loss_of(part).backward()
-                nn.utils.clip_grad_norm_(self.parameters(), 1.0)
-                optimizer.step()
-            passed += 1
-            loss = watched_loss()
-            stale += 1
-            if loss < best:
-                best, kept, stale = loss, copy.deepcopy(self.state_dict()), 0
-        self.load_state_dict(kept)
-        return {"fitted": 1.0, "steps": float(len(train)), "loss_before": before, "loss": best, "epochs": float(passed)}
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.parameters()).device
+    def logits(self, observations: dict[str, np.ndarray], actions: np.ndarray) -> torch.Tensor:
+        device = self.bias.weight.device
+        taken = torch.as_tensor(actions.astype(np.int64), device=device)
+        return self(as_tensors(observations, device)).gather(1, taken[:, None]).squeeze(1)
 
 
 def judge_scores(

@@ -26,20 +26,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from stable_baselines3.common.utils import LinearSchedule
 
-from agents.baselines.settings import memory_ppo
 from agents.self_reward.arms import StepAnnotator, arm_of, labelled, make_env, outcome_bits
 from agents.self_reward.candidates import branch, pairs_of
 from agents.self_reward.episodes import NO_JUDGE, Episode, Played, criteria_of, play, replayed, story_key
 from agents.self_reward.judge import Judge
+from agents.self_reward.learner import MakeLearner, memory_learner
 from agents.self_reward.replay import Replay, rescored, with_advantages
 from agents.self_reward.report import HeldOut
 from agents.self_reward.rewards import SelfRewardVecEnv, Weighting
 from agents.self_reward.settings import Settings
 from agents.self_reward.state import check_folder, load, save
-from agents.self_reward.updates import Lessons, SelfRewardPPO
 from reasongym.seeding import rng
 
 PHASES = ("play", "judge", "remember", "branch", "improve", "reweigh", "report", "save")
@@ -57,6 +54,7 @@ class SelfReward:
         start: parameters to begin with (`start.weak_start`'s `policy`); None: untrained.
         held_out: problems of the report, at most.
         policy_kwargs: of the policy.
+        learner: who learns, instead of a memory policy with that start; such as `agents.llm_rounds.Language(...)`.
         device: of networks and rollouts.
         on_phase: called with (round, phase) before each phase.
         keywords: of the environments; `prm` (default "lexical") must need no annotation.
@@ -67,29 +65,22 @@ class SelfReward:
 
     def __init__(
         self, env_id: str, settings: Settings, folder: str | Path, *, start: dict[str, Any] | None = None, held_out: int = 500,
-        policy_kwargs: dict[str, Any] | None = None, device: str = "cpu", on_phase: Callable[[int, str], None] | None = None,
+        policy_kwargs: dict[str, Any] | None = None, learner: MakeLearner | None = None, device: str = "cpu",
+        on_phase: Callable[[int, str], None] | None = None,
         **keywords: Any,
     ) -> None:  # fmt: skip
-        if (policy_kwargs or {}).get("core") == "slots":
-            raise ValueError("core='slots' fills observations in as it acts, which a judge does not see: use another core")
         self.settings, self.arm, self.folder = settings, arm_of(settings.arm), Path(folder)
         self.on_phase = on_phase or (lambda round_, phase: None)
         self.folder.mkdir(parents=True, exist_ok=True)
         shown = {"env": env_id, "settings": asdict(settings), "keywords": repr(sorted(keywords.items())), "held_out": held_out}
+        shown |= {} if learner is None else {"learner": repr(learner)}
         check_folder(self.folder, shown)
         self.env = make_env(self.arm, env_id, settings.num_envs, settings.seed, **keywords)
         self.criteria, self.answers = criteria_of(self.env), 1 + 3 * self.env.batch.shapes.slots
         beta = {**self.env.batch.settings.model.default_beta, **self.arm.beta}
         self.paid = SelfRewardVecEnv(self.env, Weighting(beta, meaning=self.arm.meaning))
-        self.model: SelfRewardPPO = memory_ppo(
-            self.paid, settings.seed, device, SelfRewardPPO, n_steps=settings.n_steps, batch_size=settings.batch_size,
-            learning_rate=LinearSchedule(settings.learning_rate, 0.02 * settings.learning_rate, 1.0),
-            horizon=settings.rounds * settings.frames, sil_coef=settings.sil_coef, replay_share=settings.replay_share,
-            dpo_beta=settings.dpo_beta, dpo_epochs=settings.dpo_epochs, policy_kwargs=policy_kwargs or {},
-        )  # fmt: skip
-        if start is not None:
-            self.model.policy.load_state_dict(start)
-        self.judge = Judge(self.model)
+        self.model = (learner or memory_learner(start, policy_kwargs))(self.paid, settings, device)
+        self.judge = self.model.new_judge()
         self.judged = False
         self.annotator = (
             StepAnnotator(env_id, settings.num_envs, **_without(keywords)) if self.arm.name == "annotation" else None
@@ -127,7 +118,7 @@ class SelfReward:
             row |= self._learn(number)
         self._begin(number, "report")
         spent = time.process_time() - before
-        row |= self.reader.report(self.model, self.known_judge)
+        row |= self.reader.report(self.model, self.model.heard(self.known_judge))
         self.ledger["cpu_seconds"] += spent
         row |= self.ledger | {"round_seconds": spent, "frames": self.model.num_timesteps}
         self._begin(number, "save")
@@ -150,7 +141,7 @@ class SelfReward:
         row["believed"] = float(labels[~np.isnan(labels)].mean()) if row["agreed"] else None
         draw = self._begin(number, "branch")
         if s.pairs != "none":
-            found = branch(self.arm, self.model.policy, self.env, played, self.known_judge, draw, states=s.states,
+            found = branch(self.arm, self.model.as_player(), self.env, played, self.known_judge, draw, states=s.states,
                            candidates=s.candidates, completions=s.completions)  # fmt: skip
             pairs = pairs_of(s.pairs, played, found, draw, margin=s.margin)
             self._count(found.completed)
@@ -167,7 +158,7 @@ class SelfReward:
         problems = draw.choice(end, s.problems, replace=False) if end < 2**31 and end >= s.problems else None
         problems = draw.integers(end, size=s.problems) if problems is None else problems
         wanted = np.repeat(problems, s.samples)
-        played = play(self.model.policy, self.env, wanted, seed=s.seed, round_=number, beta=self.weighting.version)
+        played = play(self.model.as_player(), self.env, wanted, seed=s.seed, round_=number, beta=self.weighting.version)
         self._count(len(wanted))
         return played
 
@@ -181,7 +172,7 @@ class SelfReward:
         else:
             told = self._fit_to_annotation(played, self.annotator)
         self.judged |= bool(told["fitted"])
-        self.paid.judge = self.known_judge
+        self.paid.judge = self.model.heard(self.known_judge)
         if not self.judged:
             return replace(played, episodes=labelled(self.arm, played, self.settings.samples)), told
         said = self.judge.probability(played.observations, played.actions)
@@ -196,9 +187,9 @@ class SelfReward:
         some = played.episodes[:: self.settings.samples][: self.settings.annotated]
         if not some:
             return {"fitted": 0.0, "steps": 0.0}
-        self.bought += list(zip(some, annotator.annotate(self.model.policy, some), strict=True))
+        self.bought += list(zip(some, annotator.annotate(self.model.as_player(), some), strict=True))
         self.ledger["annotation_bits"] = annotator.bits
-        again = replayed(self.model.policy, self.env, [episode for episode, _ in self.bought])
+        again = replayed(self.model.as_player(), self.env, [episode for episode, _ in self.bought])
         sound = np.concatenate([labels for _, labels in self.bought])
         watched = again.spread(self._unseen(len(self.bought)))
         return self.judge.fit(again.observations, again.actions, sound, watched, balanced=True)
@@ -212,7 +203,7 @@ class SelfReward:
         scores = np.concatenate([episode.scores[:, :-1], said[:, None]], axis=1).astype(np.float32)
         return replace(episode, scores=scores, judge=self.judge.version)
 
-    def _remember(self, played: Played, number: int, draw: np.random.Generator) -> Lessons | None:
+    def _remember(self, played: Played, number: int, draw: np.random.Generator) -> Any:
         """Adds the round's episodes, rescores what others have scored, and draws what is learned from again."""
         returns = self._returns(played)
         self.replay.add(with_advantages(played, returns), number)
@@ -220,38 +211,31 @@ class SelfReward:
         old = self.replay.stale(self.env.batch.settings.model.version, NO_JUDGE if judge is None else judge.version)
         if old:
             episodes = [self.replay.episodes[i] for i in old]
-            again = replayed(self.model.policy, self.env, episodes, judge)
+            again = replayed(self.model.as_player(), self.env, episodes, judge)
             gained = with_advantages(again, self._returns(again))
             self.replay.update(old, [rescored(a, b, b.advantage) for a, b in zip(episodes, gained, strict=True)])
         chosen = self.replay.draw(self.settings.lessons, draw)
         if not chosen:
             return None
-        lessons = replayed(self.model.policy, self.env, [self.replay.episodes[i] for i in chosen], judge)
+        lessons = replayed(self.model.as_player(), self.env, [self.replay.episodes[i] for i in chosen], judge)
         self.ledger["judge_calls"] += self.judged * len(lessons.actions)
-        return Lessons(self.model.policy, lessons, self._returns(lessons))
+        return self.model.lessons_of(lessons, self._returns(lessons))
 
-    def _improve(self, lessons: Lessons | None) -> dict[str, float]:
+    def _improve(self, lessons: Any) -> dict[str, float]:
         """PPO for a round's frames."""
-        model, paid = self.model, self.paid
-        paid.paid, before, ended = dict.fromkeys(paid.paid, 0.0), model.num_timesteps, paid.ended
-        model._last_obs, model.lessons, model.imitated = None, lessons, []
-        self.env.seed(int(torch.randint(2**31, ()).item()))
-        model.learn(self.settings.frames, reset_num_timesteps=False)
-        model.lessons = None
+        paid = self.paid
+        paid.paid, ended = dict.fromkeys(paid.paid, 0.0), paid.ended
+        told = self.model.improve(self.settings.frames, lessons)
         self._count(paid.ended - ended)
-        frames = model.num_timesteps - before
-        self.ledger["judge_calls"] += self.judged * frames
+        self.ledger["judge_calls"] += self.judged * told["ppo_frames"]
         row = {f"term_{name}": total / max(paid.ended - ended, 1) for name, total in paid.paid.items()}
-        if model.imitated:
-            losses, imitated, fresh = np.array(model.imitated).T
-            row |= {"self_imitation_loss": float(losses.mean()), "replayed": float(imitated.sum() / (imitated + fresh).sum())}
-        return {**row, "ppo_frames": frames, "updates": model._n_updates}
+        return {**row, **told, "updates": self.model.updates}
 
     def _reweigh(self, played: Played) -> dict[str, Any]:
         """β, gates and the value head for the next round."""
         if self.settings.fit_weights:
             self.paid.weighting = self.weighting.fitted(self._shown(played), self.criteria, self.answers)
-        lessons = Lessons(self.model.policy, played, self._returns(played))
+        lessons = self.model.lessons_of(played, self._returns(played))
         error = self.model.refit_value(lessons)
         beta = {f"beta_{name}": value for name, value in self.weighting.beta.items()}
         return {**beta, "gates": {name: gate.least for name, gate in self.weighting.gates.items()}, "value_error": error}
@@ -262,9 +246,8 @@ class SelfReward:
             unseen = self._unseen(len(played.episodes), self.settings.samples)
             return [episode for episode, other in zip(played.episodes, unseen, strict=True) if other]
         held = [bought for bought, other in zip(self.bought, self._unseen(len(self.bought)), strict=True) if other]
-        again = (
-            replayed(self.model.policy, self.env, [episode for episode, _ in held], self.known_judge).episodes if held else []
-        )
+        episodes = [episode for episode, _ in held]
+        again = replayed(self.model.as_player(), self.env, episodes, self.known_judge).episodes if held else []
         return [replace(e, label=float(labels[-1])) for e, (_, labels) in zip(again, held, strict=True)]
 
     def _returns(self, played: Played) -> np.ndarray:
@@ -281,10 +264,10 @@ class SelfReward:
     # ---- around it -------------------------------------------------------------------------------------------------
 
     def _begin(self, number: int, phase: str) -> np.random.Generator:
-        """Tells of a phase, and gives it streams of its own: torch's, and the generator that is returned."""
+        """Tells of a phase, and gives it streams of its own: the learner's, and the generator that is returned."""
         self.on_phase(number, phase)
         draw = rng(self.settings.seed, STREAM, number, PHASES.index(phase))
-        torch.manual_seed(int(draw.integers(2**62)))
+        self.model.reseed(int(draw.integers(2**62)))
         return draw
 
 

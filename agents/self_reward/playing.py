@@ -5,7 +5,7 @@ Axes: N environments, T steps of an episode, K slots, U units a slot, k criteria
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +13,95 @@ import torch
 from agents.distributions import sample
 from agents.frames import as_tensors
 from agents.policy import MemoryPolicy
+
+
+class Thought(NamedTuple):
+    """What a player makes of some situations, R of them in N environments.
+
+    Attributes:
+        read: by key (R, ...), what it read there.
+        actions: (R,) what it would do.
+        values: (R,) what it expects to earn; () where they were not wanted.
+        states: of its memory before the step, each (N, ...); () without one.
+    """
+
+    read: dict[str, np.ndarray]
+    actions: np.ndarray
+    values: np.ndarray
+    states: tuple[np.ndarray, ...]
+
+
+class Player(Protocol):
+    """Whoever plays.
+
+    Attributes:
+        stateful: whether it must see every situation, those included in which it is told what to do.
+    """
+
+    @property
+    def stateful(self) -> bool: ...
+
+    def begin(self, env: Any) -> None:
+        """New episodes begin in these environments."""
+        ...
+
+    def think(self, observation: Any, begins: np.ndarray, rows: np.ndarray, deterministic: bool, keep: bool) -> Thought:
+        """Of the situations `rows` (R,) of the N environments; `begins` (N,) says where an episode begins, `keep` whether
+        values and states are wanted."""
+        ...
+
+    def acted(self, actions: np.ndarray) -> None:
+        """(N,) what is done in all environments, told before it is done."""
+        ...
+
+    def propose(self, read: dict[str, np.ndarray], states: tuple[np.ndarray, ...], most: int) -> list[np.ndarray]:
+        """For each of G situations at most so many distinct legal actions, drawn by their probability."""
+        ...
+
+
+class PolicyPlayer:
+    """A memory policy as a `Player`."""
+
+    def __init__(self, policy: MemoryPolicy) -> None:
+        self.policy = policy
+
+    @property
+    def stateful(self) -> bool:
+        return self.policy.recurrent or self.policy.slots is not None
+
+    def begin(self, env: Any) -> None:
+        self.policy.set_training_mode(False)
+        self._state = self.policy.initial_state(env.num_envs)
+
+    def think(self, observation: Any, begins: np.ndarray, rows: np.ndarray, deterministic: bool, keep: bool) -> Thought:
+        device, before = self.policy.device, self._state
+        seen = as_tensors({key: value[rows] for key, value in observation.items()}, device)
+        with torch.no_grad():
+            step = self.policy(seen, before, torch.as_tensor(begins[rows], device=device))
+            actions = step.log_probs.argmax(1) if deterministic else sample(step.log_probs)
+        read = {key: value.cpu().numpy() for key, value in step.observation.items()}
+        if self.stateful:
+            self._state = step.state
+        states: tuple[np.ndarray, ...] = ()
+        if keep:
+            count = 0 if self.policy.slots is None else self.policy.slots.num_tensors
+            states = tuple(state.cpu().numpy() for state in before[count:])  # of episodes that begin they are zeros already
+        return Thought(read, actions.cpu().numpy(), step.values.cpu().numpy() if keep else np.zeros(0), states)
+
+    def acted(self, actions: np.ndarray) -> None:
+        """It sees what was done in the next observation."""
+
+    def propose(self, read: dict[str, np.ndarray], states: tuple[np.ndarray, ...], most: int) -> list[np.ndarray]:
+        """Without replacement: Gumbel's noise, the top ones."""
+        device, count = self.policy.device, len(read["action_mask"])
+        state = tuple(torch.as_tensor(s, device=device) for s in states)
+        with torch.no_grad():
+            reset = torch.zeros(1, count, dtype=torch.bool, device=device)
+            log_probs, _, _ = self.policy.evaluate(self.policy.prepare(as_tensors(read, device)), state, reset)
+            noise = -torch.empty_like(log_probs).exponential_().log()
+        order = (log_probs + noise).argsort(1, descending=True)[:, :most].cpu().numpy()
+        legal = read["action_mask"].astype(bool)
+        return [row[legal[g, row]] for g, row in enumerate(order)]
 
 
 class Part(NamedTuple):
@@ -32,11 +121,11 @@ class Chunk:
     """Up to N problems, played in lock-step; environments that have ended play on, unrecorded."""
 
     def __init__(
-        self, policy: MemoryPolicy, env: Any, problems: np.ndarray, forced: list[np.ndarray], judge: Any, keep: bool,
+        self, player: Player, env: Any, problems: np.ndarray, forced: list[np.ndarray], judge: Any, keep: bool,
         deterministic: bool,
     ) -> None:  # fmt: skip
         n = env.num_envs
-        self.policy, self.env, self.judge, self.keep, self.deterministic = policy, env, judge, keep, deterministic
+        self.player, self.env, self.judge, self.keep, self.deterministic = player, env, judge, keep, deterministic
         env.set_options([{"problem": int(problem)} for problem in np.resize(problems, n)])
         self.observation: Any = env.reset()
         self.playing = np.arange(n) < len(problems)
@@ -44,8 +133,8 @@ class Chunk:
         self.forced = np.zeros((n, int(self.lengths.max()) + 1), np.int64)
         for row, actions in zip(self.forced, forced, strict=False):
             row[: len(actions)] = actions
-        self.stateful = policy.recurrent or policy.slots is not None
-        self.state, self.begins = policy.initial_state(n), np.ones(n, bool)
+        player.begin(env)
+        self.begins = np.ones(n, bool)
         self.steps: list[dict[str, np.ndarray]] = []
         self.reads: list[tuple[dict[str, np.ndarray], tuple[np.ndarray, ...], np.ndarray]] = []
         self.ends: list[tuple[str | None, bool]] = [(None, False)] * n
@@ -55,11 +144,15 @@ class Chunk:
         n, t, batch = len(self.playing), len(self.steps), self.env.batch
         told = t < self.lengths
         actions = np.where(told, self.forced[:, min(t, self.forced.shape[1] - 1)], self.observation["action_mask"].argmax(1))
-        rows = np.arange(n) if self.stateful else np.flatnonzero(self.playing & (self.keep | ~told))
+        rows = np.arange(n) if self.player.stateful else np.flatnonzero(self.playing & (self.keep | ~told))
         if len(rows):
-            read, own = self._think(rows)
+            thought = self.player.think(self.observation, self.begins, rows, self.deterministic, self.keep)
             mine = self.playing[rows] & ~told[rows]
-            actions[rows[mine]] = own[mine]
+            actions[rows[mine]] = thought.actions[mine]
+            if self.keep:
+                read, values = spread(thought.read, rows, n), spread({"values": thought.values}, rows, n)["values"]
+                self.reads.append((read, thought.states, values))
+        self.player.acted(actions)
         held = batch.memory.held["unit"].astype(np.int16)
         self.observation, _, dones, infos = self.env.step(actions)
         scores = np.full((n, self.env.scores.shape[1] + 1), np.nan, np.float32)
@@ -67,7 +160,7 @@ class Chunk:
         if not batch.settings.reads_gold:
             scores[:, batch.settings.criteria.index("outcome")] = np.nan
         if self.judge is not None and self.keep and len(rows):
-            scores[rows, -1] = self.judge.probability(read, actions[rows])
+            scores[rows, -1] = self.judge.probability(thought.read, actions[rows])
         self.steps.append({"actions": actions, "memory": held, "scores": scores})
         for i in np.flatnonzero(dones & self.playing).tolist():
             self.ends[i] = (infos[i].get("answer"), bool(infos[i].get("is_success", False)))
@@ -78,24 +171,6 @@ class Chunk:
             self.lengths[i] = -t - 1  # ended: its length, negative
         self.playing &= ~dones
         self.begins = dones
-
-    def _think(self, rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """What the policy reads in some environments, and the actions that it takes there."""
-        device = self.policy.device
-        seen = as_tensors({key: value[rows] for key, value in self.observation.items()}, device)
-        before = self.state
-        with torch.no_grad():
-            step = self.policy(seen, before, torch.as_tensor(self.begins[rows], device=device))
-            actions = step.log_probs.argmax(1) if self.deterministic else sample(step.log_probs)
-        read = {key: value.cpu().numpy() for key, value in step.observation.items()}
-        if self.stateful:
-            self.state = step.state
-        if self.keep:
-            count, n = 0 if self.policy.slots is None else self.policy.slots.num_tensors, len(self.playing)
-            states = tuple(state.cpu().numpy() for state in before[count:])  # of episodes that begin they are zeros already
-            values = spread({"values": step.values.cpu().numpy()}, rows, n)["values"]
-            self.reads.append((spread(read, rows, n), states, values))
-        return read, actions.cpu().numpy()
 
     def part(self, i: int) -> Part:
         """What environment i played."""

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from agents import evaluation
-from agents.ppo import MemoryPPO
-from agents.self_reward.judge import Judge
+from agents.base import prepared
 from reasongym.adapters.sb3 import ReasonGymVecEnv, make_vec_env
 from reasongym.metrics.statistics import auc
 from reasongym.prm.correctness import CausalPRM
@@ -34,9 +33,9 @@ class HeldOut:
         turns = -(-self.problems // num_envs)
         self.env = make_vec_env(env_id, -(-self.problems // turns), 0, **chosen)  # so that hardly a problem is played twice
 
-    def report(self, model: MemoryPPO, judge: Judge | None) -> dict[str, float]:
+    def report(self, model: Any, judge: Any) -> dict[str, float]:
         """Held-out success with its interval, length, memory use, answers' entropy, and how far judge and annotation agree."""
-        watched: Any = _Watched(self.env, judge)
+        watched: Any = _Watched(prepared(model, self.env), judge)
         found = evaluation.evaluate(model, watched, self.problems)
         row = {
             "held_out": found.accuracy, "low": found.interval[0], "high": found.interval[1],
@@ -48,7 +47,7 @@ class HeldOut:
 class _Watched:
     """The environments, and an ear: what the judge says of each step, and what the annotation says."""
 
-    def __init__(self, env: ReasonGymVecEnv, judge: Judge | None) -> None:
+    def __init__(self, env: ReasonGymVecEnv, judge: Any) -> None:
         self._env, self._judge = env, judge
         self.said: list[np.ndarray] = []
         self.labels: list[np.ndarray] = []

@@ -41,9 +41,8 @@ def save(run: SelfReward, number: int) -> None:
     run.replay.save(run.folder / replay)
     state = {
         "replay": replay, "rows": run.rows, "ledger": run.ledger, "weighting": run.weighting, "judged": run.judged,
-        "policy": run.model.policy.state_dict(), "optimizer": run.model.policy.optimizer.state_dict(),
-        "judge": run.judge.state_dict(), "bought": run.bought, "frames": run.model.num_timesteps,
-        "updates": run.model._n_updates, "bits": 0.0 if run.annotator is None else run.annotator.bits,
+        "judge": run.judge.state_dict(), "bought": run.bought, "bits": 0.0 if run.annotator is None else run.annotator.bits,
+        **run.model.kept(),
     }  # fmt: skip
     part = run.folder / "state.part"
     torch.save(state, part)
@@ -61,12 +60,10 @@ def load(run: SelfReward) -> None:
         return
     state = torch.load(path, map_location=run.model.device, weights_only=False)
     run.replay.load(run.folder / state["replay"])
-    run.model.policy.load_state_dict(state["policy"])
-    run.model.policy.optimizer.load_state_dict(state["optimizer"])
+    run.model.resume(state)
     run.judge.load_state_dict(state["judge"])
     run.judged, run.bought, run.rows, run.ledger = (state[name] for name in ("judged", "bought", "rows", "ledger"))
-    run.paid.weighting, run.paid.judge = state["weighting"], run.judge if run.judged else None
-    run.model.num_timesteps, run.model._n_updates = state["frames"], state["updates"]
+    run.paid.weighting, run.paid.judge = state["weighting"], run.model.heard(run.known_judge)
     if run.annotator is not None:
         run.annotator.bits = state["bits"]
     _write_rows(run)

@@ -23,6 +23,8 @@ from agents.policy import MemoryPolicy
 from agents.ppo import MemoryPPO
 from agents.rollout import Minibatch
 from agents.self_reward.episodes import Played
+from agents.self_reward.judge import Judge
+from agents.self_reward.playing import PolicyPlayer
 from agents.self_reward.replay import REPLAY_SHARE
 
 
@@ -153,6 +155,60 @@ class SelfRewardPPO(MemoryPPO):
         self.lessons: Lessons | None = None
         self.imitated: list[tuple[float, int, int]] = []
         super().__init__(*args, **keywords)
+
+    # ---- a `Learner` -----------------------------------------------------------------------------------------------
+
+    def as_player(self) -> PolicyPlayer:
+        """Its policy, playing."""
+        return PolicyPlayer(self.policy)
+
+    @property
+    def updates(self) -> int:
+        """So far."""
+        return self._n_updates
+
+    def new_judge(self) -> Judge:
+        """A judge that is a copy of it."""
+        return Judge(self)
+
+    def heard(self, judge: Judge | None) -> Judge | None:
+        """It reads what its judge reads."""
+        return judge
+
+    def reseed(self, seed: int) -> None:
+        """Torch's own generator is all that it draws from."""
+        torch.manual_seed(seed)
+
+    def lessons_of(self, played: Played, returns: np.ndarray) -> Lessons:
+        """Episodes to learn from; `returns` (F,)."""
+        return Lessons(self.policy, played, returns)
+
+    def improve(self, frames: int, lessons: Lessons | None) -> dict[str, float]:
+        """PPO for so many frames in its environments, with self-imitation on the lessons."""
+        before, paid = self.num_timesteps, self.get_env()
+        assert paid is not None
+        self._last_obs, self.lessons, self.imitated = None, lessons, []
+        paid.unwrapped.seed(int(torch.randint(2**31, ()).item()))
+        self.learn(frames, reset_num_timesteps=False)
+        self.lessons = None
+        row = {"ppo_frames": float(self.num_timesteps - before)}
+        if self.imitated:
+            losses, imitated, fresh = np.array(self.imitated).T
+            row |= {"self_imitation_loss": float(losses.mean()), "replayed": float(imitated.sum() / (imitated + fresh).sum())}
+        return row
+
+    def kept(self) -> dict[str, Any]:
+        """What a checkpoint needs."""
+        parts = {"policy": self.policy.state_dict(), "optimizer": self.policy.optimizer.state_dict()}
+        return {**parts, "frames": self.num_timesteps, "updates": self._n_updates}
+
+    def resume(self, kept: dict[str, Any]) -> None:
+        """Goes on from what was kept."""
+        self.policy.load_state_dict(kept["policy"])
+        self.policy.optimizer.load_state_dict(kept["optimizer"])
+        self.num_timesteps, self._n_updates = kept["frames"], kept["updates"]
+
+    # ---- how it learns ---------------------------------------------------------------------------------------------
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
         super()._update_current_progress_remaining(num_timesteps, max(self.horizon, num_timesteps))

@@ -35,7 +35,7 @@ def filled(episodes, **keywords):
 
 def test_a_saved_replay_comes_back_to_the_bit(tmp_path):
     paid, model, judge = agent()
-    episodes = play(model.policy, paid.inner, PROBLEMS, judge=judge, seed=7, round_=0, beta="weights").episodes
+    episodes = play(model.as_player(), paid.inner, PROBLEMS, judge=judge, seed=7, round_=0, beta="weights").episodes
     episodes[0] = replace(episodes[0], label=0.1, pass_rate=1 / 3, advantage=0.7, answer=None)
     assert any(np.isnan(e.scores).any() for e in episodes), "NaN must survive, too"
     replay = filled(episodes, criteria=criteria_of(paid.inner))
@@ -50,11 +50,11 @@ def test_a_saved_replay_comes_back_to_the_bit(tmp_path):
 def test_states_computed_again_are_those_that_were_played(core, tmp_path):
     """By other environments, of another number, after a way over the disk."""
     paid, model, judge = agent(core)
-    first = play(model.policy, paid.inner, PROBLEMS, judge=judge)
+    first = play(model.as_player(), paid.inner, PROBLEMS, judge=judge)
     replay = filled(first.episodes, criteria=criteria_of(paid.inner))
     replay.save(tmp_path / "replay.parquet")
     env = make_env(arm_of("gold"), ID, 5, 3, **TINY)
-    again = replayed(model.policy, env, replay.load(tmp_path / "replay.parquet").episodes, judge)
+    again = replayed(model.as_player(), env, replay.load(tmp_path / "replay.parquet").episodes, judge)
     for key, value in first.observations.items():
         assert value.tobytes() == again.observations[key].tobytes(), key
     np.testing.assert_array_equal(first.right, again.right)
@@ -69,7 +69,7 @@ def test_states_computed_again_are_those_that_were_played(core, tmp_path):
 
 def test_scores_of_last_steps_are_kept():
     paid, model, _ = agent()
-    played = play(model.policy, paid.inner, np.arange(40))
+    played = play(model.as_player(), paid.inner, np.arange(40))
     outcome = criteria_of(paid.inner).index("outcome")
     last = np.array([episode.scores[-1, outcome] for episode in played.episodes])
     np.testing.assert_array_equal(last, played.right)
@@ -78,19 +78,19 @@ def test_scores_of_last_steps_are_kept():
 
 def test_an_episode_of_other_settings_does_not_replay():
     paid, model, _ = agent()
-    episodes = play(model.policy, paid.inner, PROBLEMS).episodes
+    episodes = play(model.as_player(), paid.inner, PROBLEMS).episodes
     other = make_env(arm_of("gold"), ID, 4, 0, difficulty={"max_units": 3}, memory_slots=3)
     with pytest.raises((DataError, ValueError), match=r"does not replay|of another problem"):
-        replayed(model.policy, other, episodes)
+        replayed(model.as_player(), other, episodes)
     altered = replace(episodes[0], memory=episodes[0].memory + 1)
     with pytest.raises(DataError, match="what memory held, is not what was recorded"):
-        replayed(model.policy, paid.inner, [altered])
+        replayed(model.as_player(), paid.inner, [altered])
 
 
 def test_priorities_by_hand():
     """4 p (1 - p) and the advantage, 0.05 added to each: half solved and gaining 0.2 comes first; unknown counts as half."""
     paid, model, _ = agent()
-    one = play(model.policy, paid.inner, np.arange(1)).episodes[0]
+    one = play(model.as_player(), paid.inner, np.arange(1)).episodes[0]
     rows = [(0.5, 0.2), (1.0, 0.2), (0.5, 0.0), (float("nan"), 0.2), (0.75, 0.4)]
     found = priorities([replace(one, pass_rate=p, advantage=a) for p, a in rows])
     expected = [1.05 * 0.25, 0.05 * 0.25, 1.05 * 0.05, 1.05 * 0.25, 0.8 * 0.45]
@@ -99,7 +99,7 @@ def test_priorities_by_hand():
 
 def test_what_is_old_goes_first_and_then_what_matters_least():
     paid, model, _ = agent()
-    one = play(model.policy, paid.inner, np.arange(1)).episodes[0]
+    one = play(model.as_player(), paid.inner, np.arange(1)).episodes[0]
 
     def episode(problem, advantage, round_):
         return replace(one, problem=problem, pass_rate=0.5, advantage=advantage, round=round_)
@@ -116,7 +116,7 @@ def test_what_is_old_goes_first_and_then_what_matters_least():
 
 def test_draws_follow_priorities_without_repetition():
     paid, model, _ = agent()
-    one = play(model.policy, paid.inner, np.arange(1)).episodes[0]
+    one = play(model.as_player(), paid.inner, np.arange(1)).episodes[0]
     episodes = [replace(one, problem=i, pass_rate=0.5, advantage=a) for i, a in enumerate((0.95, 0.0, 0.0))]
     replay = filled(episodes, criteria=criteria_of(paid.inner))
     draw = np.random.default_rng(0)
@@ -127,7 +127,7 @@ def test_draws_follow_priorities_without_repetition():
 
 def test_held_out_texts_are_refused():
     paid, model, _ = agent()
-    episodes = play(model.policy, paid.inner, PROBLEMS).episodes
+    episodes = play(model.as_player(), paid.inner, PROBLEMS).episodes
     replay = filled([], held_out={story_key(paid.inner, 4)}, criteria=criteria_of(paid.inner))
     replay.add([e for e in episodes if e.problem != 4], 0)
     with pytest.raises(ValueError, match="problem 4 of babi-qa1/procedural/train tells a held-out text"):
@@ -136,7 +136,7 @@ def test_held_out_texts_are_refused():
 
 def test_a_file_cut_short_or_of_other_scores_is_refused(tmp_path):
     paid, model, _ = agent()
-    replay = filled(play(model.policy, paid.inner, PROBLEMS).episodes, criteria=criteria_of(paid.inner))
+    replay = filled(play(model.as_player(), paid.inner, PROBLEMS).episodes, criteria=criteria_of(paid.inner))
     path = tmp_path / "replay.parquet"
     replay.save(path)
     with pytest.raises(DataError, match="another version or another PRM"):

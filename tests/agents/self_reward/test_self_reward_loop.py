@@ -75,8 +75,8 @@ def unfit(*_, **__):
 
 @pytest.mark.parametrize("arm", ["gold", "none", "annotation"])
 def test_a_judge_that_was_never_fitted_is_not_heeded(arm, tmp_path, monkeypatch):
-    monkeypatch.setattr("agents.self_reward.judge.Judge.fit", unfit)
-    monkeypatch.setattr("agents.self_reward.judge.Judge.probabilities", lambda *_: pytest.fail("its word was asked for"))
+    monkeypatch.setattr("agents.self_reward.judge.OwnJudge.fit", unfit)
+    monkeypatch.setattr("agents.self_reward.judge.OwnJudge.probability", lambda *_: pytest.fail("its word was asked for"))
     run = run_of(tmp_path, replace(SMALL, arm=arm))
     rows = run.run()
     for row in rows[1:]:
@@ -92,7 +92,7 @@ def test_a_judge_stays_known_once_it_was_fitted(tmp_path, monkeypatch):
     run = run_of(tmp_path)
     run.run(1)
     assert run.rows[-1]["judge_fitted"] == 1
-    monkeypatch.setattr("agents.self_reward.judge.Judge.fit", unfit)
+    monkeypatch.setattr("agents.self_reward.judge.OwnJudge.fit", unfit)
     assert run.run()[-1]["judge_fitted"] == 0
     assert run.paid.judge is run.judge
 

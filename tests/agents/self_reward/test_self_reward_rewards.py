@@ -64,7 +64,7 @@ def test_environments_pay_what_recorded_episodes_earn(arm):
     paid, model, judge = agent(arm=arm)
     paid.judge = judge
     problems = np.arange(8)
-    played = play(model.policy, paid.inner, problems, judge=judge)
+    played = play(model.as_player(), paid.inner, problems, judge=judge)
     paid.set_options([{"problem": int(i)} for i in problems])
     paid.reset()
     earned, going, t = [[] for _ in problems], np.ones(8, bool), 0

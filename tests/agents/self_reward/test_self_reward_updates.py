@@ -40,7 +40,7 @@ def test_step_wise_dpo_by_hand():
 @pytest.mark.parametrize("core", ["none", "lstm"])
 def test_pairs_are_learned(core):
     paid, model, _ = agent(core, learning_rate=3e-3, dpo_epochs=40, dpo_beta=0.5)
-    played = play(model.policy, paid.inner, np.arange(8))
+    played = play(model.as_player(), paid.inner, np.arange(8))
     frames = played.starts[:-1] + 1  # everybody's second step: NEXT or a STORE
     legal = played.observations["action_mask"][frames].astype(bool)
     two = np.array([np.flatnonzero(row)[[0, -1]] for row in legal])
@@ -56,7 +56,7 @@ def test_pairs_are_learned(core):
 def test_lessons_are_the_episodes_that_were_played(core):
     """The log-probabilities of recorded actions, computed from lessons, are those of acting; padding is marked."""
     paid, model, _ = agent(core)
-    played = play(model.policy, paid.inner, np.arange(5))
+    played = play(model.as_player(), paid.inner, np.arange(5))
     lessons = Lessons(model.policy, played, np.arange(len(played.values), dtype=float))
     seen, values = [], {}
     for lesson in lessons.once(16):
@@ -73,7 +73,7 @@ def test_lessons_are_the_episodes_that_were_played(core):
 def test_replay_is_at_most_a_quarter_of_the_mix(core):
     """Also where a minibatch has fewer frames than an episode."""
     paid, model, _ = agent(core, batch_size=8)
-    played = play(model.policy, paid.inner, np.arange(8))
+    played = play(model.as_player(), paid.inner, np.arange(8))
     assert np.diff(played.starts).max() > 8 * 0.25 / 0.75
     model.lessons = Lessons(model.policy, played, np.ones(len(played.values)))
     model.learn(128)
@@ -86,7 +86,7 @@ def test_replay_is_at_most_a_quarter_of_the_mix(core):
 
 def test_refitting_the_value_head_leaves_the_actor_alone():
     paid, model, _ = agent()
-    played = play(model.policy, paid.inner, np.arange(24))
+    played = play(model.as_player(), paid.inner, np.arange(24))
     before = {name: value.clone() for name, value in model.policy.state_dict().items()}
     lessons = Lessons(model.policy, played, np.full(len(played.values), 3.0))
     assert model.refit_value(lessons, epochs=60, batch_size=64, learning_rate=1e-2) < 0.5
@@ -98,9 +98,9 @@ def test_refitting_the_value_head_leaves_the_actor_alone():
 
 def test_random_pairs_are_of_the_same_states():
     paid, model, judge = agent()
-    played = play(model.policy, paid.inner, np.arange(40), judge=judge)
-    found = branch(arm_of("gold"), model.policy, paid.inner, played, judge, np.random.default_rng(0), states=40, candidates=4,
-                   completions=2)  # fmt: skip
+    played = play(model.as_player(), paid.inner, np.arange(40), judge=judge)
+    draw = np.random.default_rng(0)
+    found = branch(arm_of("gold"), model.as_player(), paid.inner, played, judge, draw, states=40, candidates=4, completions=2)
     assert found.criteria == ("logic", "coherence", "goal", "judge", "success")
     pareto, control = (pairs_of(kind, played, found, np.random.default_rng(1)) for kind in ("pareto", "random"))
     assert len(pareto) == len(control) > 5
@@ -119,14 +119,14 @@ def test_random_pairs_are_of_the_same_states():
 def test_a_candidates_score_is_what_its_completions_earn():
     """An ANSWER ends its own completion, so its `success` is whether it is the gold answer; `judge` is the judge's word."""
     paid, model, judge = agent()
-    played = play(model.policy, paid.inner, np.arange(30), judge=judge)
-    found = branch(arm_of("gold"), model.policy, paid.inner, played, judge, np.random.default_rng(0), states=30, candidates=8,
-                   completions=1)  # fmt: skip
+    played = play(model.as_player(), paid.inner, np.arange(30), judge=judge)
+    draw = np.random.default_rng(0)
+    found = branch(arm_of("gold"), model.as_player(), paid.inner, played, judge, draw, states=30, candidates=8, completions=1)
     answers, checked = paid.answers, 0
     for frame, actions, scores in zip(found.frames, found.actions, found.scores, strict=True):
         episode = int(np.searchsorted(played.starts, frame, side="right")) - 1
-        said = judge.probabilities({key: value[[frame]] for key, value in played.observations.items()})[0]
-        np.testing.assert_allclose(scores[:, 3], 2 * said[actions] - 1, atol=1e-5)
+        here = {key: value[[frame] * len(actions)] for key, value in played.observations.items()}
+        np.testing.assert_allclose(scores[:, 3], 2 * judge.probability(here, actions) - 1, atol=1e-5)
         final = np.flatnonzero(actions >= answers)  # an ANSWER is its own completion
         gold = paid.inner.batch.source.problem(played.episodes[episode].problem).answers[0]
         for place in final:
@@ -138,7 +138,7 @@ def test_a_candidates_score_is_what_its_completions_earn():
 
 def test_every_step_of_a_long_episode_is_drawn_some_time():
     paid, model, _ = agent("lstm")
-    played = play(model.policy, paid.inner, np.arange(1))
+    played = play(model.as_player(), paid.inner, np.arange(1))
     lessons = Lessons(model.policy, played, np.arange(len(played.values), dtype=float))
     drawn = [lessons.draw(2) for _ in range(60)]
     assert all(lesson.valid.sum() == 2 for lesson in drawn)
