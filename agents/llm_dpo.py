@@ -176,6 +176,6 @@ def learn_pairs(
     return {
         "dpo_pairs": float(len(pairs)),
         "dpo_loss": float(np.mean(losses)),
-        "agreed_before": (reference[0] > reference[1]).float().mean().item(),
-        "agreed_after": (after[0] > after[1]).float().mean().item(),
+        "preferred_before": (reference[0] > reference[1]).float().mean().item(),
+        "preferred_after": (after[0] > after[1]).float().mean().item(),
     }

@@ -18,7 +18,6 @@ An episode is a sequence of (prompt_t, command_t), each a sequence of its own: t
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from agents.budget import Budget, Progress
 from agents.llm.agent import LLMAgent
 from agents.llm.models import LocalModel
 from agents.llm.sampling import Reply, Sampling
-from agents.llm.supervised import adamw
+from agents.llm.supervised import adamw, seconds_on
 from agents.llm.surrogate import PPOSettings, Reference, ValueHead, ppo_loss
 from agents.llm.turns import Turns, gathered, likelihood
 from agents.rollout import gae
@@ -163,13 +162,13 @@ class LLMPPO:
             total_timesteps, seconds, progress: as for every agent.
             whole: turns that learning rates fall over, counted from the trainer's first, where this is a part of them.
         """
-        budget = Budget(total_timesteps, seconds, progress)
+        budget, now = Budget(total_timesteps, seconds, progress), seconds_on(self.model.device)
         self._starts = None
         while not budget.over:
             left = budget.share_left() if whole is None else max(0.0, 1 - self.num_timesteps / whole)
             for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
                 group["lr"] = peak * (0.1 + 0.9 * left)
-            began = time.perf_counter()
+            began = now()
             rollout = self.collect()
             row = self.update(rollout)
             self.num_timesteps += rollout.rewards.numel()
@@ -178,7 +177,7 @@ class LLMPPO:
                 "success": float(np.mean(self._ended[-200:])) if self._ended else float("nan"),
                 "reward": rollout.rewards.mean().item(),
                 "tokens": float(rollout.tokens),
-                "tokens_per_second": rollout.tokens / (time.perf_counter() - began),
+                "tokens_per_second": rollout.tokens / (now() - began),
             }
             self.rows.append(row)
             if not all(np.isfinite(value) for name, value in row.items() if name != "success"):
@@ -214,7 +213,7 @@ class LLMPPO:
             values.append([reply.value for reply in said])
             _, reward, self._starts, infos = env.step(actions)
             rewards.append(reward)
-            self._ended += [float(infos[i]["is_success"]) for i in np.flatnonzero(self._starts)]
+            self._ended += [float(infos[i].get("is_success", np.nan)) for i in np.flatnonzero(self._starts)]
         last = self._values(self._starts)
         device = self.model.device
         return Collected(
@@ -301,10 +300,15 @@ class LLMPPO:
         self, turns: Turns, advantages: Tensor, returns: Tensor, reference: Tensor | None, values_only: bool
     ) -> dict[str, float]:
         """One update; what is logged of it."""
-        s = self.settings
-        loss, row = ppo_loss(self.model, self.value_head, turns, advantages, returns, reference, s, values_only)
+        loss, row = self.loss(turns, advantages, returns, reference, values_only)
         self.descend(loss)
         return row
+
+    def loss(
+        self, turns: Turns, advantages: Tensor, returns: Tensor, reference: Tensor | None, values_only: bool
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Of an update, and what is logged of it; see `ppo_loss`."""
+        return ppo_loss(self.model, self.value_head, turns, advantages, returns, reference, self.settings, values_only)
 
     def shuffled(self, count: int) -> Tensor:
         """(count,) row numbers in random order."""

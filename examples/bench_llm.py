@@ -41,6 +41,9 @@ SETTINGS = {
     "short prompts": {"difficulty": {"max_units": 4}, "memory_slots": 1, "units_per_slot": 1, "chain_length": 1},
     "long prompts": {"difficulty": {"max_units": 20}, "memory_slots": 10, "units_per_slot": 1, "chain_length": 3},
 }
+DTYPES = ("float32", "bfloat16")
+TOGETHER = 32
+"""Prompts that are computed together: more no longer fit into a core's cache."""
 REPLY = 4
 """Tokens of a reply, where PPO and GRPO are compared: a model with fresh weights seldom ends by itself."""
 
@@ -60,10 +63,10 @@ def agent_of(folder: Path, batch_size: int = 64, **keywords: Any) -> LLMAgent:
 
 
 def acting(
-    folder: Path, keywords: dict[str, Any], batch_size: int, num_envs: int, steps: int
+    folder: Path, keywords: dict[str, Any], batch_size: int, num_envs: int, steps: int, dtype: str
 ) -> tuple[Callable[[], float], Any]:
     """A function that plays some steps and returns turns a second; and the agent."""
-    agent = agent_of(folder, batch_size, constrained=True)
+    agent = agent_of(folder, batch_size, constrained=True, dtype=dtype)
     env = make_vec_env(ENV, num_envs, seed=0, **keywords)
     agent.attach(env)
     at = {"observation": env.reset(), "starts": np.ones(num_envs, bool)}
@@ -90,22 +93,25 @@ def alternating(runs: dict[str, Callable[[], float]], repeats: int) -> dict[str,
 
 
 def compare_acting(folder: Path, keywords: dict[str, Any], num_envs: int, steps: int, repeats: int) -> dict[str, Any]:
-    """Turns a second of a vector and one by one, and the length of prompts."""
-    vector, agent = acting(folder, keywords, num_envs, num_envs, steps)
-    single, _ = acting(folder, keywords, 1, num_envs, max(1, steps // 4))
-    found = alternating({"vector": vector, "one by one": single}, repeats)
+    """Turns a second of a vector and one by one, in two precisions, and the length of prompts."""
+    runs: dict[str, Callable[[], float]] = {}
+    for dtype in DTYPES:
+        runs[f"vector, {dtype}"], agent = acting(folder, keywords, TOGETHER, num_envs, steps, dtype)
+        runs[f"one by one, {dtype}"], _ = acting(folder, keywords, 1, num_envs, max(1, steps // 4), dtype)
+    found = alternating(runs, repeats)
+    middle = {name: statistics.median(figures) for name, figures in found.items()}
     return {
         "prompt_tokens": round(agent.ledger["tokens_in"] / agent.ledger["replies"], 1),
         "turns_per_second": found,
-        "ratio": round(statistics.median(found["vector"]) / statistics.median(found["one by one"]), 2),
+        "ratio": {dtype: round(middle[f"vector, {dtype}"] / middle[f"one by one, {dtype}"], 2) for dtype in DTYPES},
     }
 
 
-def our_training(folder: Path, keywords: dict[str, Any], num_envs: int, rounds: int) -> Callable[[], float]:
-    """A function that generates and trains, and returns tokens a second."""
+def our_training(folder: Path, keywords: dict[str, Any], num_envs: int, rounds: int, dtype: str) -> Callable[[], float]:
+    """A function that generates and trains, and returns tokens a second; products in bfloat16 with dtype "mixed"."""
     env = make_vec_env(ENV, num_envs, seed=0, **keywords)
     how = PPOSettings(n_steps=8, n_epochs=1, batch_size=num_envs, kl_coef=0.0, value_rollouts=0)
-    trainer = LLMPPO(env, model=agent_of(folder, max_new_tokens=REPLY), settings=how)
+    trainer = LLMPPO(env, model=agent_of(folder, max_new_tokens=REPLY, dtype=dtype), settings=how)
 
     def run() -> float:
         began = time.perf_counter()
@@ -116,7 +122,9 @@ def our_training(folder: Path, keywords: dict[str, Any], num_envs: int, rounds: 
     return run
 
 
-def their_training(folder: Path, prompts: list[list[dict[str, str]]], num_envs: int, rounds: int) -> Callable[[], float]:
+def their_training(
+    folder: Path, prompts: list[list[dict[str, str]]], num_envs: int, rounds: int, bf16: bool
+) -> Callable[[], float]:
     """TRL's GRPO on situations as prompts: the same number of sequences in a step, of the same lengths."""
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
@@ -149,7 +157,7 @@ def their_training(folder: Path, prompts: list[list[dict[str, str]]], num_envs: 
         with tempfile.TemporaryDirectory() as out:
             arguments = GRPOConfig(
                 output_dir=out, per_device_train_batch_size=num_envs, num_generations=8, max_completion_length=REPLY,
-                beta=0.0, max_steps=rounds, report_to=[], use_cpu=True, bf16=False, save_strategy="no", logging_steps=1_000,
+                beta=0.0, max_steps=rounds, report_to=[], use_cpu=True, bf16=bf16, save_strategy="no", logging_steps=1_000,
                 disable_tqdm=True, learning_rate=1e-5, steps_per_generation=1, gradient_checkpointing=False,
             )  # fmt: skip
             trainer = GRPOTrainer(
@@ -189,12 +197,14 @@ def main() -> None:
             make_model(folder, keywords, shape, phrases=setting == "short prompts")
             row = found["acting"][setting] = compare_acting(folder, keywords, options.num_envs, options.steps, options.repeats)
             medians = {name: statistics.median(rates) for name, rates in row["turns_per_second"].items()}
-            print(f"{setting} ({row['prompt_tokens']} tokens): turns a second {medians}, ratio {row['ratio']}", flush=True)
+            print(f"{setting} ({row['prompt_tokens']} tokens): turns a second {medians}, ratios {row['ratio']}", flush=True)
         folder, keywords = Path(name) / "short prompts", SETTINGS["short prompts"]
-        runs = {"ours": our_training(folder, keywords, options.num_envs, options.steps)}
+        many = options.num_envs, options.steps
+        runs = {f"ours, {kind}": our_training(folder, keywords, *many, kind) for kind in ("float32", "mixed")}
         if find_spec("trl") is not None:
             prompts = situations(keywords, 20 * options.num_envs)
-            runs["TRL GRPO"] = their_training(folder, prompts, options.num_envs, options.steps)
+            kinds = {"float32": False, "mixed": True}
+            runs |= {f"TRL GRPO, {kind}": their_training(folder, prompts, *many, bf16) for kind, bf16 in kinds.items()}
             found["versions"]["trl"] = version("trl")
         rates = found["tokens_generated_and_trained_per_second"] = alternating(runs, options.repeats)
         medians = {name: statistics.median(figures) for name, figures in rates.items()}

@@ -7,10 +7,10 @@ turns, made to order. The default plays one-fact stories of at most six sentence
 
 Then, or instead, PPO with the reward of each step for the command that earned it, from a start that is half right:
 
-    python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --episodes 400 --epochs 30 --out runs/llm2
+    python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --episodes 1500 --epochs 2 --out runs/llm2
     python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --start runs/llm2 --turns 60000 --out runs/llm2-ppo
     python examples/train_llm.py ... --start runs/llm2 --turns 60000 --reward outcome --out runs/llm2-outcome
-    python examples/train_llm.py ... --start runs/llm2 --episodes 400 --epochs 1000 --seconds 1800 --out runs/llm2-supervised
+    python examples/train_llm.py ... --start runs/llm2 --episodes 1500 --epochs 1000 --seconds 1800 --out runs/llm2-supervised
 
 `--model` takes a checkpoint of `transformers` instead, with its own tokenizer and chat template; on a GPU with
 `--dtype bfloat16 --lora 16 --gradient-checkpointing`. Into --out go the model (`transformers` loads it by this folder),
@@ -23,9 +23,10 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 import sys
-import time
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,9 @@ import torch
 from agents.base import evaluate
 from agents.episodes import record_episodes
 from agents.llm import LLMAgent, LocalModel
-from agents.llm.supervised import Fitting, fit
+from agents.llm.supervised import Fitting, fit, seconds_on
 from agents.llm.tiny import Shape, tiny_model, train_tokenizer
-from agents.llm.transcripts import expert_turns, tokens_of
+from agents.llm.transcripts import KEEPING, expert_turns, tokens_of
 from agents.llm_ppo import LLMPPO, PPOSettings
 from agents.provenance import commit
 from reasongym.adapters.sb3 import make_vec_env
@@ -59,9 +60,12 @@ class Config:
     chain_length: int = 3
     instructions: str = "none"  # or "full", for models that were not tuned on the format
     free: int = 0  # 1: replies are not held to legal commands
+    observer: str = ""  # whose scores the player is shown: "lexical", or the folder or name of a model that judges
+    reasons: int = 0  # 1: the observer's reasons, too; it must be a model
     seed: int = 0
     device: str = "auto"
-    dtype: str = "auto"
+    dtype: str = "auto"  # "mixed" on a CPU that multiplies bfloat16 in hardware, else as `LocalModel` has it
+    compile: int = 0  # 1: supervised training is compiled (half a minute, then up to twice as fast on a CPU)
     threads: int = 1
     model: str = ""  # a checkpoint to begin from; "": a tiny model from scratch
     start: str = ""  # the folder of a run to begin from
@@ -70,12 +74,17 @@ class Config:
     hidden: int = 192
     layers: int = 4
     vocabulary: int = 1024
-    episodes: int = 0  # of the expert that are learned from; default 6,000 where nothing else is asked for
+    apart: int = 1  # 1: words of the texts are tokens by themselves; 0: a sentence that recurs is one token
+    episodes: int = 0  # of the expert that are learned from; default 4,000 where nothing else is asked for
+    first_problem: int = 0  # of the training split that they begin at
     epochs: float = 1.0
-    seconds: float = 0.0  # wall-clock seconds of supervised training, at most; 0: no bound
-    batch_size: int = 64
-    learning_rate: float = 2e-3  # of supervised training
+    seconds: float = 0.0  # of supervised training, at most (CPU seconds; on a GPU, seconds); 0: no bound
+    batch_size: int = 32
+    learning_rate: float = 1e-3  # of supervised training
     prompt_loss: float = 0.0
+    prudent: int = 1  # 1: the expert also keeps what would be needed if the text ended there; bAbI alone (see `expert_turns`)
+    stray: float = 0.1  # share of the expert's turns of reading on that store the sentence instead (see `expert_turns`)
+    keep_weight: float = 2.0  # of the loss of turns that keep: what is passed over cannot be had again
     turns: int = 0  # of PPO
     reward: str = "process"  # or "outcome": the right answer alone
     num_envs: int = 64
@@ -93,18 +102,33 @@ class Config:
 
     def play(self) -> dict[str, Any]:
         """The environments' keywords."""
-        return {
+        played: dict[str, Any] = {
             "difficulty": {"max_units": self.max_units},
             "memory_slots": self.memory_slots,
             "units_per_slot": 1,
             "chain_length": self.chain_length,
         }
+        return {**played, "observer": observer_of(self.observer, bool(self.reasons))} if self.observer else played
+
+    def told(self) -> dict[str, Any]:
+        """What prompts hold beside the situation."""
+        return {"instructions": self.instructions, "reasons": bool(self.reasons)}
 
     def rewards(self) -> dict[str, Any]:
         """The keywords that make the reward."""
         if self.reward not in ("process", "outcome"):
             raise ValueError(f"--reward is process or outcome, got {self.reward!r}")
         return {} if self.reward == "process" else {"prm": "annotated", "beta": OUTCOME, "utility": "none"}
+
+
+@cache
+def observer_of(name: str, reasons: bool) -> Any:
+    """The observer of a name; one model for all environments, so what it once said costs nothing again."""
+    if name == "lexical":
+        return name
+    from reasongym.prm.judge import Judge
+
+    return Judge(name, reasons=reasons)
 
 
 def text_id(env_id: str) -> str:
@@ -116,12 +140,14 @@ def starting(config: Config, out: Path) -> LocalModel:
     """The model that training begins with: from scratch, a checkpoint, or another run."""
     if not config.model and not config.start:
         torch.manual_seed(config.seed)
-        turns = expert_turns(text_id(config.env), range(300), instructions=config.instructions, **config.play())
+        turns = expert_turns(text_id(config.env), range(300), **config.told(), **config.play())
         texts = [text for episode in turns for turn in episode for text in (*(m["content"] for m in turn.chat), turn.reply)]
-        tokenizer = train_tokenizer(texts, config.vocabulary, phrases=True)
+        tokenizer = train_tokenizer(texts, config.vocabulary, phrases=True, apart=words_of(config) if config.apart else ())
         tiny_model(tokenizer, Shape(config.hidden, config.layers, config.hidden // 32)).save_pretrained(out)
         tokenizer.save_pretrained(out)
-    local = LocalModel(config.start or config.model or out, device=config.device, dtype=config.dtype, seed=config.seed)
+    fast = torch.cpu.get_capabilities().get("amx_bf16") and not torch.cuda.is_available()
+    dtype = "mixed" if config.dtype == "auto" and fast else config.dtype
+    local = LocalModel(config.start or config.model or out, device=config.device, dtype=dtype, seed=config.seed)
     if config.gradient_checkpointing:
         local.model.gradient_checkpointing_enable()
     if config.lora:
@@ -132,17 +158,30 @@ def starting(config: Config, out: Path) -> LocalModel:
     return local
 
 
+def words_of(config: Config, problems: int = 300) -> set[str]:
+    """Of stories and questions."""
+    source = make_vec_env(config.env, 1, seed=config.seed, **config.play()).batch.source
+    told = [source.problem(i) for i in range(problems)]
+    return {word for one in told for text in (*one.story.units, one.question) for word in re.findall(r"[^\W\d_]+", text)}
+
+
 def supervise(config: Config, local: LocalModel) -> dict[str, Any]:
     """Trains on the expert's turns; returns what is told of it."""
-    began = time.perf_counter()
-    episodes = expert_turns(text_id(config.env), range(config.episodes), instructions=config.instructions, **config.play())
-    pairs = [tokens_of(turn, local.prompter) for episode in episodes for turn in episode]
-    made = time.perf_counter() - began
+    now = seconds_on(local.model.device)
+    began = now()
+    problems = range(config.first_problem, config.first_problem + config.episodes)
+    how_played = {"prudent": bool(config.prudent), "stray": config.stray, "seed": config.seed, **config.told(), **config.play()}
+    episodes = expert_turns(text_id(config.env), problems, **how_played)
+    turns = [turn for episode in episodes for turn in episode]
+    pairs = [tokens_of(turn, local.prompter) for turn in turns]
+    weights = [config.keep_weight if turn.reply.startswith(KEEPING) else 1.0 for turn in turns]
+    made = now() - began
     how = Fitting(
         epochs=config.epochs, seconds=config.seconds or float("inf"), batch_size=config.batch_size,
         learning_rate=config.learning_rate, prompt_loss=config.prompt_loss, seed=config.seed,
     )  # fmt: skip
-    losses = fit(local.model, pairs, how, local.pad, lambda line: print(line, file=sys.stderr, flush=True))
+    model = torch.compile(local.model, dynamic=True) if config.compile else local.model
+    losses = fit(model, pairs, how, local.pad, lambda line: print(line, file=sys.stderr, flush=True), weights)
     return {
         "episodes": config.episodes,
         "turns": len(pairs),
@@ -152,13 +191,13 @@ def supervise(config: Config, local: LocalModel) -> dict[str, Any]:
         },
         "losses": [[turns, round(loss, 4)] for turns, loss in losses],
         "seconds_of_transcripts": round(made, 1),
-        "seconds_of_training": round(time.perf_counter() - began - made, 1),
+        "seconds_of_training": round(now() - began - made, 1),
     }
 
 
 def player_of(config: Config, local: LocalModel) -> LLMAgent:
     """The model as an agent."""
-    return LLMAgent(model=local.name, backend=local, constrained=not config.free, instructions=config.instructions)
+    return LLMAgent(model=local.name, backend=local, constrained=not config.free, **config.told())
 
 
 def reinforce(config: Config, local: LocalModel, out: Path, resume: bool) -> dict[str, Any]:
@@ -176,11 +215,11 @@ def reinforce(config: Config, local: LocalModel, out: Path, resume: bool) -> dic
             gae_lambda=config.gae_lambda,
         )  # fmt: skip
         trainer, rows = LLMPPO(env, model=player_of(config, local), seed=config.seed, settings=settings), []
-    spent = rows[-1]["seconds"] if rows else 0.0
+    spent, now = rows[-1]["seconds"] if rows else 0.0, seconds_on(local.model.device)
     while trainer.num_timesteps < config.turns:
-        began, before = time.perf_counter(), len(trainer.rows)
+        began, before = now(), len(trainer.rows)
         trainer.learn(min(config.eval_every, config.turns - trainer.num_timesteps), whole=config.turns)
-        spent += time.perf_counter() - began
+        spent += now() - began
         found = measure(config, trainer, config.eval_problems)
         rows += [*trainer.rows[before:-1], {**trainer.rows[-1], "seconds": round(spent, 1), "held_out": found["accuracy"]}]
         trainer.save(saved)
@@ -222,9 +261,10 @@ def train(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
     if config.turns:
         result["ppo"] = reinforce(config, local, out, resume)
     agent = player_of(config, local)
-    began = time.perf_counter()
+    now = seconds_on(local.model.device)
+    began = now()
     result |= measure(config, agent, config.held_out)
-    result["seconds_of_evaluation"] = round(time.perf_counter() - began, 1)
+    result["seconds_of_evaluation"] = round(now() - began, 1)
     result["ledger"] = dict(agent.ledger)
     there = baselines(config.env, split="validation", most=config.held_out, difficulty={"max_units": config.max_units})
     result["baselines"] = {name: row.share for name, row in there.items()}
@@ -258,7 +298,7 @@ def main() -> None:
         )  # fmt: skip
         out = Path("runs") / "llm-smoke"
     if not config.episodes and not config.turns:
-        config = replace(config, episodes=6_000)
+        config = replace(config, episodes=4_000)
     print(json.dumps(train(config, out, resume)))
 
 

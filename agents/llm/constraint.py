@@ -50,10 +50,27 @@ class LegalCommands:
         """Of a command."""
         self._trie = lru_cache(maxsize=4096)(self._of)
 
+        self._actions = {tokens: action for action, tokens in enumerate(self._sequences)}
+
     def __call__(self, rows: Sequence[int]) -> list[Node]:
         """A trie for each of some environments."""
-        masks = self._interface.batch.observation.action_mask
-        return [self._trie(masks[row].tobytes()) for row in rows]
+        return self.under(self._interface.batch.observation.action_mask[list(rows)])
+
+    def under(self, masks: np.ndarray) -> list[Node]:
+        """A trie for each of some (R, A) action masks."""
+        return [self._trie(mask.tobytes()) for mask in masks]
+
+    def action(self, tokens: Sequence[int]) -> int:
+        """The action that a command's tokens stand for."""
+        return self._actions[tuple(tokens)]
+
+    def path(self, mask: np.ndarray, action: int) -> tuple[list[int], list[tuple[int, ...]]]:
+        """The tokens of a legal action's command, and what could have stood in the place of each, under its (A,) mask."""
+        node, tokens, allowed = self._trie(mask.tobytes()), self._sequences[action], []
+        for token in tokens:
+            allowed.append(node.allowed)
+            node = node.next[token]
+        return list(tokens), allowed
 
     def _of(self, mask: bytes) -> Node:
         legal = np.flatnonzero(np.frombuffer(mask, self._interface.batch.observation.action_mask.dtype))

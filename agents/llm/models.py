@@ -11,7 +11,7 @@ import torch
 
 from agents.llm.chat import Message, Prompter
 from agents.llm.constraint import Node
-from agents.llm.sampling import Reply, Sampling, generate
+from agents.llm.sampling import Reply, Sampling, compute_mixed, generate
 from reasongym.prm.judge.clients import ServerClient
 from reasongym.prm.judge.errors import JudgeError
 from reasongym.prm.judge.ledger import Ledger
@@ -36,7 +36,8 @@ class LocalModel:
     Args:
         model: folder, or name on the hub.
         device: "auto" takes a GPU where there is one.
-        dtype: "auto" is float32 on a CPU, and what the weights were saved in elsewhere; or a torch dtype's name.
+        dtype: "auto" is float32 on a CPU, and what the weights were saved in elsewhere; "mixed" is weights in float32, and
+            products in bfloat16 (fast on a CPU with AMX, on a GPU); or a torch dtype's name.
         batch_size: prompts that are computed together.
         template: further arguments of the chat template, such as {"enable_thinking": False}.
         seed: of sampling.
@@ -60,8 +61,10 @@ class LocalModel:
             raise ValueError(f"batch_size must be at least 1, got {batch_size!r}")
         self.name = os.fspath(model)
         where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        kind = ("float32" if where == "cpu" else "auto") if dtype == "auto" else dtype
+        kind = {"auto": "float32" if where == "cpu" else "auto", "mixed": "float32"}.get(dtype, dtype)
         self.tokenizer, self.model = load_causal_lm(self.name, kind, where)
+        if dtype == "mixed":
+            compute_mixed(self.model)
         window = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self.prompter = Prompter(self.tokenizer, window, template)
         self.batch_size = batch_size

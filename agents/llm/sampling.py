@@ -72,6 +72,18 @@ def positions(seen: Tensor) -> Tensor:
     return (seen.cumsum(1) - 1).clamp(min=0)
 
 
+def compute_mixed(model: Any) -> None:
+    """From now on a model's products are computed in bfloat16, wherever it is asked through `mixed`."""
+    model.products_in_bfloat16 = True
+    if model.device.type == "cpu":
+        model.set_attn_implementation("eager")  # torch's fused attention is several times slower there in bfloat16
+
+
+def mixed(model: Any) -> torch.autocast:
+    """The context that a model is computed in: bfloat16 products after `compute_mixed`, else as it is."""
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=getattr(model, "products_in_bfloat16", False))
+
+
 @contextmanager
 def hidden_states(model: Any) -> Iterator[list[Tensor]]:
     """Collects what the output layer is given, call by call: (B, tokens that logits are computed for, H)."""
@@ -135,7 +147,7 @@ def generate(
     ids, seen = padded(prompts, pad, device)
     cache, stops = None, set(ends)
     for step in range(sampling.max_new_tokens):
-        with hidden_states(model) as hidden:
+        with hidden_states(model) as hidden, mixed(model):
             where = positions(seen)[:, -ids.shape[1] :]
             out = model(
                 input_ids=ids, attention_mask=seen, position_ids=where, past_key_values=cache, use_cache=True, logits_to_keep=1

@@ -11,11 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agents.llm.sampling import padded, positions
+from agents.llm.sampling import mixed, padded, positions
 from reasongym.seeding import rng
 
 Pair = tuple[Sequence[int], Sequence[int]]
 """(prompt, reply) in token ids."""
+Weighed = tuple[Sequence[int], Sequence[int], float]
+"""The same, with the weight of its loss."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Fitting:
 
     Attributes:
         epochs: over the turns; parts of one are allowed.
-        seconds: of wall-clock time, at most.
+        seconds: at most; as `seconds_on` counts them.
         batch_size: turns in an update.
         learning_rate: the highest, after a linear warm-up; it falls to a tenth along a cosine.
         warmup: share of the updates.
@@ -46,9 +48,22 @@ class Fitting:
 
 
 def fit(
-    model: Any, pairs: Sequence[Pair], how: Fitting, pad: int, say: Callable[[str], None] | None = None
+    model: Any,
+    pairs: Sequence[Pair],
+    how: Fitting,
+    pad: int,
+    say: Callable[[str], None] | None = None,
+    weights: Sequence[float] | None = None,
 ) -> list[tuple[int, float]]:
     """Trains a causal language model on turns; returns (turns seen, loss of replies) some twenty times.
+
+    Args:
+        model: of `transformers`.
+        pairs: the turns.
+        how: hyper-parameters.
+        pad: any token id.
+        say: is told of the progress.
+        weights: of the turns' losses; None: all alike.
 
     Raises:
         ValueError: there are no turns.
@@ -56,13 +71,15 @@ def fit(
     """
     if not pairs:
         raise ValueError("there are no turns to train on")
+    weighed = [(*pair, weight) for pair, weight in zip(pairs, weights or [1.0] * len(pairs), strict=True)]
     optimizer = adamw(model, how.learning_rate, how.weight_decay)
     updates = max(1, math.ceil(how.epochs * len(pairs) / how.batch_size))
-    told, started, losses = [], time.perf_counter(), []
+    told, losses, now = [], [], seconds_on(model.device)
+    started = now()
     model.train()
     try:
-        for update, rows in zip(range(updates), _batches(pairs, how), strict=False):
-            done = max(update / updates, (time.perf_counter() - started) / how.seconds)
+        for update, rows in zip(range(updates), _batches(weighed, how), strict=False):
+            done = max(update / updates, (now() - started) / how.seconds)
             if done >= 1:
                 break
             for group in optimizer.param_groups:
@@ -79,10 +96,15 @@ def fit(
                 told.append(((update + 1) * how.batch_size, sum(losses) / len(losses)))
                 losses = []
                 if say is not None:
-                    say(f"{told[-1][0]:,} turns: loss {told[-1][1]:.4f}, {time.perf_counter() - started:.0f} s")
+                    say(f"{told[-1][0]:,} turns: loss {told[-1][1]:.4f}, {now() - started:.0f} s")
     finally:
         model.eval()
     return told
+
+
+def seconds_on(device: torch.device) -> Callable[[], float]:
+    """A clock: this process's CPU seconds, as agents are given them; where a GPU computes, seconds."""
+    return time.process_time if device.type == "cpu" else time.perf_counter
 
 
 def adamw(model: Any, learning_rate: float, weight_decay: float = 0.0) -> torch.optim.AdamW:
@@ -100,24 +122,26 @@ def cosine(done: float, least: float = 0.1) -> float:
     return least + (1 - least) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
-def losses_of(model: Any, rows: Sequence[Pair], pad: int, prompt_loss: float = 0.0) -> tuple[Tensor, float]:
+def losses_of(model: Any, rows: Sequence[Weighed], pad: int, prompt_loss: float = 0.0) -> tuple[Tensor, float]:
     """The loss to minimise, and the mean loss of the replies' tokens."""
-    ids, seen = padded([[*prompt, *reply] for prompt, reply in rows], pad, model.device)
-    lengths = torch.tensor([len(reply) for _, reply in rows], device=ids.device)
+    ids, seen = padded([[*prompt, *reply] for prompt, reply, _ in rows], pad, model.device)
+    lengths = torch.tensor([len(reply) for _, reply, _ in rows], device=ids.device)
+    weight = torch.tensor([weight for _, _, weight in rows], device=ids.device)[:, None]
     behind = torch.arange(ids.shape[1], 0, -1, device=ids.device)  # 1 = the last token
     keep = ids.shape[1] if prompt_loss else int(lengths.max()) + 1
-    out = model(input_ids=ids, attention_mask=seen, position_ids=positions(seen), logits_to_keep=keep, use_cache=False)
+    with mixed(model):
+        out = model(input_ids=ids, attention_mask=seen, position_ids=positions(seen), logits_to_keep=keep, use_cache=False)
     targets, behind, there = ids[:, -keep:][:, 1:], behind[-keep:][1:], seen[:, -keep:]
     nll = torch.nn.functional.cross_entropy(out.logits[:, :-1].float().transpose(1, 2), targets, reduction="none")
     of_reply = (behind <= lengths[:, None]).float()
-    replies = (nll * of_reply).sum() / of_reply.sum()
+    replies = (nll * of_reply * weight).sum() / (of_reply * weight).sum()
     if not prompt_loss:
         return replies, replies.item()
     of_prompt = (there[:, 1:] * there[:, :-1]).float() * (1 - of_reply)
     return replies + prompt_loss * (nll * of_prompt).sum() / of_prompt.sum().clamp(min=1), replies.item()
 
 
-def _batches(pairs: Sequence[Pair], how: Fitting) -> Iterator[list[Pair]]:
+def _batches(pairs: Sequence[Weighed], how: Fitting) -> Iterator[list[Weighed]]:
     """Turns in random order, without end: sorted by length, a batch would be of one part of an episode only."""
     epoch = 0
     while True:

@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 from agents.llm.chat import Message, Prompter
+from reasongym.seeding import rng
 
 
 class Turn(NamedTuple):
@@ -18,30 +19,112 @@ class Turn(NamedTuple):
     reply: str
 
 
-def expert_turns(env_id: str, problems: Sequence[int], num_envs: int = 64, **keywords: Any) -> Iterator[list[Turn]]:
+KEEPING = ("store", "update")
+"""Commands that write into memory."""
+
+
+def expert_turns(
+    env_id: str,
+    problems: Sequence[int],
+    num_envs: int = 64,
+    *,
+    prudent: bool = False,
+    stray: float = 0.0,
+    seed: int = 0,
+    **keywords: Any,
+) -> Iterator[list[Turn]]:
     """The expert's turns on some problems, an episode at a time.
+
+    The expert knows what will be needed, and keeps nothing else: nobody can learn from what is visible to do the same, and who
+    only ever sees its memories does not learn to choose among several. A `prudent` expert also keeps what would be needed if
+    the text ended where it is (the world's solver decides). And episodes may be led astray: where it would read on, the unit on
+    the desk is stored in a free slot, and the turns from there on are the expert's again; the reply of a turn is always the
+    expert's.
 
     Args:
         env_id: a registered text id.
         problems: indices of the split.
         num_envs: environments side by side.
+        prudent: of sources with a solver, which are bAbI's worlds.
+        stray: share of the turns it would read on in that go astray.
+        seed: of straying.
         keywords: as for `gym.make_vec`: split, difficulty, memory_slots, instructions, ...
+
+    Raises:
+        ValueError: `prudent`, and the source has no solver.
     """
-    todo = np.asarray(problems)
+    todo, draw = np.asarray(problems), rng(seed, 9)
     for start in range(0, len(todo), num_envs):
         some = todo[start : start + num_envs]
         env: Any = gym.make_vec(env_id, num_envs=len(some), vector_kwargs=None, **keywords)
         _, info = env.reset(seed=0, options={"problem": some})
         episodes: list[list[Turn]] = [[] for _ in some]
         playing = np.ones(len(some), bool)
+        prudence = Prudence(env.batch, some) if prudent else None
         while playing.any():
             commands = env.expert_action()
+            if prudence is not None:
+                commands = [prudence(i, command) if playing[i] else command for i, command in enumerate(commands)]
             for i in np.flatnonzero(playing):
                 episodes[i].append(Turn(info["messages"][i], commands[i]))
+            if stray:
+                free = _free_slots(env.batch)
+                lost = draw.random(len(some)) < stray
+                commands = [
+                    f"store {free[i]}" if lost[i] and free[i] and command == "next" else command
+                    for i, command in enumerate(commands)
+                ]
             _, _, terminated, truncated, info = env.step(commands)
             playing &= ~(terminated | truncated)
         env.close()
         yield from episodes
+
+
+class Prudence:
+    """Turns the commands of experts that read on into those of prudent ones.
+
+    Args:
+        batch: environments, each at the beginning of its problem.
+        problems: (N,) which they play.
+
+    Raises:
+        ValueError: the source has no solver.
+    """
+
+    def __init__(self, batch: Any, problems: np.ndarray) -> None:
+        source = batch.source
+        if not hasattr(source, "worlds"):
+            raise ValueError(f"a prudent expert asks a solver what would be needed, and {source.name} has none")
+        worlds = {world.task: world for world in source.worlds}
+        told = [source.problem(int(index)) for index in problems]
+        self._batch, self._worlds = batch, [worlds[problem.task] for problem in told]
+        self._events = [
+            [world.parse_unit(unit) for unit in problem.story.units[: problem.num_units]]
+            for world, problem in zip(self._worlds, told, strict=True)
+        ]
+        self._queries = [world.parse_question(problem.question) for world, problem in zip(self._worlds, told, strict=True)]
+
+    def __call__(self, i: int, command: str) -> str:
+        """The command of environment `i`, given that of the expert who knows the rest of the text."""
+        batch, at = self._batch, int(self._batch.memory.state["cursor"][i])
+        if command != "next" or at >= len(self._events[i]):
+            return command
+        needed = self._worlds[i].solve(tuple(enumerate(self._events[i][: at + 1])), self._queries[i]).support
+        if at not in needed:
+            return command
+        held = batch.memory.held["unit"][i]
+        may = batch.observation.action_mask[i, 1 : 1 + batch.shapes.slots].astype(bool)
+        for slots in ((held < 0).all(1), ~np.isin(held, needed).any(1)):
+            if (may & slots).any():
+                return f"store {1 + int((may & slots).argmax())}"
+        return command
+
+
+def _free_slots(batch: Any) -> np.ndarray:
+    """(N,) the first slot that is free and may be stored into, from 1; 0 = none."""
+    slots = batch.shapes.slots
+    open_ = batch.observation.action_mask[:, 1 : 1 + slots].astype(bool) & (batch.memory.held["unit"] < 0).all(2)
+    return np.where(open_.any(1), 1 + open_.argmax(1), 0)
 
 
 def tokens_of(turn: Turn, prompter: Prompter) -> tuple[list[int], list[int]]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from agents.llm.sampling import Reply, hidden_states, padded, positions
+from agents.llm.sampling import Reply, hidden_states, mixed, padded, positions
 
 
 class Turns(NamedTuple):
@@ -58,11 +58,13 @@ class Likelihood(NamedTuple):
         log_probs: (B, C) of the replies' tokens, after masks and temperature; 0 where there was no choice.
         entropy: (B, C) in nats; 0 where there was no choice.
         hidden: (B, H) states of the prompts' last tokens.
+        after: (B, H) states of the replies' last tokens.
     """
 
     log_probs: Tensor
     entropy: Tensor
     hidden: Tensor
+    after: Tensor
 
 
 def gathered(prompts: Sequence[Sequence[int]], replies: Sequence[Reply], pad: int, device: Any) -> Turns:
@@ -93,7 +95,7 @@ def _rows(values: Sequence[Sequence[float]], length: int, fill: float, device: A
 def likelihood(model: Any, turns: Turns, temperature: float = 1.0) -> Likelihood:
     """How likely a model finds the replies, under the masks that they were drawn under."""
     length = turns.tokens.shape[1]
-    with hidden_states(model) as hidden:
+    with hidden_states(model) as hidden, mixed(model):
         out = model(
             input_ids=turns.ids,
             attention_mask=turns.seen,
@@ -112,7 +114,13 @@ def likelihood(model: Any, turns: Turns, temperature: float = 1.0) -> Likelihood
     entropy = -(log_probs.exp() * log_probs).sum(-1)
     of_tokens = log_probs.gather(-1, chosen[..., None])[..., 0]
     nothing = torch.zeros_like(entropy)
-    return Likelihood(torch.where(turns.free, of_tokens, nothing), torch.where(turns.free, entropy, nothing), hidden[0][:, 0])
+    rows, told = torch.arange(len(turns.tokens), device=turns.ids.device), turns.seen[:, turns.ids.shape[1] - length :].sum(1)
+    return Likelihood(
+        torch.where(turns.free, of_tokens, nothing),
+        torch.where(turns.free, entropy, nothing),
+        hidden[0][:, 0],
+        hidden[0][rows, told],
+    )
 
 
 def per_turn(values: Tensor, free: Tensor) -> Tensor:

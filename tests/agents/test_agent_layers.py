@@ -14,7 +14,7 @@ FLOORS = {
                                 "embedding_store", "sentence_embeddings", "frozen_encoder", "encoders", "bodies", "heads"),
     "MemoryPPO": ("policy", "rollout", "ppo", "checkpoint"),
     "what an agent is": ("evaluation", "base", "episodes", "annotators", "labels", "reward_model"),
-    "agents": ("baselines", "self_reward", "goodhart", "llm", "llm_ppo", "llm_dpo"),
+    "agents": ("baselines", "self_reward", "goodhart", "llm", "llm_ppo", "llm_dpo", "llm_rounds", "trl_steps"),
     "what compares them": ("benchmark",),
 }  # fmt: skip
 FLOOR = {room: height for height, rooms in enumerate(FLOORS.values()) for room in rooms}

@@ -65,6 +65,6 @@ def test_pairs_are_pareto_and_their_control_is_of_the_same_situations(trainer):
 def test_what_was_chosen_becomes_likelier(trainer):
     pairs, _ = pairs_of(candidates(trainer, rounds=12, most=5), margin=0.01)
     told = learn_pairs(trainer, pairs, epochs=6, beta=0.5, batch_size=8)
-    assert told["agreed_after"] > max(told["agreed_before"], 0.8)
+    assert told["preferred_after"] > max(told["preferred_before"], 0.8)
     assert told["dpo_loss"] < np.log(2)
     assert learn_pairs(trainer, []) == {}

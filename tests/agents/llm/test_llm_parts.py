@@ -51,6 +51,29 @@ def test_phrases_make_prompts_shorter():
         train_tokenizer(["x"], 200)
 
 
+def test_words_of_the_text_are_no_part_of_a_phrase():
+    texts = ["Where is Mary?\nMary went to the hall. (sentence 3 of 12)"] * 3
+    tokenizer = train_tokenizer(texts, 300, phrases=True, apart={"Mary", "hall", "went to"})
+    pieces = [tokenizer.decode([i]) for i in tokenizer(texts[0], add_special_tokens=False)["input_ids"]]
+    assert pieces == [
+        "Where is",
+        " Mary",
+        "?",
+        "\n",
+        "Mary",
+        " went to",
+        " the",
+        " hall",
+        ". (sentence ",
+        "3",
+        " of ",
+        "12",
+        ")",
+    ]
+    names = ["Maryland \u00e9 Mary.", "hallway", "went  to"]
+    assert [tokenizer.decode(tokenizer(name, add_special_tokens=False)["input_ids"]) for name in names] == names
+
+
 def test_a_prompt_is_the_templates(tokenizer):
     rendered = tokenizer.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=True)
     assert (

@@ -29,6 +29,21 @@ def trainer(venv, model_folder) -> LLMPPO:
     return LLMPPO(venv, model=str(model_folder), device="cpu", settings=SMALL)
 
 
+def test_mixed_precision_says_nearly_the_same_and_is_consistent(venv, model_folder):
+    """Products in bfloat16: what was sampled is about as likely again, and as in float32; weights and their gradients stay."""
+    mixed = LLMPPO(venv, model=str(model_folder), device="cpu", settings=SMALL, dtype="mixed")
+    rollout = mixed.collect()
+    again = likelihood(mixed.model, rollout.turns).log_probs
+    torch.testing.assert_close(again, rollout.turns.log_probs, atol=0.03, rtol=0)
+    exact = LocalModel(model_folder, device="cpu").model
+    assert not getattr(exact, "products_in_bfloat16", False)
+    whole = likelihood(exact, rollout.turns).log_probs
+    assert not torch.equal(whole, again)
+    torch.testing.assert_close(whole, again, atol=0.05, rtol=0)
+    mixed.update(rollout)
+    assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in mixed.model.parameters())
+
+
 def test_advantages_of_three_turns_by_hand():
     """Rewards 0.1, -0.2, 1; values 0.5, 0.4, 0.3; gamma 0.9, lambda 0.8; then another episode."""
     column = lambda *values: torch.tensor(values)[:, None]  # noqa: E731

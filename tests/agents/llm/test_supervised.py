@@ -41,10 +41,10 @@ def test_rules_stand_in_the_system_turn(local):
 
 
 def test_the_loss_is_of_replies_alone(local):
-    rows = [([20, 21, 22], [30, 31, 4]), ([23], [32, 4])]
+    rows = [([20, 21, 22], [30, 31, 4], 1.0), ([23], [32, 4], 1.0)]
     loss, told = losses_of(local.model, rows, local.pad)
     wanted = []
-    for prompt, reply in rows:
+    for prompt, reply, _ in rows:
         logits = local.model(torch.tensor([prompt + reply])).logits[0]
         for k, token in enumerate(reply):
             wanted.append(-logits[len(prompt) - 1 + k].log_softmax(-1)[token])
@@ -54,6 +54,41 @@ def test_the_loss_is_of_replies_alone(local):
     of_prompts = -(first[0].log_softmax(-1)[21] + first[1].log_softmax(-1)[22]) / 2
     assert whole.item() == pytest.approx(loss.item() + 0.5 * of_prompts.item(), abs=1e-4)
     assert told == pytest.approx(loss.item(), abs=1e-4)
+
+
+def test_a_turns_weight_is_that_of_its_tokens(local):
+    rows = [([20, 21, 22], [30, 31, 4]), ([23], [32, 4])]
+    first, second = (losses_of(local.model, [(*row, 1.0)], local.pad)[0].item() for row in rows)
+    loss, _ = losses_of(local.model, [(*rows[0], 1.0), (*rows[1], 5.0)], local.pad)
+    assert loss.item() == pytest.approx((3 * first + 10 * second) / 13, abs=1e-4)
+
+
+def test_a_prudent_expert_keeps_what_would_be_needed_if_the_text_ended():
+    """Of task 1 every sentence about the person who is asked for; what it did not know to be needed, it does not recall."""
+    kept = 0
+    for episode in expert_turns("ReasonGymText-bAbI-qa1-v0", range(12), prudent=True, instructions="none", **KEYWORDS):
+        person = episode[0].chat[-1]["content"].split("Where is ")[1].split("?")[0]
+        for turn in episode:
+            lines = dict(line.split(" ", 1) for line in turn.chat[-1]["content"].splitlines() if line.startswith("Desk"))
+            if "(sentence" in lines["Desk"]:
+                about = lines["Desk"].split("): ")[1].startswith(person)
+                assert turn.reply.startswith("store" if about else "next")
+                kept += about
+        assert [turn.reply.split()[0] for turn in episode[-2:]] == ["recall", "answer"]
+    assert kept > 12, "more than the one sentence that each needs"
+    with pytest.raises(ValueError, match="asks a solver"):
+        next(expert_turns("ReasonGymText-SQuAD2-v0", [0], prudent=True))
+
+
+def test_episodes_led_astray_hold_more_than_is_needed(turns):
+    """The replies are the expert's: what was stored in passing is not recalled."""
+    astray = list(expert_turns("ReasonGymText-bAbI-qa1-v0", range(12), stray=1.0, instructions="none", **KEYWORDS))
+    held = [sum("\n  2. " in turn.chat[-1]["content"].partition("Chain")[0] for turn in episode) for episode in astray]
+    assert sum(held) > sum(sum("\n  2. " in turn.chat[-1]["content"].partition("Chain")[0] for turn in e) for e in turns)
+    for one, other in zip(turns, astray, strict=True):
+        assert one[0] == other[0]
+        assert one[-1].reply == other[-1].reply, "the answer"
+        assert len(one) == len(other)
 
 
 def test_it_learns_the_experts_turns(model_folder, local, turns):

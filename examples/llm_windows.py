@@ -1,0 +1,182 @@
+"""Bounded memory beside windows on long tales: `python examples/llm_windows.py [--help]`.
+
+Three language models of one shape, one tokenizer and one beginning are trained on the same tales made to order, with the same
+number of updates of the same size:
+
+- memory: reads a sentence a turn, keeps what matters in K slots, recalls, and points at the answer (`LLMAgent`);
+- last: is shown the question and the last sentences that fit into the longest prompt that the first one sees, and answers;
+- tf-idf: the same with the sentences nearest to the question.
+
+The first learns from the expert's turns (of those that read on, a share), the others from gold answers. Prints held-out ROUGE-L
+and accuracy of each; the last line is the JSON, which --out also gets.
+
+    python examples/llm_windows.py --units 400 --out examples/results/llm_windows.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+
+import torch
+
+from agents.base import evaluate
+from agents.llm import LLMAgent, LocalModel
+from agents.llm.supervised import Fitting, Pair, fit
+from agents.llm.tiny import Shape, tiny_model, train_tokenizer
+from agents.llm.transcripts import KEEPING, Turn, expert_turns, tokens_of
+from agents.llm.windows import SELECTIONS, Window, WindowAgent, window_turns
+from agents.provenance import commit
+from reasongym.adapters.sb3 import make_vec_env
+from reasongym.audit.accuracy import baselines
+from reasongym.audit.readers import Rarity
+from reasongym.seeding import rng
+
+ENV, TEXT = "ReasonGym-NarrativeQA-v0", "ReasonGymText-NarrativeQA-v0"
+
+
+@dataclass(frozen=True)
+class Config:
+    """The arguments of a run."""
+
+    units: int = 400
+    hops: int = 1  # sentences that an answer needs
+    memory_slots: int = 4
+    chain_length: int = 3
+    episodes: int = 2_000
+    reading: float = 4.0  # turns of reading on that are learned from, for each turn of another kind
+    stray: float = 0.01  # share of turns of reading on in which the expert's episodes store the sentence instead
+    updates: int = 1_500
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    vocabulary: int = 2048
+    hidden: int = 192
+    layers: int = 4
+    held_out: int = 200
+    seed: int = 0
+
+    def play(self) -> dict[str, Any]:
+        """The environments' keywords."""
+        return {
+            "difficulty": {"units": (self.units, self.units), "hops": (self.hops, self.hops)},
+            "memory_slots": self.memory_slots,
+            "units_per_slot": 1,
+            "chain_length": self.chain_length,
+        }
+
+
+def learned_turns(config: Config) -> list[Turn]:
+    """The expert's turns that are learned from: all that do something, and some of those that read on."""
+    draw, out = rng(config.seed, 21), []
+    episodes = expert_turns(
+        TEXT, range(config.episodes), stray=config.stray, seed=config.seed, instructions="none", **config.play()
+    )
+    for episode in episodes:
+        acts = [turn for turn in episode if turn.reply != "next"]
+        reads = [turn for turn in episode if turn.reply == "next"]
+        count = min(len(reads), round(config.reading * len(acts)))
+        chosen = draw.choice(len(reads), count, replace=False) if count else []
+        out += [*acts, *(reads[i] for i in chosen)]
+    return out
+
+
+def made(config: Config, folder: Path, texts: Sequence[str]) -> Path:
+    """A model and a tokenizer."""
+    tokenizer = train_tokenizer(texts, config.vocabulary)
+    torch.manual_seed(config.seed)
+    tiny_model(tokenizer, Shape(config.hidden, config.layers, config.hidden // 32)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def trained(config: Config, folder: Path, pairs: Sequence[Pair], name: str) -> LocalModel:
+    """The model after so many updates."""
+    local = LocalModel(folder, device="cpu", seed=config.seed)
+    epochs = config.updates * config.batch_size / len(pairs)
+    how = Fitting(epochs=epochs, batch_size=config.batch_size, learning_rate=config.learning_rate, seed=config.seed)
+    fit(local.model, pairs, how, local.pad, lambda line: print(f"{name}: {line}", file=sys.stderr, flush=True))
+    return local
+
+
+def measured(config: Config, agent: Any) -> dict[str, Any]:
+    """Held-out ROUGE-L and accuracy."""
+    began = time.perf_counter()
+    found = evaluate(agent, ENV, problems=config.held_out, num_envs=100, **config.play())
+    return {
+        "rouge_l": round(found.rates["rouge_l"], 4),
+        "accuracy": found.accuracy,
+        "interval": list(found.interval),
+        "evidence_recall": found.rates.get("evidence_recall"),
+        "tokens_an_episode": round((agent.ledger["tokens_in"] + agent.ledger["tokens_out"]) / config.held_out),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+
+
+def compare(config: Config) -> dict[str, Any]:
+    """Trains and measures all three."""
+    torch.set_num_threads(1)
+    source = make_vec_env(ENV, 1, seed=config.seed, **config.play()).batch.source
+    chosen = learned_turns(config)
+    some = rng(config.seed, 22).choice(len(chosen), min(len(chosen), 3_000), replace=False)
+    texts = [text for i in some for text in (chosen[i].chat[-1]["content"], chosen[i].reply)]
+    result: dict[str, Any] = {
+        "arguments": asdict(config), "commit": commit(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("torch", "transformers")}},
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as place:
+        folder = made(config, Path(place), texts)
+        prompter = LocalModel(folder, device="cpu").prompter
+        pairs = [tokens_of(turn, prompter) for turn in chosen]
+        keeping = sum(turn.reply.startswith(KEEPING) for turn in chosen)
+        window = max(len(prompt) for prompt, _ in pairs)
+        result |= {"window": window, "turns": len(pairs), "keeping": keeping}
+        print(f"{len(pairs)} turns, the longest prompt has {window} tokens", file=sys.stderr, flush=True)
+        local = trained(config, folder, pairs, "memory")
+        result["memory"] = measured(config, LLMAgent(model=str(folder), backend=local, constrained=True, instructions="none"))
+        print(result["memory"], file=sys.stderr, flush=True)
+        rarity = Rarity(source)
+        for select in SELECTIONS:
+            shown = Window(prompter, window, select, rarity)
+            turns = [tokens_of(turn, prompter) for turn in window_turns(source, range(config.episodes), shown)]
+            agent = WindowAgent(trained(config, folder, turns, select), shown)
+            result[select] = measured(config, agent)
+            print(select, result[select], file=sys.stderr, flush=True)
+    there = baselines(ENV, split="validation", most=config.held_out, difficulty=config.play()["difficulty"])
+    result["baselines"] = {name: row.share for name, row in there.items()}
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for field in fields(Config):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
+    parser.add_argument("--out", type=Path, help="where the JSON goes, too")
+    parser.add_argument("--smoke", action="store_true", help="seconds, to see that it runs")
+    options = vars(parser.parse_args())
+    out, smoke = options.pop("out"), options.pop("smoke")
+    config = Config(**options)
+    if smoke:
+        config = replace(
+            config, units=20, episodes=12, updates=6, batch_size=8, hidden=32, layers=1, held_out=4, vocabulary=600
+        )
+    result = compare(config)
+    if out is not None:
+        out.write_text(json.dumps(result, indent=1) + "\n")
+    for name in ("memory", *SELECTIONS):
+        print(f"{name:>8}: ROUGE-L {result[name]['rouge_l']:.3f}, accuracy {result[name]['accuracy']:.1%}")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
