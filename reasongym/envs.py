@@ -71,14 +71,15 @@ class ReasonGymEnv(gym.Env[dict[str, np.ndarray], np.int64]):
 
     ## Action Space
     `Discrete(1 + 3K + C)`: NEXT puts the desk's unit aside; STORE k writes it into slot k; UPDATE k appends it to slot k;
-    RECALL k appends slot k's content to the chain; ANSWER c commits to choice c and ends the episode.
+    RECALL k appends slot k's content to the chain; ANSWER c commits to choice c and ends the episode. On natural text an
+    answer is a span of what was recalled last, in two steps: START, then END; or ABSTAIN, where the text does not say.
     `observation["action_mask"]`, `info["action_mask"]` and `action_masks()` name the legal ones; an illegal action is a
     no-op that costs a step.
 
     ## Observation Space
     A flat `Dict` of arrays of fixed shape: `question`, `unit`, `memory`, `memory_positions`, `memory_features`, `chain`,
-    `chain_positions`, `scores`, `scored`, `progress`, `action_mask`. Token ids are indices into `unwrapped.vocabulary`
-    plus one; 0 is padding.
+    `chain_positions`, `scores`, `scored`, `progress`, `action_mask`, and on natural text `span_start`. Token ids are indices
+    into `unwrapped.vocabulary` plus one; 0 is padding.
 
     ## Rewards
     Equation (1): `R = sum_i beta_i PRM_i + utility_weight g(WM)`. `info["reward_terms"]` holds every weighted term; they
@@ -98,7 +99,8 @@ class ReasonGymEnv(gym.Env[dict[str, np.ndarray], np.int64]):
     v0: first release.
 
     ## References
-    Weston et al., 2015, arXiv 1502.05698 (bAbI).
+    Weston et al., 2015, arXiv 1502.05698 (bAbI). Rajpurkar et al., 2016, arXiv 1606.05250, and 2018, arXiv 1806.03822
+    (SQuAD). Kočiský et al., 2017, arXiv 1712.07040 (NarrativeQA). Xu et al., 2022, arXiv 2203.13947 (FairytaleQA).
     """
 
     metadata: dict[str, Any] = {"render_modes": ["human", "ansi", "rgb_array"], "render_fps": 2}

@@ -21,6 +21,9 @@ HEAVY = (
     "sacrebleu",
     "openai",
     "diskcache",
+    "fastapi",
+    "pydantic",
+    "uvicorn",
 )
 
 

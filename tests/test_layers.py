@@ -16,7 +16,7 @@ FLOORS = (
     ("envs",),
     ("text", "wrappers", "audit", "bench"),
     ("registration", "adapters"),
-    ("report",),
+    ("report", "server"),
     ("cli", "__main__"),
 )
 FLOOR = {room: height for height, floor in enumerate(FLOORS) for room in floor}
@@ -33,7 +33,17 @@ HEAVY = {
     "diskcache": {"reasongym.prm.judge.store"},
     "jinja2": {"reasongym.report.page"},
     "stable_baselines3": {f"reasongym.adapters.{name}" for name in ("sb3", "sb3_observations", "feedback")},
+    "fastapi": {f"reasongym.server.{name}" for name in ("app", "http", "websocket")},
+    "starlette": {f"reasongym.server.{name}" for name in ("app", "websocket")},
+    "pydantic": {f"reasongym.server.{name}" for name in ("wire", "websocket")},
+    "pydantic_core": {"reasongym.server.guards"},
+    "prometheus_client": {"reasongym.server.metrics"},
+    "uvicorn": {f"reasongym.server.{name}" for name in ("command", "protocol")},
     "sb3_contrib": set(),
+    "trl": set(),
+    "minari": {"reasongym.adapters.minari", "reasongym.adapters.minari_recorder"},
+    "h5py": {"reasongym.adapters.minari"},
+    "ray": {"reasongym.adapters.ray"},
     "agents": set(),
 }
 """Packages that only these modules of `reasongym` may import."""

@@ -293,11 +293,6 @@ def test_five_minutes_on_files_of_ones_own(tmp_path, monkeypatch):
     assert report["prms"]["oracle"]["prm_score"] == 1
 
 
-def test_the_block_of_the_documentation_runs():
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "prm_bench.md").read_text(), re.DOTALL)
-    exec(compile(block, "prm_bench.md", "exec"), {"__name__": "docs"})
-
-
 def test_numbers_of_the_documentation_are_the_committed_ones():
     committed = json.loads((ROOT / "examples" / "results" / "prm_bench_prmbench.json").read_text())["prms"]
     table = dict(re.findall(r"^\| ([\w -]+?) \| (.*) \|$", (ROOT / "docs" / "prm_bench.md").read_text(), re.MULTILINE))

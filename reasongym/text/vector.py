@@ -24,8 +24,8 @@ class ReasonGymTextVectorEnv(gym.vector.VectorEnv[Texts, Sequence[str], np.ndarr
     Args:
         num_envs: N.
         history, instructions, reasons: as for `ReasonGymTextEnv`.
-        autoreset_mode, max_episode_steps, threads: as for `ReasonGymVectorEnv`.
-        keywords: as for `ReasonGymTextEnv`.
+        autoreset_mode: as for `ReasonGymVectorEnv`.
+        keywords: as for `ReasonGymTextEnv`; `max_episode_steps` and `threads` as for `ReasonGymVectorEnv`.
     """
 
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}

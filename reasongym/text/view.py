@@ -32,6 +32,7 @@ class View:
         ValueError: reasons of an observer that gives none.
 
     Attributes:
+        reasons: as given.
         max_length: most characters of a rendered situation.
     """
 
@@ -40,7 +41,7 @@ class View:
         settings, shapes = batch.settings, batch.shapes
         self._moving = settings.observer_model is not None or settings.gate != "open"
         self._criteria = () if settings.observer_model is None else settings.observer_model.criteria
-        self._explains = reasons
+        self.reasons = reasons
         self._old: tuple[StepBatch, np.ndarray] | None = None
         self._said: dict[int, dict[str, str]] = {}
         if reasons and not hasattr(settings.observer_model, "explain"):
@@ -89,7 +90,7 @@ class View:
         scorer, observer = self._batch.scorer, self._batch.settings.observer_model
         self._said = {}
         if (
-            self._explains
+            self.reasons
             and observer is not None
             and scorer is not None
             and scorer.last is not None

@@ -25,7 +25,7 @@ def transformers_serve(folder, tmp_path_factory):
     command = Path(sys.executable).with_name("transformers")
     if not command.exists():
         pytest.skip("the command `transformers` is not installed beside this Python")
-    for package in ("fastapi", "uvicorn"):
+    for package in ("accelerate", "fastapi", "uvicorn"):
         pytest.importorskip(package, reason="transformers serve needs: pip install 'transformers[serving]'")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
