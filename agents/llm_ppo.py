@@ -50,6 +50,7 @@ class Collected:
         last_values, last_starts: (N,) of the turn after the last.
         replies: as they were drawn.
         tokens: of prompts and commands.
+        longest: tokens of the longest prompt.
         commands: share of replies that were legal or illegal commands, rather than none.
     """
 
@@ -61,6 +62,7 @@ class Collected:
     last_starts: Tensor
     replies: list[Reply]
     tokens: int
+    longest: int
     commands: float
 
 
@@ -177,6 +179,7 @@ class LLMPPO:
                 "success": float(np.mean(self._ended[-200:])) if self._ended else float("nan"),
                 "reward": rollout.rewards.mean().item(),
                 "tokens": float(rollout.tokens),
+                "longest_prompt": float(rollout.longest),
                 "tokens_per_second": rollout.tokens / (now() - began),
             }
             self.rows.append(row)
@@ -225,6 +228,7 @@ class LLMPPO:
             torch.tensor(self._starts, device=device),
             replies,
             sum(map(len, prompts)) + sum(len(reply.tokens) for reply in replies),
+            max(map(len, prompts)),
             spoken / len(replies),
         )
 

@@ -74,7 +74,7 @@ class Config:
     hidden: int = 192
     layers: int = 4
     vocabulary: int = 1024
-    apart: int = 1  # 1: words of the texts are tokens by themselves; 0: a sentence that recurs is one token
+    apart: int = 1  # 1: names and answers are tokens by themselves; 0: a sentence that recurs is one token
     episodes: int = 0  # of the expert that are learned from; default 4,000 where nothing else is asked for
     first_problem: int = 0  # of the training split that they begin at
     epochs: float = 1.0
@@ -159,10 +159,11 @@ def starting(config: Config, out: Path) -> LocalModel:
 
 
 def words_of(config: Config, problems: int = 300) -> set[str]:
-    """Of stories and questions."""
+    """Words of stories and questions that name somebody or something, or are answers."""
     source = make_vec_env(config.env, 1, seed=config.seed, **config.play()).batch.source
     told = [source.problem(i) for i in range(problems)]
-    return {word for one in told for text in (*one.story.units, one.question) for word in re.findall(r"[^\W\d_]+", text)}
+    words = {word for one in told for text in (*one.story.units, one.question) for word in re.findall(r"[^\W\d_]+", text)}
+    return words & {*source.entities, *source.choices}
 
 
 def supervise(config: Config, local: LocalModel) -> dict[str, Any]:

@@ -18,9 +18,9 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 """Prefix-preserving: a chat's text begins with the text of every beginning of it."""
-PIECES = r"\n|[0-9]+|[^\n0-9]+"
+PIECES = r"[0-9]+|\n?[^\n0-9]+|\n"
 """What BPE merges within: a number, or all of a line between numbers, so that phrases which always recur become one token."""
-APART = r"\n|[0-9]+| ?\b(?:{words})\b|(?:(?! ?\b(?:{words})\b)[^\n0-9])+"
+APART = r"[0-9]+| ?\b(?:{words})\b|\n?(?:(?! ?\b(?:{words})\b)[^\n0-9])+|\n"
 """The same, with certain words by themselves."""
 
 

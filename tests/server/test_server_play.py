@@ -145,7 +145,8 @@ def test_a_thousand_at_once():
     """Those that find a place play on; the others are told that there is none, and find one when it is free."""
 
     async def storm(address):
-        sockets = await asyncio.gather(*(connect(f"ws://{address}/ws", proxy=None, open_timeout=TIMEOUT) for _ in range(1000)))
+        patient = {"open_timeout": 300, "close_timeout": 300}  # the server is a thread of this process
+        sockets = await asyncio.gather(*(connect(f"ws://{address}/ws", proxy=None, **patient) for _ in range(1000)))
         for socket in sockets:
             await socket.send('{"type": "reset", "data": {"seed": 1}}')
         said = [json.loads(await socket.recv()) for socket in sockets]
