@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -90,6 +91,44 @@ class Encoding:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Encodings:
+    """Many texts in tokens, one after another: text i has the tokens [first[i], first[i + 1]).
+
+    Attributes:
+        first: (texts + 1,) int64.
+        ids, starts, ends: (tokens,) int32, as in `Encoding`.
+    """
+
+    first: np.ndarray
+    ids: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+
+    @staticmethod
+    def of(encodings: Sequence[Encoding]) -> Encodings:
+        """Those of some texts."""
+        first = np.zeros(len(encodings) + 1, np.int64)
+        np.cumsum([len(encoding) for encoding in encodings], out=first[1:])
+        parts = ([getattr(encoding, name) for encoding in encodings] for name in ("ids", "starts", "ends"))
+        return Encodings(first, *(np.fromiter(chain.from_iterable(part), np.int32) for part in parts))
+
+    def __getitem__(self, texts: slice) -> Encodings:
+        """Those of the texts [start, stop)."""
+        lo, hi, _ = texts.indices(len(self))
+        first = self.first[lo : hi + 1]
+        rows = slice(int(first[0]), int(first[-1]))
+        return Encodings(first - first[0], self.ids[rows], self.starts[rows], self.ends[rows])
+
+    def __add__(self, other: Encodings) -> Encodings:
+        """First these texts, then the other ones."""
+        parts = (np.concatenate([getattr(self, name), getattr(other, name)]) for name in ("ids", "starts", "ends"))
+        return Encodings(np.concatenate([self.first, self.first[-1] + other.first[1:]]), *parts)
+
+    def __len__(self) -> int:
+        return len(self.first) - 1
 
 
 @dataclass(frozen=True, slots=True)

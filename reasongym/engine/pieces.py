@@ -11,17 +11,17 @@ split at white space. ROUGE-L (Lin, 2004, as in the package rouge-score): lower 
 
 from __future__ import annotations
 
-import re
 import string
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 
 from reasongym.metrics.generated import words
 from reasongym.metrics.squad import normalize
-from reasongym.tasks.tokens import begins_word
-from reasongym.types import Encoding
+from reasongym.types import Encodings
 
 F1, ROUGE_L = 0, 1
 METRICS = {"f1": F1, "rouge_l": ROUGE_L}
@@ -43,10 +43,14 @@ WORD = np.dtype([("hash", "u8"), ("power", "u8")])
 PIECES = ("texts", "tokens", "pieces", "words")
 """The arrays of `Pieces`."""
 
-_ATOM = re.compile(r"[^\W_]+|\S")
+WHITE, ALNUM, OTHER, UNKNOWN = range(4)
+"""Kinds of characters."""
+
 _DELETED = frozenset(string.punctuation)
+_KINDS = np.full(0x110000, UNKNOWN, np.uint8)
 
 
+@lru_cache(maxsize=1 << 16)
 def hash_word(word: str) -> tuple[int, int]:
     """(hash, power): the hash of x + y is hash(x) * power(y) + hash(y), modulo 2^64."""
     value, power = 0, 1
@@ -59,27 +63,52 @@ def hash_word(word: str) -> tuple[int, int]:
 ARTICLE_HASHES = tuple(hash_word(word)[0] for word in ARTICLES)
 
 
-def reference_tokens(text: str, metric: int) -> list[str]:
+@lru_cache(maxsize=1 << 12)
+def reference_tokens(text: str, metric: int) -> tuple[str, ...]:
     """A reference as the metric compares it."""
-    return words(text) if metric == ROUGE_L else normalize(text).split()
+    return tuple(words(text) if metric == ROUGE_L else normalize(text).split())
 
 
-def pieces_of(text: str, metric: int) -> list[tuple[int, str, int]]:
-    """(start, lower-cased word, flags) of every piece of a text that the metric keeps."""
-    out, previous, fresh = [], 0, True
-    for match in _ATOM.finditer(text):
-        start, atom = match.start(), match[0]
-        if metric == ROUGE_L:
-            out += [(start, word, 0) for word in words(atom)]
-            continue
-        fresh = fresh or start != previous
-        previous = match.end()
-        if atom in _DELETED:
-            continue
-        flags = (0 if fresh else GLUED) | (0 if atom[0].isalnum() else SYMBOL)
-        out.append((start, atom.lower(), flags))
-        fresh = False
-    return out
+@dataclass(frozen=True, eq=False, slots=True)
+class _Joined:
+    """Texts one after another, a line break behind each; places are counted in all of them together.
+
+    Attributes:
+        text: all of them.
+        base: (texts + 1,) where each begins.
+        kinds: (characters,) WHITE, ALNUM or OTHER.
+    """
+
+    text: str
+    base: np.ndarray
+    kinds: np.ndarray
+
+    @staticmethod
+    def of(texts: Sequence[str]) -> _Joined:
+        text = "\n".join(texts) + "\n"
+        base = np.zeros(len(texts) + 1, np.int64)
+        np.cumsum([len(one) + 1 for one in texts], out=base[1:])
+        return _Joined(text, base, _kinds(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)))
+
+    def atoms(self) -> tuple[np.ndarray, np.ndarray]:
+        """(starts, ends) of runs of letters and digits, and of single symbols."""
+        alnum = np.r_[False, self.kinds == ALNUM]  # the last character is white
+        borders = np.flatnonzero(alnum[1:] != alnum[:-1])
+        symbols = np.flatnonzero(self.kinds == OTHER)
+        starts, ends = np.r_[borders[::2], symbols], np.r_[borders[1::2], symbols + 1]
+        order = np.argsort(starts, kind="stable")
+        return starts[order], ends[order]
+
+
+def _kinds(codes: np.ndarray) -> np.ndarray:
+    """Of characters by code point."""
+    found = _KINDS[codes]
+    if (found == UNKNOWN).any():
+        for code in np.unique(codes[found == UNKNOWN]).tolist():
+            character = chr(code)
+            _KINDS[code] = WHITE if character.isspace() else ALNUM if character.isalnum() else OTHER
+        found = _KINDS[codes]
+    return found
 
 
 class Pieces:
@@ -97,29 +126,39 @@ class Pieces:
         self.texts, self.tokens = np.zeros(64, TEXT), np.zeros(1024, TOKEN)
         self.pieces, self.words = np.zeros(1024, np.int32), np.zeros(256, WORD)
         self._index: dict[str, int] = {}
+        self._atoms: dict[str, tuple[int, ...]] = {}
         self._rows = self._num_tokens = self._num_pieces = 0
 
-    def add(self, texts: Sequence[str], encodings: Sequence[Encoding]) -> None:
+    def add(self, texts: Sequence[str], encodings: Encodings) -> None:
         """The next units."""
-        tokens: tuple[list[int], ...] = ([], [], [], [])
-        pieces: list[int] = []
-        rows = []
-        for text, encoding in zip(texts, encodings, strict=True):
-            rows.append((self._num_tokens + len(tokens[0]), self._num_pieces + len(pieces), len(encoding)))
-            found = pieces_of(text, self.metric)
-            pieces += [self._word(word) * FLAGS + flags for _, word, flags in found]
-            _add_tokens(tokens, text, encoding, [start for start, _, _ in found])
-        n, number = len(tokens[0]), len(pieces)
-        self.texts = grown(self.texts, self._rows + len(rows))
-        self.texts[self._rows : self._rows + len(rows)] = rows
-        self.tokens = grown(self.tokens, self._num_tokens + n)
-        for name, column in zip(TOKEN.names or (), tokens, strict=True):
-            self.tokens[name][self._num_tokens : self._num_tokens + n] = column
-        self.pieces = grown(self.pieces, self._num_pieces + number)
-        self.pieces[self._num_pieces : self._num_pieces + number] = pieces
-        self._rows += len(rows)
-        self._num_tokens += n
-        self._num_pieces += number
+        joined, count = _Joined.of(texts), len(texts)
+        starts, words, flags = self._found(joined)
+        first = np.searchsorted(starts, joined.base)
+        self.texts = grown(self.texts, self._rows + count)
+        rows = self.texts[self._rows : self._rows + count]
+        rows["token"] = self._num_tokens + encodings.first[:-1] + np.arange(count)
+        rows["piece"] = self._num_pieces + first[:-1]
+        rows["length"] = np.diff(encodings.first)
+        tokens = _token_rows(joined, encodings, starts, first)
+        self.tokens = grown(self.tokens, self._num_tokens + len(tokens))
+        self.tokens[self._num_tokens : self._num_tokens + len(tokens)] = tokens
+        self.pieces = grown(self.pieces, self._num_pieces + len(starts))
+        self.pieces[self._num_pieces : self._num_pieces + len(starts)] = words * FLAGS + flags
+        self._rows += count
+        self._num_tokens += len(tokens)
+        self._num_pieces += len(starts)
+
+    def _found(self, joined: _Joined) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(start, word, flags) of every piece that the metric keeps."""
+        starts, ends = joined.atoms()
+        said = [self._words_of(joined.text[a:b]) for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+        starts = np.repeat(starts, np.fromiter(map(len, said), np.int64, len(said)))
+        words = np.fromiter(chain.from_iterable(said), np.int64, len(starts))
+        if self.metric == ROUGE_L:
+            return starts, words, np.zeros_like(words)
+        blanks = np.cumsum(joined.kinds == WHITE)[starts]
+        glued = np.diff(blanks, prepend=-1) == 0
+        return starts, words, glued * GLUED + (joined.kinds[starts] == OTHER) * SYMBOL
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Becomes the table of these arrays, `piece_` before their names: nothing can be added to it."""
@@ -133,6 +172,14 @@ class Pieces:
             last += 1
         return int(self.tokens[base + first]["start"]), int(self.tokens[base + last]["end"])
 
+    def _words_of(self, atom: str) -> tuple[int, ...]:
+        """The indices of an atom's words: one, none where the metric deletes it, or what ROUGE-L makes of it."""
+        known = self._atoms.get(atom)
+        if known is None:
+            said = words(atom) if self.metric == ROUGE_L else [] if atom in _DELETED else [atom.lower()]
+            known = self._atoms[atom] = tuple(map(self._word, said))
+        return known
+
     def _word(self, word: str) -> int:
         index = self._index.get(word)
         if index is None:
@@ -142,18 +189,28 @@ class Pieces:
         return index
 
 
-def _add_tokens(columns: tuple[list[int], ...], text: str, encoding: Encoding, starts: list[int]) -> None:
-    """Adds the TOKEN rows of a text, with one more that ends it; `starts` are those of its pieces."""
-    begins = [begins_word(text, start) for start in encoding.starts]
-    piece, following = [len(starts)], len(starts)
-    for start, begin in zip(reversed(encoding.starts), reversed(begins), strict=True):
-        if begin:
-            following = bisect_left(starts, start)
-        piece.append(following)
-    columns[0].extend(reversed(piece))
-    columns[1].extend((*encoding.starts, len(text)))
-    columns[2].extend((*encoding.ends, len(text)))
-    columns[3].extend((*begins, False))
+def _token_rows(joined: _Joined, encodings: Encodings, pieces: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """The TOKEN rows of texts, each with one more that ends it.
+
+    Args:
+        pieces: where pieces start; those of text i are [first[i], first[i + 1]).
+    """
+    count, sizes = len(encodings), np.diff(encodings.first)
+    of = np.repeat(np.arange(count), sizes)
+    places = encodings.starts + joined.base[of]
+    rows = np.zeros(len(of) + count, TOKEN)
+    said, ends = np.arange(len(of)) + of, encodings.first[1:] + np.arange(count)
+    for name, values in (("start", encodings.starts), ("end", encodings.ends)):
+        rows[name][said] = values
+        rows[name][ends] = np.diff(joined.base) - 1
+    alnum = joined.kinds == ALNUM
+    rows["begins"][said] = ~(alnum[places - 1] & alnum[places])
+    rows["piece"][said] = np.searchsorted(pieces, places) - first[of]
+    rows["piece"][ends] = np.diff(first)
+    known = np.where(rows["begins"], np.arange(len(rows)), len(rows))
+    known[ends] = ends
+    rows["piece"] = rows["piece"][np.minimum.accumulate(known[::-1])[::-1]]  # inside a word: that of what follows it
+    return rows
 
 
 def grown(array: np.ndarray, needed: int) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 from reasongym.engine.layout import REFERENCE
 from reasongym.engine.pieces import METRICS, MOST_TOKENS, PIECES, Pieces, grown, hash_word, reference_tokens
 from reasongym.tasks.cache import cached
-from reasongym.types import Columns, Encoding, ProblemSource, SpanSource
+from reasongym.types import Columns, Encoding, Encodings, ProblemSource, SpanSource
 
 TEXTS_AT_ONCE = 8_192
 """Texts that are tokenised together: many are faster, all at once take a gigabyte."""
@@ -49,41 +49,41 @@ class Strings:
             self.add(new)
         return [self._index[text] for text in texts]
 
-    def add(self, texts: Sequence[str]) -> list[int]:
-        """Rows of texts that are new and distinct."""
-        encodings: Sequence[Encoding] = ()
-        ids: Sequence[Sequence[int]]
-        if self._spans:
-            encodings = encode_all(self._source, texts)
-            ids = [encoding.ids for encoding in encodings]
-        else:
-            ids = [self._source.tokenize(text) for text in texts]
+    def add(self, texts: Sequence[str], encodings: Encodings | None = None) -> list[int]:
+        """Rows of texts that are new and distinct.
+
+        Args:
+            encodings: the texts in tokens, where they are known.
+        """
+        ids = self._of_source(texts) if encodings is None else encodings
         first, width = len(self.texts), self.tokens.shape[1]
-        for text, tokens in zip(texts, ids, strict=True):
-            if len(tokens) > width:
-                raise ValueError(
-                    f"{text!r} has {len(tokens)} tokens, but {self._argument}={width}; "
-                    f"pass {self._argument}={len(tokens)} or more"
-                )
+        sizes = np.diff(ids.first)
+        if len(sizes) and sizes.max() > width:
+            i = int(np.argmax(sizes > width))
+            raise ValueError(
+                f"{texts[i]!r} has {sizes[i]} tokens, but {self._argument}={width}; pass {self._argument}={sizes[i]} or more"
+            )
         self.tokens = grown(self.tokens, first + len(texts))
-        for row, tokens in enumerate(ids, first):
-            self.tokens[row, : len(tokens)] = tokens
+        of = np.repeat(np.arange(len(texts)), sizes)
+        self.tokens[first + of, np.arange(len(of)) - ids.first[of]] = ids.ids
         if self.pieces is not None:
-            self.pieces.add(texts, encodings)
+            self.pieces.add(texts, ids)
         self.texts += texts
         self._index.update(zip(texts, range(first, first + len(texts)), strict=True))
         return list(range(first, first + len(texts)))
+
+    def _of_source(self, texts: Sequence[str]) -> Encodings:
+        """Texts in tokens, by the source's own `encode_all` where it has one (many at once are faster)."""
+        source: Any = self._source
+        if not self._spans:
+            return Encodings.of([Encoding(tuple(source.tokenize(text)), (), ()) for text in texts])
+        many = getattr(source, "encode_all", None)
+        return Encodings.of([source.encode(text) for text in texts] if many is None or len(texts) == 1 else many(list(texts)))
 
     def restore(self, texts: Sequence[str], tokens: np.ndarray) -> None:
         """Becomes the table of these texts and token rows."""
         self.texts, self.tokens = list(texts), tokens
         self._index = {text: row for row, text in enumerate(texts)}
-
-
-def encode_all(source: Any, texts: Sequence[str]) -> Sequence[Encoding]:
-    """Texts in tokens, by the source's own `encode_all` where it has one (many at once are faster)."""
-    many = getattr(source, "encode_all", None)
-    return [source.encode(text) for text in texts] if many is None or len(texts) == 1 else many(list(texts))
 
 
 class References:
@@ -162,9 +162,12 @@ class Texts:
 
     def _build(self, columns: Columns, reads_gold: bool) -> dict[str, np.ndarray]:
         """The arrays of an adopted source."""
-        for table, texts in ((self.sentences, columns.sentences), (self.questions, columns.questions)):
+        made: tuple[Encodings | None, ...] = getattr(self._source, "tokens", tuple)() or (None, None)
+        tables = (self.sentences, columns.sentences), (self.questions, columns.questions)
+        for (table, texts), tokens in zip(tables, made, strict=True):
             for lo in range(0, len(texts), TEXTS_AT_ONCE):
-                table.add(texts[lo : lo + TEXTS_AT_ONCE])
+                some = slice(lo, lo + TEXTS_AT_ONCE)
+                table.add(texts[some], None if tokens is None else tokens[some])
         which, of = columns.reference.tolist(), np.tile(np.array([-1, 0]), (len(columns.story), 1))
         kept: list[int] = []
         if reads_gold:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
 
 from reasongym.types import MAX_ENTITIES
 
@@ -26,16 +25,31 @@ STOP_WORDS = frozenset(
     "use used very via was we were what when where whether which while who whom whose why will with within without would "
     "yet you your yours yourself don didn doesn isn wasn weren couldn wouldn won hadn hasn haven ll ve re th".split()
 )
+WORDS_KEPT = 1 << 18
 _WORD = re.compile(r"[^\W_]+")
 _ENDINGS = (("ies", "y"), ("ied", "y"), ("ing", ""), ("ed", ""), ("es", ""), ("s", ""))
 
 
 def content_words(text: str) -> set[str]:
     """The stems of a text's words that say what it is about: names, numbers, words that are no stop words."""
-    return {stem for word in _WORD.findall(text.lower()) if (stem := _stem(word))}
+    found = set(map(_STEMS.__getitem__, _WORD.findall(text.lower())))
+    found.discard("")
+    return found
 
 
-@lru_cache(maxsize=1 << 18)
+class _Stems(dict[str, str]):
+    """Stems of words, remembered (a dictionary is looked up faster than a cached function)."""
+
+    def __missing__(self, word: str) -> str:
+        if len(self) >= WORDS_KEPT:
+            self.clear()
+        stem = self[word] = _stem(word)
+        return stem
+
+
+_STEMS = _Stems()
+
+
 def _stem(word: str) -> str:
     """A light stem, the same for "makes" and "making"; "" of a stop word or a single letter."""
     if word.isdigit():

@@ -19,7 +19,7 @@ from reasongym.tasks.columns import DTYPES, SPAN_DTYPES
 from reasongym.tasks.links import link_masks
 from reasongym.tasks.sentences import units_of
 from reasongym.tasks.tokens import Tokenizer
-from reasongym.types import MAX_SUPPORT, Columns
+from reasongym.types import MAX_SUPPORT, Columns, Encoding, Encodings
 
 MAX_UNITS = 32_000
 """Most units of a text: unit indices are int16."""
@@ -100,6 +100,7 @@ class Built:
         columns: its stories and problems, with references and support.
         meta, gold_meta: by name, one value per problem (None: the problem has no such value).
         skipped: broken records left out, and what was wrong with the first.
+        tokens: of its sentences and of its questions, which were needed to cut the texts; None where it came from the cache.
     """
 
     columns: Columns
@@ -107,6 +108,7 @@ class Built:
     gold_meta: dict[str, list[Any]]
     skipped: int
     first_fault: str
+    tokens: tuple[Encodings, Encodings] | None = None
 
     def pack(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """As an entry of the cache; `unpack` is the way back."""
@@ -122,11 +124,24 @@ class Built:
 
 
 @dataclass(slots=True)
+class _Tokens:
+    """`Encodings` under construction; objects are kept of some texts only."""
+
+    done: Encodings = field(default_factory=lambda: Encodings.of([]))
+    pending: list[Encoding] = field(default_factory=list)
+
+    def flush(self) -> None:
+        self.done, self.pending = self.done + Encodings.of(self.pending), []
+
+
+@dataclass(slots=True)
 class _Rows:
     """Columns under construction."""
 
     sentences: dict[str, int] = field(default_factory=dict)
+    sentence_tokens: _Tokens = field(default_factory=_Tokens)
     questions: dict[str, int] = field(default_factory=dict)
+    question_tokens: _Tokens = field(default_factory=_Tokens)
     references: dict[str, int] = field(default_factory=dict)
     arrays: dict[str, array] = field(default_factory=dict)
     meta: dict[str, list[Any]] = field(default_factory=dict)
@@ -161,17 +176,20 @@ def build(
     stream = iter(passages)
     while batch := list(islice(stream, TEXTS_AT_ONCE)):
         batch = [passage for passage in batch if passage.asked]
-        _check_questions(batch, tokenizer, question_tokens, faults)
+        questions = _checked_questions(batch, tokenizer, question_tokens, faults)
         for passage, places in zip(batch, _places(batch, tokenizer, unit_tokens), strict=True):
             if not passage.asked:
                 continue
             if not 0 < len(places) <= MAX_UNITS:
                 faults.add(passage.where, _wrong_size(len(places), unit_tokens))
             elif max_units is None or len(places) <= max_units:
-                _add(rows, passage, places, find_support, faults)
+                _add(rows, passage, places, questions, find_support, faults)
+        rows.sentence_tokens.flush()
+        rows.question_tokens.flush()
     arrays: dict[str, Any] = {name: np.array(rows.arrays.pop(name), dtype) for name, dtype in {**DTYPES, **SPAN_DTYPES}.items()}
     texts: dict[str, Any] = {name: tuple(getattr(rows, name)) for name in ("sentences", "questions", "references")}
-    return Built(Columns(**texts, **arrays), rows.meta, rows.gold_meta, faults.count, faults.first)
+    tokens = rows.sentence_tokens.done, rows.question_tokens.done
+    return Built(Columns(**texts, **arrays), rows.meta, rows.gold_meta, faults.count, faults.first, tokens)
 
 
 def _wrong_size(units: int, unit_tokens: int) -> str:
@@ -180,39 +198,57 @@ def _wrong_size(units: int, unit_tokens: int) -> str:
     return f"the text has {units:,} units of at most {unit_tokens} tokens; an episode can have {MAX_UNITS:,}"
 
 
-def _check_questions(batch: Sequence[Passage], tokenizer: Tokenizer, question_tokens: int, faults: Faults) -> None:
-    """Leave out questions that are longer than the shapes, or that have no token at all."""
-    asked = [asked for passage in batch for asked in passage.asked]
-    sizes = iter([len(encoding) for encoding in tokenizer.encode_all([one.question for one in asked])])
+def _checked_questions(
+    batch: Sequence[Passage], tokenizer: Tokenizer, question_tokens: int, faults: Faults
+) -> dict[str, Encoding]:
+    """Leave out questions that are longer than the shapes, or that have no token at all; the others in tokens."""
+    distinct = list({one.question: None for passage in batch for one in passage.asked})
+    encodings = dict(zip(distinct, tokenizer.encode_all(distinct), strict=True))
     for passage in batch:
         kept = []
         for one in passage.asked:
-            size = next(sizes)
+            size = len(encodings[one.question])
             if 0 < size <= question_tokens:
                 kept.append(one)
             else:
                 fault = f"a question of {size} tokens, expected 1 to {question_tokens}"
                 faults.add(one.where, f"{fault}: pass question_tokens={size}" if size else fault)
         passage.asked = kept
+    return encodings
 
 
-def _places(batch: Sequence[Passage], tokenizer: Tokenizer, unit_tokens: int) -> Iterator[list[tuple[int, int, int]]]:
-    """For each passage its units as (section, start, end), counted within the section."""
+Place = tuple[int, int, int, Encoding]
+"""A unit: (section, start, end, tokens), counted within the section."""
+
+
+def _places(batch: Sequence[Passage], tokenizer: Tokenizer, unit_tokens: int) -> Iterator[list[Place]]:
+    """For each passage its units."""
     found = iter(units_of([section for passage in batch for section in passage.sections], tokenizer, unit_tokens))
     for passage in batch:
-        yield [(i, start, end) for i in range(len(passage.sections)) for start, end in next(found)]
+        yield [(i, *unit) for i in range(len(passage.sections)) for unit in next(found)]
 
 
-def _add(rows: _Rows, passage: Passage, places: list[tuple[int, int, int]], find_support: FindSupport, faults: Faults) -> None:
+def _add(
+    rows: _Rows,
+    passage: Passage,
+    places: list[Place],
+    questions: dict[str, Encoding],
+    find_support: FindSupport,
+    faults: Faults,
+) -> None:
     first = [0]
     for section in passage.sections:
         first.append(first[-1] + len(section) + len(BETWEEN_SECTIONS))
-    texts = tuple(passage.sections[i][start:end] for i, start, end in places)
+    texts = tuple(passage.sections[i][start:end] for i, start, end, _ in places)
     links, question_links = link_masks(texts, [one.question for one in passage.asked])
-    offsets, sections = tuple(first[i] + start for i, start, _ in places), tuple(i for i, _, _ in places)
+    offsets, sections = tuple(first[i] + start for i, start, *_ in places), tuple(i for i, *_ in places)
     units = Units(texts, offsets, sections, tuple(links))
     arrays, story = rows.arrays, len(rows.arrays["story_start"]) - 1
-    arrays["unit_sentence"].extend(rows.sentences.setdefault(text, len(rows.sentences)) for text in texts)
+    for text, (*_, encoding) in zip(texts, places, strict=True):
+        if text not in rows.sentences:
+            rows.sentences[text] = len(rows.sentences)
+            rows.sentence_tokens.pending.append(encoding)
+        arrays["unit_sentence"].append(rows.sentences[text])
     arrays["superseded_by"].extend([-1] * len(texts))
     arrays["entities"].extend(links)
     arrays["same_as"].extend(range(len(texts)))
@@ -223,7 +259,10 @@ def _add(rows: _Rows, passage: Passage, places: list[tuple[int, int, int]], find
             faults.add(one.where, f"{len(support)} units support the answer, at most {MAX_SUPPORT} can")
             continue
         problem = {"story": story, "num_units": len(texts), "question_entities": mask, "answer_kind": 0, "gold": -1, "task": 0}
-        problem["question"] = rows.questions.setdefault(one.question, len(rows.questions))
+        if one.question not in rows.questions:
+            rows.questions[one.question] = len(rows.questions)
+            rows.question_tokens.pending.append(questions[one.question])
+        problem["question"] = rows.questions[one.question]
         problem["support_known"] = support is not None
         for name, value in problem.items():
             arrays[name].append(value)

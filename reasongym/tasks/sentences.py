@@ -48,15 +48,16 @@ def sentences(text: str) -> list[Stretch]:
     return out
 
 
-def units_of(texts: Sequence[str], tokenizer: Tokenizer, unit_tokens: int) -> list[list[Stretch]]:
+def units_of(texts: Sequence[str], tokenizer: Tokenizer, unit_tokens: int) -> list[list[tuple[int, int, Encoding]]]:
     """For each text its units in order: its sentences, halved until none has more than `unit_tokens` tokens.
 
-    A unit `(a, b)` is `text[a:b]`. Units cover all text but white space, and stretches that the tokenizer has no token for.
+    A unit `(a, b, e)` is `text[a:b]`, in tokens e. Units cover all text but white space, and stretches that the tokenizer has
+    no token for.
 
     Raises:
         ValueError: a character has more tokens than a unit may have.
     """
-    done: list[list[Stretch]] = [[] for _ in texts]
+    done: list[list[tuple[int, int, Encoding]]] = [[] for _ in texts]
     pending = [(i, start, end) for i, text in enumerate(texts) for start, end in sentences(text)]
     while pending:
         encodings = tokenizer.encode_all([texts[i][start:end] for i, start, end in pending])
@@ -66,10 +67,10 @@ def units_of(texts: Sequence[str], tokenizer: Tokenizer, unit_tokens: int) -> li
                 at = start + _cut(texts[i][start:end], encoding, unit_tokens)
                 halves += [(i, *_trimmed(texts[i], start, at)), (i, *_trimmed(texts[i], at, end))]
             elif len(encoding):
-                done[i].append((start, end))
+                done[i].append((start, end, encoding))
         pending = halves
     for found in done:
-        found.sort()
+        found.sort(key=lambda unit: unit[0])
     return done
 
 

@@ -22,7 +22,7 @@ from reasongym.tasks.links import NAMES
 from reasongym.tasks.passages import Built, Faults, FindSupport, Passage, build
 from reasongym.tasks.source import code_hash
 from reasongym.tasks.tokens import Tokenizer, load_tokenizer
-from reasongym.types import Columns, Encoding, Problem, Spans, Story
+from reasongym.types import Columns, Encoding, Encodings, Problem, Spans, Story
 
 STORIES_KEPT = 1024
 """Story objects kept for the problems that share them."""
@@ -112,6 +112,7 @@ class TextSource:
             )
         columns = built.columns if num_problems is None else head(built.columns, num_problems)
         self._columns = columns if annotation else hidden(columns)
+        self._tokens = built.tokens
         self._meta = {**built.meta, **(built.gold_meta if annotation else {})}
         self._label = f"{recipe.dataset}/{recipe.split}"
         self._stories: dict[int, Story] = {}
@@ -178,6 +179,10 @@ class TextSource:
     def encode_all(self, texts: list[str]) -> list[Encoding]:
         """Many units or questions in tokens, at once."""
         return self._tokenizer.encode_all(texts)
+
+    def tokens(self) -> tuple[Encodings, Encodings] | None:
+        """Those of the sentences and of the questions of `columns()`, where they were just made; None: ask `encode_all`."""
+        return self._tokens
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of a unit or a question."""

@@ -9,28 +9,42 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from functools import lru_cache
+from itertools import chain, pairwise
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from reasongym.errors import DataError
-from reasongym.types import Encoding
+from reasongym.types import Encoding, Encodings
 
 SHIPPED = Path(__file__).with_name("wordpieces.json")
 WORTH_THREADS = 64
 """Fewer texts are tokenised faster without threads."""
+WORDS_KEPT = 1 << 18
+"""Words whose tokens are remembered, where there are not more in one call; some 40 MiB."""
 
 
 class Tokenizer:
     """A Hugging Face tokenizer as the suite uses it: ids from 1, offsets in characters, no special tokens.
 
-    Attributes:
+    Args:
         name: for messages and fingerprints.
+        backend: the library's.
+        by_words: that it cuts what stands between two spaces whatever stands around it, as BERT's do. Each such word is then
+            cut once, and remembered.
+
+    Attributes:
+        name: as given.
         vocabulary: token id i stands for `vocabulary[i - 1]`.
     """
 
-    def __init__(self, name: str, backend: Any) -> None:
+    def __init__(self, name: str, backend: Any, by_words: bool = False) -> None:
         self.name, self._backend = name, backend
+        self._words = _Words(self._of_library) if by_words else None
         backend.no_truncation()  # a model's own limit, which would drop the end of a text without a word
         backend.no_padding()
         pieces = backend.get_vocab(with_added_tokens=True)
@@ -50,6 +64,9 @@ class Tokenizer:
 
     def encode_all(self, texts: list[str]) -> list[Encoding]:
         """Many texts at once, in parallel where it pays; tokens without characters of their own are left out."""
+        return self._of_library(texts) if self._words is None else self._words.encode_all(texts)
+
+    def _of_library(self, texts: list[str]) -> list[Encoding]:
         if len(texts) < WORTH_THREADS:
             encoded = [self._backend.encode(text, add_special_tokens=False) for text in texts]
         else:
@@ -68,11 +85,58 @@ class Tokenizer:
         return made.ids[: own[0]], made.ids[own[-1] + 1 :]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self.name, self._backend.to_str())
+        return _restored, (self.name, self._backend.to_str(), self._words is not None)
 
 
-def _restored(name: str, text: str) -> Tokenizer:
-    return Tokenizer(name, _library().Tokenizer.from_str(text))
+def _restored(name: str, text: str, by_words: bool) -> Tokenizer:
+    return Tokenizer(name, _library().Tokenizer.from_str(text), by_words)
+
+
+class _Words:
+    """Words in tokens, each cut once; texts are put together from them. For threads, too.
+
+    Args:
+        encode_all: cuts words that are new.
+    """
+
+    def __init__(self, encode_all: Callable[[list[str]], list[Encoding]]) -> None:
+        self._encode_all, self._lock = encode_all, Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._index: dict[str, int] = {}
+        self._known = Encodings.of([])
+
+    def encode_all(self, texts: list[str]) -> list[Encoding]:
+        """As the library would cut them."""
+        split = [text.split(" ") for text in texts]
+        with self._lock:
+            words, known = self._rows(list(chain.from_iterable(split))), self._known
+        sizes = known.first[words + 1] - known.first[words]
+        lengths = np.fromiter((len(word) + 1 for words in split for word in words), np.int64, len(words))
+        first = np.zeros(len(texts) + 1, np.int64)
+        np.cumsum([len(words) for words in split], out=first[1:])
+        ends = np.cumsum(lengths)
+        before = ends - lengths  # characters before each word, of all texts, then of its own
+        before -= np.repeat(np.r_[0, ends][first[:-1]], np.diff(first))
+        total = np.cumsum(sizes)
+        tokens = np.arange(total[-1] if len(total) else 0) + np.repeat(known.first[words] - (total - sizes), sizes)
+        shift = np.repeat(before, sizes)
+        ids = known.ids[tokens].tolist()
+        starts, stops = (known.starts[tokens] + shift).tolist(), (known.ends[tokens] + shift).tolist()
+        places = np.r_[0, total][first].tolist()
+        return [Encoding(tuple(ids[a:b]), tuple(starts[a:b]), tuple(stops[a:b])) for a, b in pairwise(places)]
+
+    def _rows(self, words: list[str]) -> np.ndarray:
+        """Of words their rows among those that are known."""
+        new = list(dict.fromkeys(word for word in words if word not in self._index))
+        if len(self._index) + len(new) > WORDS_KEPT:
+            self._forget()
+            new = list(dict.fromkeys(words))
+        if new:
+            self._index.update(zip(new, range(len(self._index), len(self._index) + len(new)), strict=True))
+            self._known = self._known + Encodings.of(self._encode_all(new))
+        return np.fromiter(map(self._index.__getitem__, words), np.int64, len(words))
 
 
 def begins_word(text: str, start: int) -> bool:
@@ -97,7 +161,8 @@ def load_tokenizer(tokenizer: str | os.PathLike[str] | None = None) -> Tokenizer
     library = _library()
     try:
         if place.is_file():
-            return Tokenizer("shipped" if tokenizer is None else str(tokenizer), library.Tokenizer.from_file(str(place)))
+            made = library.Tokenizer.from_file(str(place))
+            return Tokenizer("shipped", made, by_words=True) if tokenizer is None else Tokenizer(str(tokenizer), made)
         return Tokenizer(str(tokenizer), library.Tokenizer.from_pretrained(str(tokenizer)))
     except Exception as error:  # the library raises bare Exception, whatever is wrong
         raise DataError(

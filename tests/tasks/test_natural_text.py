@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 
 import pytest
 from hypothesis import given, settings
@@ -15,12 +16,12 @@ from reasongym.metrics.generated import words
 from reasongym.tasks.links import content_words, link_masks
 from reasongym.tasks.rouge import Words, best_span
 from reasongym.tasks.sentences import sentences, units_of
-from reasongym.tasks.tokens import load_tokenizer
-from reasongym.types import MAX_ENTITIES
+from reasongym.tasks.tokens import Tokenizer, load_tokenizer
+from reasongym.types import MAX_ENTITIES, Encoding, Encodings
 
 
 def cut(text, unit_tokens=64):
-    return [text[start:end] for start, end in units_of([text], load_tokenizer(), unit_tokens)[0]]
+    return [text[start:end] for start, end, _ in units_of([text], load_tokenizer(), unit_tokens)[0]]
 
 
 def test_sentences_know_abbreviations_initials_and_decimal_points():
@@ -67,13 +68,47 @@ def test_units_are_parts_of_the_text_in_order_and_cover_it(text, unit_tokens):
     tokenizer = load_tokenizer()
     places = units_of([text], tokenizer, unit_tokens)[0]
     end_before = 0
-    for start, end in places:
+    for start, end, encoding in places:
+        assert encoding == tokenizer.encode(text[start:end])
         assert not tokenizer.encode(text[end_before:start].strip()).ids, "something to read was left out"
         assert 0 < len(tokenizer.encode(text[start:end])) <= unit_tokens
         assert text[start:end] == text[start:end].strip()
         end_before = end
     assert not tokenizer.encode(text[end_before:]).ids
     assert all(a[1] <= b[0] for a, b in itertools.pairwise(places))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        TEXTS | st.text(max_size=40) | st.sampled_from(["[UNK]", "a [PAD]b", "x\x1cy", " ", "", "İΣ ß", "w" * 120]), max_size=6
+    )
+)
+def test_texts_put_together_from_words_are_as_the_library_cuts_them(texts):
+    shipped = load_tokenizer()
+    library = Tokenizer("the same", shipped._backend)
+    assert shipped.encode_all(texts) == library.encode_all(texts)
+
+
+def test_words_are_forgotten_when_there_are_too_many(monkeypatch):
+    shipped = load_tokenizer()
+    fresh, library = pickle.loads(pickle.dumps(shipped)), Tokenizer("the same", shipped._backend)
+    monkeypatch.setattr("reasongym.tasks.tokens.WORDS_KEPT", 5)
+    for number in range(8):
+        texts = [f"w{number} the w{number + i} sea" for i in range(3)]
+        assert fresh.encode_all(texts) == library.encode_all(texts)
+        assert len(fresh._words._index) <= 5
+    many = [" ".join(f"w{i}" for i in range(20))]
+    assert fresh.encode_all(many) == library.encode_all(many)
+
+
+def test_many_encodings_are_parts_and_sums_of_themselves():
+    some = [Encoding((5, 6), (0, 2), (1, 4)), Encoding((), (), ()), Encoding((7,), (3,), (9,))]
+    every = Encodings.of(some)
+    assert (len(every), every.first.tolist(), every.ids.tolist()) == (3, [0, 2, 2, 3], [5, 6, 7])
+    part = every[1:] + every[:1]
+    assert (part.first.tolist(), part.ids.tolist(), part.starts.tolist()) == ([0, 0, 1, 3], [7, 5, 6], [3, 0, 2])
+    assert len(Encodings.of([])) == 0
 
 
 @given(TEXTS | st.text(max_size=80))
