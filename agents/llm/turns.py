@@ -11,8 +11,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from agents.llm.sampling import Reply, hidden_states, mixed, padded, positions
+
+TOGETHER = 32
+"""Turns of like length that are computed together: a core has enough to do with so many."""
 
 
 class Turns(NamedTuple):
@@ -93,7 +97,28 @@ def _rows(values: Sequence[Sequence[float]], length: int, fill: float, device: A
 
 
 def likelihood(model: Any, turns: Turns, temperature: float = 1.0) -> Likelihood:
-    """How likely a model finds the replies, under the masks that they were drawn under."""
+    """How likely a model finds the replies, under the masks that they were drawn under.
+
+    On a CPU, turns of like length are computed together, so that little is computed for padding.
+    """
+    if turns.ids.device.type != "cpu":
+        return _likelihood(model, turns, temperature)
+    order = turns.seen.sum(1).argsort(stable=True)
+    parts = [_likelihood(model, turns.take(rows), temperature) for rows in order.split(TOGETHER)]
+    width, back = turns.tokens.shape[1], order.argsort()
+
+    def wide(values: Tensor) -> Tensor:
+        return functional.pad(values, (0, width - values.shape[1]))
+
+    return Likelihood(
+        torch.cat([wide(part.log_probs) for part in parts])[back],
+        torch.cat([wide(part.entropy) for part in parts])[back],
+        torch.cat([part.hidden for part in parts])[back],
+        torch.cat([part.after for part in parts])[back],
+    )
+
+
+def _likelihood(model: Any, turns: Turns, temperature: float) -> Likelihood:
     length = turns.tokens.shape[1]
     with hidden_states(model) as hidden, mixed(model):
         out = model(
