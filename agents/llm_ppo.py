@@ -243,7 +243,7 @@ class LLMPPO:
         assert player.legal is not None
         tries = player.legal(range(len(asked))) if player.constrained else None
         self.model.eval()
-        sampling = Sampling(self.settings.temperature, 1.0, self._room)
+        sampling = Sampling(self.settings.temperature, 1.0, self.room)
         drawn = [self.backend.sample(asked, sampling, tries, self.value_head) for _ in range(most)]
         return asked, [list({tuple(reply.tokens): reply for reply in row}.values()) for row in zip(*drawn, strict=True)]
 
@@ -257,10 +257,10 @@ class LLMPPO:
         assert player.interface is not None
         player.interface.begin(np.flatnonzero(starts))
         player.interface.observe()
-        return [self.backend.prompter(player.interface.messages(i), self._room) for i in range(len(starts))]
+        return [self.backend.prompter(player.interface.messages(i), self.room) for i in range(len(starts))]
 
     @property
-    def _room(self) -> int:
+    def room(self) -> int:
         """Most tokens of a reply."""
         player = self.player
         held = player.legal.most_tokens if player.constrained and player.legal is not None else 0

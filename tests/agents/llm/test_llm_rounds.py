@@ -13,7 +13,8 @@ pytest.importorskip("transformers")
 import torch
 
 from agents.llm.turns import likelihood
-from agents.llm_rounds import Language, Prompts
+from agents.llm_rounds import Language
+from agents.llm_rounds.reading import Prompts
 from agents.self_reward import SelfReward, Settings
 from agents.self_reward.arms import GoldSealedError
 from agents.self_reward.episodes import play, replayed

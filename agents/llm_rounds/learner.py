@@ -1,44 +1,27 @@
-"""A language model in the rounds of iterative self-reward: it plays, a copy of it judges, and both learn.
-
-    from agents.llm_rounds import Language
-    from agents.self_reward import SelfReward, Settings
-    settings = Settings(arm="none", n_steps=16, batch_size=128, learning_rate=1e-4)
-    easy = {"difficulty": {"max_units": 6}}
-    rows = SelfReward("ReasonGym-bAbI-qa1-v0", settings, "runs/rounds", learner=Language("runs/llm"), **easy).run()
-
-Rounds, arms, replay, pairs and reports are those of memory policies (`agents.self_reward`): an episode is kept as its actions,
-and what the model was shown is rendered again from them. What differs is here: how it plays (constrained to legal commands),
-how its judge reads (the situation and the command, by its own copy), and its losses (`agents.llm_ppo`, `agents.llm_dpo`, and
-self-imitation of whole commands).
-
-Axes: F frames (turns), N environments, R of them, H hidden.
-"""
+"""A language model that learns in the rounds of self-reward."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from agents.llm.sampling import Reply, Sampling
+from agents.llm.sampling import Reply
 from agents.llm.surrogate import PPOSettings
 from agents.llm.turns import Likelihood, Turns, gathered, likelihood
 from agents.llm_dpo import Preference, learn_pairs
 from agents.llm_ppo import LLMPPO
+from agents.llm_rounds.judge import LanguageJudge, Live
+from agents.llm_rounds.player import TextPlayer
+from agents.llm_rounds.reading import Lessons, Prompts, Read, split
 from agents.self_reward.episodes import Played
-from agents.self_reward.judge import OwnJudge
-from agents.self_reward.playing import Thought
 from agents.self_reward.rewards import SelfRewardVecEnv
 from agents.self_reward.settings import Settings
 from agents.self_reward.updates import Pairs, self_imitation_loss
-
-Read = dict[str, np.ndarray]
-"""What the model read in F situations: `prompt` (F,) places in `Prompts`, `action_mask` (F, A)."""
 
 
 @dataclass(frozen=True)
@@ -57,25 +40,6 @@ class Language:
 
     def __call__(self, paid: SelfRewardVecEnv, settings: Settings, device: str) -> LanguageLearner:
         return LanguageLearner(paid, settings, self.model, device, dict(self.ppo), **self.agent)
-
-
-class Prompts:
-    """Prompts by number, each held once."""
-
-    def __init__(self) -> None:
-        self._held: list[np.ndarray] = []
-        self._places: dict[bytes, int] = {}
-
-    def add(self, prompt: Sequence[int]) -> int:
-        """The number of a prompt."""
-        row = np.asarray(prompt, np.int32)
-        place = self._places.setdefault(row.tobytes(), len(self._held))
-        if place == len(self._held):
-            self._held.append(row)
-        return place
-
-    def __getitem__(self, place: int) -> list[int]:
-        return self._held[place].tolist()
 
 
 class LanguageLearner(LLMPPO):
@@ -205,7 +169,7 @@ class LanguageLearner(LLMPPO):
         """Fits the value head, and nothing else, to what was earned. Returns the last epoch's squared error."""
         everything = np.arange(len(lessons.actions))
         with torch.no_grad():
-            parts = [self.likelihood(self.turns_of(*lessons.take(rows)[:2])).hidden for rows in _split(everything, batch_size)]
+            parts = [self.likelihood(self.turns_of(*lessons.take(rows)[:2])).hidden for rows in split(everything, batch_size)]
         hidden, earned = torch.cat(parts), torch.as_tensor(lessons.returns, device=self.model.device)
         optimizer = torch.optim.AdamW(self.value_head.parameters(), lr=self.settings.value_learning_rate, weight_decay=0.0)
         last: list[float] = []
@@ -234,126 +198,3 @@ class LanguageLearner(LLMPPO):
         self.value_head.load_state_dict(kept["value_head"])
         self.optimizer.load_state_dict(kept["optimizer"])
         self.rows, self.num_timesteps, self.updates = kept["rows_of_ppo"], kept["frames"], kept["updates"]
-
-
-@dataclass(frozen=True)
-class Lessons:
-    """Turns to learn from: what was read, done, and earned from there on (F,)."""
-
-    read: Read
-    actions: np.ndarray
-    returns: np.ndarray
-
-    def take(self, rows: np.ndarray) -> tuple[Read, np.ndarray, np.ndarray]:
-        """Some of them."""
-        return {key: value[rows] for key, value in self.read.items()}, self.actions[rows], self.returns[rows]
-
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Read, np.ndarray, np.ndarray]:
-        """So many, with repetition."""
-        return self.take(torch.randint(len(self.actions), (count,), generator=generator).numpy())
-
-
-class TextPlayer:
-    """A language model as `self_reward.playing.Player`: what it reads is rendered from the environments."""
-
-    stateful = False
-
-    def __init__(self, learner: LanguageLearner) -> None:
-        self.learner, self.agent = learner, learner.player
-
-    def begin(self, env: Any) -> None:
-        """New episodes begin in these environments."""
-        self.learner.model.eval()
-        self.agent.attach(env)
-
-    def think(self, observation: Any, begins: np.ndarray, rows: np.ndarray, deterministic: bool, keep: bool) -> Thought:
-        """Of the situations `rows`; values come with the replies."""
-        agent, learner = self.agent, self.learner
-        assert agent.interface is not None
-        assert agent.legal is not None
-        agent.interface.begin(np.flatnonzero(begins))
-        agent.interface.observe()
-        prompts = shown(learner, rows)
-        heat = 0.0 if deterministic else learner.settings.temperature
-        replies = learner.backend.sample(
-            prompts, Sampling(heat, 1.0, learner._room), agent.legal(rows.tolist()), learner.value_head
-        )
-        read = {
-            "prompt": np.array(
-                [learner.prompts.add(prompt) for prompt in prompts] if keep else np.zeros(len(prompts)), np.int64
-            ),
-            "action_mask": observation["action_mask"][rows],
-        }
-        actions = np.array([agent.legal.action(reply.tokens) for reply in replies], np.int64)
-        return Thought(read, actions, np.array([reply.value for reply in replies], np.float32), ())
-
-    def acted(self, actions: np.ndarray) -> None:
-        """Nothing is repeated to it: a situation shows all that it is to know."""
-
-    def propose(self, read: Read, states: tuple[np.ndarray, ...], most: int) -> list[np.ndarray]:
-        """Distinct ones among `most` sampled commands."""
-        learner, agent = self.learner, self.agent
-        assert agent.legal is not None
-        prompts, tries = [learner.prompts[place] for place in read["prompt"].tolist()], agent.legal.under(read["action_mask"])
-        sampling = Sampling(learner.settings.temperature, 1.0, learner._room)
-        drawn = [learner.backend.sample(prompts, sampling, tries) for _ in range(most)]
-        actions = [[agent.legal.action(reply.tokens) for reply in row] for row in zip(*drawn, strict=True)]
-        return [np.array(list(dict.fromkeys(row)), np.int64) for row in actions]
-
-
-class LanguageJudge(OwnJudge):
-    """A copy of a language model that says how well a turn will end, or whether it is sound.
-
-    Its logit is the command's log-probability and a linear function of the state after the command's last token, which begins
-    at 0: what the model is unsure of, its judge doubts from the start.
-    """
-
-    batch_size, most = 64, 256
-
-    def __init__(self, learner: LanguageLearner) -> None:
-        super().__init__()
-        self._turns = (learner.turns_of,)  # in a tuple, or the learner would be a part of the judge
-        self.temperature = learner.settings.temperature
-        self.learning_rate = learner.settings.learning_rate
-        self.model = copy.deepcopy(learner.model).requires_grad_(True)
-        self.head = nn.Linear(learner.model.config.get_text_config().hidden_size, 1).to(learner.model.device)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-
-    def logits(self, observations: Read, actions: np.ndarray) -> Tensor:
-        return self.of(self._turns[0](observations, actions))
-
-    def of(self, turns: Turns) -> Tensor:
-        """(B,) logits of turns."""
-        found = likelihood(self.model, turns, self.temperature)
-        return found.log_probs.sum(1) + self.head(found.after.float())[:, 0]
-
-
-class Live:
-    """A judge that hears the environments which its model is playing in."""
-
-    def __init__(self, learner: LanguageLearner, judge: LanguageJudge) -> None:
-        self._learner, self._judge = learner, judge
-
-    def probability(self, observation: Any, actions: np.ndarray) -> np.ndarray:
-        """(N,) float32 of what is about to be done; `observation` is what the situations are rendered from."""
-        everyone = np.arange(len(actions))
-        prompts, masks = shown(self._learner, everyone), observation["action_mask"]
-        legal = np.take_along_axis(masks, actions[:, None], 1)[:, 0].astype(bool)
-        out = np.zeros(len(actions), np.float32)
-        with torch.no_grad():
-            for rows in _split(everyone[legal], self._judge.most):
-                turns = self._learner.turns([prompts[i] for i in rows], masks[rows], actions[rows])
-                out[rows] = self._judge.of(turns).sigmoid().float().cpu().numpy()
-        return out
-
-
-def shown(learner: LanguageLearner, rows: np.ndarray) -> list[list[int]]:
-    """What the model is shown now in some of the environments that it plays in."""
-    interface = learner.player.interface
-    assert interface is not None
-    return [learner.backend.prompter(interface.messages(i), learner._room) for i in rows.tolist()]
-
-
-def _split(rows: np.ndarray, size: int) -> list[np.ndarray]:
-    return [rows[i : i + size] for i in range(0, len(rows), size)]
