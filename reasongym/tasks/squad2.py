@@ -173,7 +173,7 @@ def _asked(entry: Any, context: str, title: str, where: str) -> Asked:
     gold_meta: dict[str, Any] = {}
     if impossible and "plausible_answers" in entry:
         gold_meta["plausible"] = list(dict.fromkeys(text for text, _ in _answers(entry, "plausible_answers", context)))
-    chosen = Counter(answers).most_common(1)[0][0] if answers else None
+    chosen = None if not answers else answers[0] if len(answers) == 1 else Counter(answers).most_common(1)[0][0]
     starts = dict(reversed([*answers, chosen])) if chosen else {}  # the chosen one's place, else the first of each text
     references = tuple(dict.fromkeys([chosen[0], *(text for text, _ in answers)])) if chosen else ()
     if references:

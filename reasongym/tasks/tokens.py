@@ -34,8 +34,8 @@ class Tokenizer:
     Args:
         name: for messages and fingerprints.
         backend: the library's.
-        by_words: that it cuts what stands between two spaces whatever stands around it, as BERT's do. Each such word is then
-            cut once, and remembered.
+        by_words: that it cuts what stands between two spaces whatever stands around it, into tokens that all have characters of
+            their own, as BERT's do. Each such word is then cut once, and remembered.
 
     Attributes:
         name: as given.
@@ -44,7 +44,7 @@ class Tokenizer:
 
     def __init__(self, name: str, backend: Any, by_words: bool = False) -> None:
         self.name, self._backend = name, backend
-        self._words = _Words(self._of_library) if by_words else None
+        self._words = _Words(self._flat) if by_words else None
         backend.no_truncation()  # a model's own limit, which would drop the end of a text without a word
         backend.no_padding()
         pieces = backend.get_vocab(with_added_tokens=True)
@@ -67,16 +67,26 @@ class Tokenizer:
         return self._of_library(texts) if self._words is None else self._words.encode_all(texts)
 
     def _of_library(self, texts: list[str]) -> list[Encoding]:
-        if len(texts) < WORTH_THREADS:
-            encoded = [self._backend.encode(text, add_special_tokens=False) for text in texts]
-        else:
-            encoded = self._backend.encode_batch(texts, add_special_tokens=False)
         out = []
-        for made in encoded:
+        for made in self._made(texts):
             kept = [(i + 1, a, b) for i, (a, b) in zip(made.ids, made.offsets, strict=True) if b > a]
             ids, starts, ends = zip(*kept, strict=True) if kept else ((), (), ())
             out.append(Encoding(ids, starts, ends))
         return out
+
+    def _made(self, texts: list[str]) -> list[Any]:
+        if len(texts) < WORTH_THREADS:
+            return [self._backend.encode(text, add_special_tokens=False) for text in texts]
+        return self._backend.encode_batch(texts, add_special_tokens=False)
+
+    def _flat(self, texts: list[str]) -> Encodings:
+        """Texts in tokens, where every token has characters of its own."""
+        made = self._made(texts)
+        first = np.zeros(len(made) + 1, np.int64)
+        np.cumsum([len(one) for one in made], out=first[1:])
+        ids = np.fromiter(chain.from_iterable([one.ids for one in made]), np.int32, int(first[-1]))
+        places = np.array([place for one in made for place in one.offsets], np.int32).reshape(-1, 2)
+        return Encodings(first, ids + 1, places[:, 0], places[:, 1])
 
     def specials(self) -> tuple[list[int], list[int]]:
         """The special tokens that the model wants before and after a text, as its own ids (from 0)."""
@@ -96,11 +106,11 @@ class _Words:
     """Words in tokens, each cut once; texts are put together from them. For threads, too.
 
     Args:
-        encode_all: cuts words that are new.
+        encode: cuts words that are new.
     """
 
-    def __init__(self, encode_all: Callable[[list[str]], list[Encoding]]) -> None:
-        self._encode_all, self._lock = encode_all, Lock()
+    def __init__(self, encode: Callable[[list[str]], Encodings]) -> None:
+        self._encode, self._lock = encode, Lock()
         self._forget()
 
     def _forget(self) -> None:
@@ -113,7 +123,7 @@ class _Words:
         with self._lock:
             words, known = self._rows(list(chain.from_iterable(split))), self._known
         sizes = known.first[words + 1] - known.first[words]
-        lengths = np.fromiter((len(word) + 1 for words in split for word in words), np.int64, len(words))
+        lengths = np.fromiter(map(len, chain.from_iterable(split)), np.int64, len(words)) + 1
         first = np.zeros(len(texts) + 1, np.int64)
         np.cumsum([len(words) for words in split], out=first[1:])
         ends = np.cumsum(lengths)
@@ -129,13 +139,14 @@ class _Words:
 
     def _rows(self, words: list[str]) -> np.ndarray:
         """Of words their rows among those that are known."""
-        new = list(dict.fromkeys(word for word in words if word not in self._index))
+        distinct = set(words)
+        new = list(distinct.difference(self._index))
         if len(self._index) + len(new) > WORDS_KEPT:
             self._forget()
-            new = list(dict.fromkeys(words))
+            new = list(distinct)
         if new:
-            self._index.update(zip(new, range(len(self._index), len(self._index) + len(new)), strict=True))
-            self._known = self._known + Encodings.of(self._encode_all(new))
+            self._known = self._known + self._encode(new)
+            self._index.update(zip(new, range(len(self._index), len(self._known)), strict=True))
         return np.fromiter(map(self._index.__getitem__, words), np.int64, len(words))
 
 
