@@ -12,7 +12,7 @@ split at white space. ROUGE-L (Lin, 2004, as in the package rouge-score): lower 
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -111,6 +111,17 @@ def _kinds(codes: np.ndarray) -> np.ndarray:
     return found
 
 
+class _Known(dict[str, tuple[int, ...]]):
+    """What a function returned (a dictionary is looked up faster than a function is called)."""
+
+    def __init__(self, function: Callable[[str], tuple[int, ...]]) -> None:
+        self._function = function
+
+    def __missing__(self, key: str) -> tuple[int, ...]:
+        value = self[key] = self._function(key)
+        return value
+
+
 class Pieces:
     """The distinct units of a span source in pieces; rows are added in the order of the table of units.
 
@@ -126,7 +137,7 @@ class Pieces:
         self.texts, self.tokens = np.zeros(64, TEXT), np.zeros(1024, TOKEN)
         self.pieces, self.words = np.zeros(1024, np.int32), np.zeros(256, WORD)
         self._index: dict[str, int] = {}
-        self._atoms: dict[str, tuple[int, ...]] = {}
+        self._atoms = _Known(self._words_of)
         self._rows = self._num_tokens = self._num_pieces = 0
 
     def add(self, texts: Sequence[str], encodings: Encodings) -> None:
@@ -151,7 +162,8 @@ class Pieces:
     def _found(self, joined: _Joined) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(start, word, flags) of every piece that the metric keeps."""
         starts, ends = joined.atoms()
-        said = [self._words_of(joined.text[a:b]) for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+        text, known = joined.text, self._atoms
+        said = [known[text[a:b]] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
         starts = np.repeat(starts, np.fromiter(map(len, said), np.int64, len(said)))
         words = np.fromiter(chain.from_iterable(said), np.int64, len(starts))
         if self.metric == ROUGE_L:
@@ -174,11 +186,8 @@ class Pieces:
 
     def _words_of(self, atom: str) -> tuple[int, ...]:
         """The indices of an atom's words: one, none where the metric deletes it, or what ROUGE-L makes of it."""
-        known = self._atoms.get(atom)
-        if known is None:
-            said = words(atom) if self.metric == ROUGE_L else [] if atom in _DELETED else [atom.lower()]
-            known = self._atoms[atom] = tuple(map(self._word, said))
-        return known
+        said = words(atom) if self.metric == ROUGE_L else [] if atom in _DELETED else [atom.lower()]
+        return tuple(map(self._word, said))
 
     def _word(self, word: str) -> int:
         index = self._index.get(word)
