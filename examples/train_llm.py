@@ -89,7 +89,7 @@ class Config:
     reward: str = "process"  # or "outcome": the right answer alone
     num_envs: int = 64
     n_steps: int = 16
-    n_epochs: int = 3
+    n_epochs: int = 2
     ppo_batch_size: int = 128
     ppo_learning_rate: float = 2e-4
     kl_coef: float = 0.01

@@ -34,7 +34,7 @@ class PPOSettings:
     n_epochs: int = 4
     batch_size: int = 128
     learning_rate: float = 1e-4
-    value_learning_rate: float = 1e-3
+    value_learning_rate: float = 3e-3
     gamma: float = 0.97
     gae_lambda: float = 0.95
     clip_range: float = 0.2
@@ -43,7 +43,7 @@ class PPOSettings:
     kl_coef: float = 0.01
     target_kl: float = 0.0
     max_grad_norm: float = 1.0
-    value_rollouts: int = 1
+    value_rollouts: int = 2
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
