@@ -316,27 +316,37 @@ def table(title: str, rows: dict[str, float]) -> None:
         print(f"  {name:42s} {value:>14,.2f}" if value < 1000 else f"  {name:42s} {value:>14,.0f}")
 
 
+TABLES = ("steps a second", "memory", "generation", "start-up")
+"""The first brings ratios with it."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the results here")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--data", default=os.environ.get("REASONGYM_DATA"), help="folder with babi/en-10k.tar.gz")
     parser.add_argument("--smoke", action="store_true", help="small and quick, to see that it runs")
+    parser.add_argument("--only", choices=TABLES, help="measure this table alone; in --json the others stay")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     kernels()
-    results: dict[str, Any] = {
-        "steps a second": rates(options.smoke, 1 if options.smoke else options.rounds),
-        "memory": memory(),
-        "generation": generation(0.2 if options.smoke else 3.0),
-    }
-    results["ratios"] = ratios(results["steps a second"], options.smoke)
-    if not options.smoke:
+    results: dict[str, Any] = {}
+    chosen = [options.only] if options.only else TABLES[:3] if options.smoke else TABLES
+    if "steps a second" in chosen:
+        results["steps a second"] = rates(options.smoke, 1 if options.smoke else options.rounds)
+        results["ratios"] = ratios(results["steps a second"], options.smoke)
+    if "memory" in chosen:
+        results["memory"] = memory()
+    if "generation" in chosen:
+        results["generation"] = generation(0.2 if options.smoke else 3.0)
+    if "start-up" in chosen:
         results["start-up"] = start_up(options.data)
     for title, rows in results.items():
         table(title, rows)
     results["versions"] = {"reasongym": reasongym.__version__, "python": platform.python_version(), "numpy": np.__version__}
     if options.json:
+        if options.only:
+            results = {**json.loads(options.json.read_text()), **results}
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 
 

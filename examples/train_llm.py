@@ -7,10 +7,10 @@ turns, made to order. The default plays one-fact stories of at most six sentence
 
 Then, or instead, PPO with the reward of each step for the command that earned it, from a start that is half right:
 
-    python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --episodes 1500 --epochs 2 --out runs/llm2
-    python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --start runs/llm2 --turns 60000 --out runs/llm2-ppo
-    python examples/train_llm.py ... --start runs/llm2 --turns 60000 --reward outcome --out runs/llm2-outcome
-    python examples/train_llm.py ... --start runs/llm2 --episodes 1500 --epochs 1000 --seconds 1800 --out runs/llm2-supervised
+    python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --episodes 1400 --epochs 2 --out runs/llm2
+    python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --start runs/llm2 --turns 40000 --out runs/llm2-ppo
+    python examples/train_llm.py ... --start runs/llm2 --turns 40000 --reward outcome --out runs/llm2-outcome
+    python examples/train_llm.py ... --start runs/llm2 --episodes 1400 --epochs 1000 --seconds 1400 --out runs/llm2-supervised
 
 `--model` takes a checkpoint of `transformers` instead, with its own tokenizer and chat template; on a GPU with
 `--dtype bfloat16 --lora 16 --gradient-checkpointing`. Into --out go the model (`transformers` loads it by this folder),
