@@ -17,7 +17,7 @@ from rich.text import Text
 from agents.baselines import baseline
 from agents.benchmark.leaderboard import comparisons, leaderboard, rates_table, table
 from agents.benchmark.queue import Queue
-from agents.benchmark.results import read_results, write_suite
+from agents.benchmark.results import read_results, restore, write_suite
 from agents.benchmark.suite import Run, Suite, known_suites, load_suite
 
 
@@ -41,6 +41,7 @@ def command(
     json_path: Annotated[
         Path | None, typer.Option("--json", help="the suite's results go here (default RUNS/SUITE.json)")
     ] = None,
+    resume: Annotated[Path | None, typer.Option(help="what --json wrote elsewhere: its runs count as played")] = None,
     show: Annotated[bool, typer.Option("--show", help="play nothing, only show what is there")] = False,
     suites: Annotated[bool, typer.Option("--list", help="list the suites")] = False,
 ) -> None:
@@ -52,6 +53,8 @@ def command(
     chosen = with_agents(load_suite(suite), agent or ())
     folder = runs / chosen.name
     every = list(chosen.runs(device))
+    if resume is not None:
+        console.print(f"{restore(resume, chosen, every, folder)} results taken from {resume}")
     queue, stopped = queue_of(engine, folder, jobs, data, address), ""
     left = queue.left(every)
     if not show:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.benchmark.files import CURVE, RESULT, read_lines, write_json
+from agents.benchmark.files import CURVE, RESULT, locked, read_lines, write_json, write_text
 from agents.benchmark.suite import PROTOCOL, Run, Suite
 from reasongym.errors import ReasonGymError
 
@@ -88,3 +88,39 @@ def read_suite(path: Path) -> tuple[str, list[dict[str, Any]]]:
     if whole.get("protocol") != PROTOCOL:
         raise ProtocolError(f"{path} is of protocol {whole.get('protocol')!r}, this version reads protocol {PROTOCOL}")
     return whole["suite"], whole["runs"]
+
+
+def restore(path: Path, suite: Suite, runs: Sequence[Run], folder: Path) -> int:
+    """Puts the results of a suite's file into the folders of its runs, as if they had been played there.
+
+    A run that has a result already keeps it. Episodes and logs are not in such a file.
+
+    Args:
+        path: what `write_suite` wrote, of some of the runs.
+        folder: of the suite's runs.
+
+    Returns:
+        How many runs have their results from the file.
+
+    Raises:
+        ProtocolError: of another protocol or suite, or a run was played with other settings; nothing is written then.
+    """
+    name, results = read_suite(path)
+    if name != suite.name:
+        raise ProtocolError(f"{path} holds results of the suite {name!r}, expected {suite.name!r}")
+    known = {(run.row, run.setting, run.seed): run for run in runs}
+    found = []
+    for result in results:
+        run = known.get((result["row"], result["setting"], result["seed"]))
+        if run is None:
+            raise ProtocolError(f"{path}: the suite has no run {result['row']}--{result['setting']}--{result['seed']}")
+        refuse_other(path, result, run.config)
+        if not (folder / run.id / RESULT).exists():
+            found.append((folder / run.id, dict(result)))
+    for place, result in found:
+        place.mkdir(parents=True, exist_ok=True)
+        with locked(place):
+            curve = result.pop("curve")
+            write_text(place / CURVE, "".join(json.dumps(row) + "\n" for row in curve))
+            write_json(place / RESULT, result)
+    return len(found)

@@ -18,10 +18,12 @@ from agents.benchmark.files import CURVE, EPISODES, LOCK, LOG, PROGRESS, RESULT,
 from agents.benchmark.leaderboard import area, improvement, leaderboard, rates_table, short, steps_to_threshold, table
 from agents.benchmark.ledger import counted_env, told_in_words
 from agents.benchmark.queue import Queue
-from agents.benchmark.results import ProtocolError, read_result, read_results, read_suite, write_suite
+from agents.benchmark.results import ProtocolError, read_result, read_results, read_suite, restore, write_suite
 from agents.benchmark.reward_models import careless, labelled
 from agents.benchmark.run import play
 from agents.benchmark.suite import PROTOCOL
+
+RESTORED = {"protocol": PROTOCOL, "status": "finished", "curve": [{"frames": 1, "success": 0.5}]}
 
 
 def prepared(folder, run):
@@ -69,10 +71,36 @@ def test_a_suite_from_end_to_end(suite, third_party, tmp_path):
     assert (tmp_path / "ppo--short--1" / RESULT).stat().st_mtime_ns == before, "what is over is not played again"
     write_suite(tmp_path / "tiny.json", whole, results)
     assert read_suite(tmp_path / "tiny.json") == ("tiny", json.loads(json.dumps(results)))
+    elsewhere = tmp_path / "elsewhere"
+    write_suite(tmp_path / "part.json", whole, results[:2])
+    assert restore(tmp_path / "part.json", whole, runs, elsewhere) == 2
+    assert read_results(elsewhere, runs) == results[:2]
+    assert Queue(elsewhere).left(runs) == runs[2:]
+    assert restore(tmp_path / "tiny.json", whole, runs, elsewhere) == 1, "what is there stays"
     lines = leaderboard(whole, results)
     assert sorted(line.row for line in lines) == ["majority", "ppo", "third_party.First"]
     assert all(line.runs == line.wanted == 1 for line in lines)
     assert table(whole, lines).row_count == rates_table(lines).row_count == 3
+
+
+def test_results_that_do_not_belong_are_not_restored(suite, tmp_path):
+    whole = suite()
+    runs = list(whole.runs())
+    played = [
+        {**json.loads(json.dumps(RESTORED)), "row": run.row, "setting": run.setting, "seed": run.seed, "config": run.config}
+        for run in runs
+    ]
+    path, folder = tmp_path / "file.json", tmp_path / "runs"
+    write_suite(path, whole, [played[0], {**played[1], "config": {**played[1]["config"], "problems": -1}}])
+    with pytest.raises(ProtocolError, match="was played with settings that the suite does not have"):
+        restore(path, whole, runs, folder)
+    write_suite(path, whole, [{**played[0], "seed": 99}])
+    with pytest.raises(ProtocolError, match=r"the suite has no run \S+--short--99"):
+        restore(path, whole, runs, folder)
+    write_json(path, {**json.loads(path.read_text()), "suite": "another"})
+    with pytest.raises(ProtocolError, match="results of the suite 'another', expected 'tiny'"):
+        restore(path, whole, runs, folder)
+    assert not folder.exists(), "nothing is written"
 
 
 def test_a_killed_process_loses_its_run_alone(suite, tmp_path):
