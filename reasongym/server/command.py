@@ -79,7 +79,7 @@ def build(env_id: str, keywords: dict[str, Any], settings: ServerSettings) -> uv
         raise ValueError(f"finished episodes cannot be written to {settings.episodes}: {error.strerror}") from error
     patient = type("Patient", (PatientProtocol,), {"patience_seconds": settings.patience_seconds})
     config = uvicorn.Config(
-        app, http=patient, log_level="warning", access_log=False, server_header=False,
+        app, http=patient, log_config=None, log_level="warning", access_log=False, server_header=False,
         ws_max_size=4 * settings.max_body + 65_536,  # up to here the application refuses, in JSON; beyond, the protocol does
         ws_per_message_deflate=False,  # messages are small, and a compressed one can hide a big one
         timeout_graceful_shutdown=max(1, round(settings.grace_seconds)), backlog=WAITING,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 from contextlib import suppress
 from itertools import count
@@ -174,6 +175,22 @@ def test_a_thousand_at_once():
                 break
             assert (status, told["data"]["code"]) == (503, "CAPACITY_REACHED")
         assert status == 200
+
+
+def test_log_handlers_of_the_process_are_left_alone():
+    """uvicorn's own configuration of logging closes them all, some with the stream that they write to."""
+    closed = []
+
+    class Handler(logging.StreamHandler):
+        def close(self):
+            closed.append(self)
+            super().close()
+
+    handler = Handler()
+    with serving() as address:
+        HTTPPlayer(address).reset(seed=0)
+    assert not closed
+    handler.close()
 
 
 def test_replies_before_the_end_do_not_depend_on_the_gold_answer():
