@@ -113,7 +113,7 @@ class Encodings:
         first = np.zeros(len(encodings) + 1, np.int64)
         np.cumsum([len(encoding) for encoding in encodings], out=first[1:])
         parts = ([getattr(encoding, name) for encoding in encodings] for name in ("ids", "starts", "ends"))
-        return Encodings(first, *(np.fromiter(chain.from_iterable(part), np.int32) for part in parts))
+        return Encodings(first, *(np.array(list(chain.from_iterable(part)), np.int32) for part in parts))
 
     def __getitem__(self, texts: slice) -> Encodings:
         """Those of the texts [start, stop)."""

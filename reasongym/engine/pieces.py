@@ -15,7 +15,7 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 
@@ -57,6 +57,20 @@ def hash_word(word: str) -> tuple[int, int]:
     for character in word:
         value = (value * BASE + ord(character) + 1) % 2**64
         power = power * BASE % 2**64
+    return value, power
+
+
+def hash_words(words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """`hash_word` of each: ((n,) uint64 hashes, (n,) uint64 powers)."""
+    codes = np.frombuffer("".join(words).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64) + np.uint64(1)
+    lengths = np.fromiter(map(len, words), np.int64, len(words))
+    first = np.cumsum(lengths) - lengths
+    value, power = np.zeros(len(words), np.uint64), np.ones(len(words), np.uint64)
+    rows = np.arange(len(words))
+    for place in range(lengths.max(initial=0)):
+        rows = rows[lengths[rows] > place]
+        value[rows] = value[rows] * np.uint64(BASE) + codes[first[rows] + place]
+        power[rows] *= np.uint64(BASE)
     return value, power
 
 
@@ -138,7 +152,7 @@ class Pieces:
         self.pieces, self.words = np.zeros(1024, np.int32), np.zeros(256, WORD)
         self._index: dict[str, int] = {}
         self._atoms = _Known(self._words_of)
-        self._rows = self._num_tokens = self._num_pieces = 0
+        self._rows = self._num_tokens = self._num_pieces = self._num_words = 0
 
     def add(self, texts: Sequence[str], encodings: Encodings) -> None:
         """The next units."""
@@ -155,6 +169,7 @@ class Pieces:
         self.tokens[self._num_tokens : self._num_tokens + len(tokens)] = tokens
         self.pieces = grown(self.pieces, self._num_pieces + len(starts))
         self.pieces[self._num_pieces : self._num_pieces + len(starts)] = words * FLAGS + flags
+        self._hash()
         self._rows += count
         self._num_tokens += len(tokens)
         self._num_pieces += len(starts)
@@ -163,7 +178,8 @@ class Pieces:
         """(start, word, flags) of every piece that the metric keeps."""
         starts, ends = joined.atoms()
         text, known = joined.text, self._atoms
-        said = [known[text[a:b]] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+        atoms = map(text.__getitem__, map(slice, starts.tolist(), ends.tolist()))
+        said = list(map(known.__getitem__, atoms))
         starts = np.repeat(starts, np.fromiter(map(len, said), np.int64, len(said)))
         words = np.fromiter(chain.from_iterable(said), np.int64, len(starts))
         if self.metric == ROUGE_L:
@@ -190,12 +206,15 @@ class Pieces:
         return tuple(map(self._word, said))
 
     def _word(self, word: str) -> int:
-        index = self._index.get(word)
-        if index is None:
-            index = self._index[word] = len(self._index)
-            self.words = grown(self.words, index + 1)
-            self.words[index] = hash_word(word)
-        return index
+        return self._index.setdefault(word, len(self._index))
+
+    def _hash(self) -> None:
+        """Fills in the words that are new."""
+        new = list(islice(self._index, self._num_words, None))
+        self.words = grown(self.words, len(self._index))
+        rows = self.words[self._num_words : len(self._index)]
+        rows["hash"], rows["power"] = hash_words(new)
+        self._num_words = len(self._index)
 
 
 def _token_rows(joined: _Joined, encodings: Encodings, pieces: np.ndarray, first: np.ndarray) -> np.ndarray:
