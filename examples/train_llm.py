@@ -87,6 +87,9 @@ class Config:
     keep_weight: float = 2.0  # of the loss of turns that keep: what is passed over cannot be had again
     turns: int = 0  # of PPO
     reward: str = "process"  # or "outcome": the right answer alone
+    utility: str = "net_coverage"  # of working memory, and its weight; what is stored in vain costs at once
+    utility_weight: float = 0.4
+    outcome_beta: float = 0.5  # of the right answer beside process rewards
     num_envs: int = 64
     n_steps: int = 16
     n_epochs: int = 2
@@ -118,7 +121,9 @@ class Config:
         """The keywords that make the reward."""
         if self.reward not in ("process", "outcome"):
             raise ValueError(f"--reward is process or outcome, got {self.reward!r}")
-        return {} if self.reward == "process" else {"prm": "annotated", "beta": OUTCOME, "utility": "none"}
+        if self.reward == "outcome":
+            return {"prm": "annotated", "beta": OUTCOME, "utility": "none"}
+        return {"utility": self.utility, "utility_weight": self.utility_weight, "beta": {"outcome": self.outcome_beta}}
 
 
 @cache

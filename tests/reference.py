@@ -248,7 +248,10 @@ class Reference:
         if not self.problem.support:
             return 0.0
         before, self.level = self.level, len(self.held_facts()) / len(self.problem.support)
-        return self.level - before if self.utility == "coverage" else self.level
+        if self.utility == "net_coverage":
+            wasted = [unit for slot in self.slots for unit in slot.units if not self.facts(unit)]
+            self.level -= len(wasted) / max(self.k * self.width, 1)
+        return self.level if self.utility == "level" else self.level - before
 
     # -- salience and the gate ------------------------------------------------------------------------------------------
 

@@ -17,12 +17,14 @@ from typing import Any, NamedTuple
 
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 
-from reasongym.engine import addresses, kernel, layout, order, pieces, spans
+from reasongym.engine import addresses, kernel, layout, order, pieces, showing, spans, transition
 from reasongym.jit import entry_point
 from reasongym.memory import gates, utility, working_memory
 from reasongym.prm import annotated
 
-COMPILED_MODULES = (addresses, kernel, layout, order, pieces, spans, gates, utility, working_memory, annotated)
+COMPILED_MODULES = (
+    addresses, kernel, layout, order, pieces, showing, spans, transition, gates, utility, working_memory, annotated,
+)  # fmt: skip
 
 
 class Kernels(NamedTuple):

@@ -12,8 +12,8 @@ import numpy as np
 from reasongym.engine.layout import CONFIG
 from reasongym.engine.pieces import METRICS
 from reasongym.errors import unknown
+from reasongym.memory import gates, utility
 from reasongym.memory.gates import gate_code
-from reasongym.memory.utility import needs_annotation as utility_needs_annotation
 from reasongym.memory.utility import utility_code
 from reasongym.prm.annotated import CRITERIA as ANNOTATED_CRITERIA
 from reasongym.prm.annotated import AnnotatedPRM
@@ -83,7 +83,7 @@ class Settings:
     @property
     def annotated(self) -> bool:
         """Whether anything reads the support."""
-        return self.model.needs_annotation or utility_needs_annotation(self.utility)
+        return self.model.needs_annotation or utility.needs_annotation(self.utility)
 
     @property
     def reads_gold(self) -> bool:
@@ -98,7 +98,7 @@ class Settings:
     @property
     def compiled(self) -> bool:
         """Whether a step needs no Python at all."""
-        outside = 2 in (gate_code(self.gate),) or utility_code(self.utility) == 4
+        outside = gate_code(self.gate) == gates.OUTSIDE or utility_code(self.utility) == utility.OUTSIDE
         return self.compiled_prm and self.observer is None and not outside
 
     @property

@@ -15,9 +15,9 @@ from reasongym.errors import unknown
 from reasongym.jit import operation
 from reasongym.types import MemoryView
 
-GATES = {"open": 0, "salience": 1}
-OUTSIDE = 2
-"""Code of a gate that is an object of the user's."""
+OPEN, SALIENCE, OUTSIDE = range(3)
+GATES = {"open": OPEN, "salience": SALIENCE}
+"""OUTSIDE is an object of the user's."""
 
 PROTECTED_FLOOR, PROTECTED_RANGE = 0.6, 0.35
 FORGOTTEN_CEILING = 0.15

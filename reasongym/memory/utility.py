@@ -3,12 +3,13 @@
 | name | value | reads |
 | --- | --- | --- |
 | `coverage` | change of the share of the support held | support |
+| `net_coverage` | change of the share of the support held, minus the share of places that hold what is not needed | support |
 | `level` | the share of the support held, not differenced | support |
 | `answerability` | change of whether the right answer follows from what memory holds | support, gold, the world's solver |
 | `use` | change of the share of the held units that were recalled since they were stored | nothing |
 | `none` | 0 | nothing |
 
-`coverage`, `level`, `use` and `none` are compiled. Any object with `value(view)` can be passed as `utility=`.
+All but `answerability` are compiled. Any object with `value(view)` can be passed as `utility=`.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from reasongym.errors import unknown
 from reasongym.jit import operation, popcount
 from reasongym.types import MemoryView
 
-NONE, COVERAGE, LEVEL, USE, OUTSIDE = range(5)
-UTILITIES = {"none": NONE, "coverage": COVERAGE, "level": LEVEL, "use": USE, "answerability": OUTSIDE}
-ANNOTATED = frozenset({"coverage", "level", "answerability"})
+NONE, COVERAGE, LEVEL, USE, NET_COVERAGE, OUTSIDE = range(6)
+UTILITIES = {
+    "none": NONE, "coverage": COVERAGE, "net_coverage": NET_COVERAGE, "level": LEVEL, "use": USE, "answerability": OUTSIDE,
+}  # fmt: skip
+ANNOTATED = frozenset({"coverage", "net_coverage", "level", "answerability"})
 
 
 @runtime_checkable
@@ -65,22 +68,40 @@ def needs_annotation(utility: object) -> bool:
 
 
 @operation
-def compiled_value(code, state, slots, num_support):
-    """g of one environment's memory. Where support is unknown, `coverage` and `level` are unscored (NaN)."""
+def compiled_value(code, state, slots, held, num_support):
+    """g of one environment's memory. Where support is unknown, what reads it is unscored (NaN)."""
     if code == NONE:
         return 0.0
     if code == USE:
-        held, recalled = 0, 0
-        for k in range(state.occupied):
-            held += slots[k].held
-            recalled += slots[k].used
-        level = recalled / held if held > 0 else 0.0
+        level = _share_used(state, slots)
     elif num_support < 0:
         return np.nan
     elif num_support == 0:
         return 0.0
     else:
         level = popcount(state.holding) / num_support
+        if code == NET_COVERAGE:
+            level -= _share_wasted(state, slots, held)
     change = level - state.level
     state.level = level
     return level if code == LEVEL else change
+
+
+@operation
+def _share_used(state, slots):
+    """Of the units held, those that were recalled since they were stored."""
+    held, recalled = 0, 0
+    for k in range(state.occupied):
+        held += slots[k].held
+        recalled += slots[k].used
+    return recalled / held if held > 0 else 0.0
+
+
+@operation
+def _share_wasted(state, slots, held):
+    """Of all places of memory, those that hold what is not needed."""
+    wasted = 0
+    for k in range(state.occupied):
+        for j in range(slots[k].held):
+            wasted += held[k, j].needed == 0
+    return wasted / max(held.shape[0] * held.shape[1], 1)

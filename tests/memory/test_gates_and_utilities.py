@@ -36,6 +36,7 @@ STORE1, STORE2, UPDATE1, RECALL1 = 1, 2, 3, 5
     ("utility", "expected"),
     [
         ("coverage", [0.15, -0.15, 0.15, 0.0, 0.0]),
+        ("net_coverage", [0.15, -0.3, 0.15, 0.0, 0.0]),
         ("level", [0.15, 0.0, 0.15, 0.15, 0.15]),
         ("use", [0.0, 0.0, 0.0, 0.0, 0.15]),
         ("none", [0.0, 0.0, 0.0, 0.0, 0.0]),
@@ -109,11 +110,11 @@ def test_the_observers_scores_move_the_touched_slot(source):
 
 def test_the_salience_gate_protects_and_forgets(source):
     """All read, two slots full: p = 0, so 0.6 protects and 0.15 forgets; neither closes everything."""
-    from reasongym.engine.kernel import SALIENCE_GATE
+    from reasongym.memory.gates import SALIENCE
 
     env = ReasonGymEnv(dataset=source, memory_slots=2, gate="salience", salience_rate=0.0)
     env.reset(seed=0)
-    assert env.batch.config["gate"][0] == SALIENCE_GATE
+    assert env.batch.config["gate"][0] == SALIENCE
     for action in (STORE1, STORE2, 0, 0):
         env.step(action)
     for saliences, store, recall in (
