@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the results here")
     parser.add_argument("--smoke", action="store_true", help="few problems, made to order only")
     options = parser.parse_args()
-    problems = 20 if options.smoke else options.problems
+    problems = 8 if options.smoke else options.problems
     jobs: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {}
     if options.data and not options.smoke:
         for name, (dataset, path, training) in PUBLISHED[options.split].items():

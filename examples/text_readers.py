@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the results here")
     parser.add_argument("--smoke", action="store_true", help="few problems, made to order only, three slots")
     options = parser.parse_args()
-    problems = 64 if options.smoke else options.problems
+    problems = 16 if options.smoke else options.problems
     jobs = {name: (env_id, {**more}, {**more, "split": "validation"}) for name, (env_id, more) in SETS.items()}
     if options.data and not options.smoke:
         for name, (env_id, path, training) in PUBLISHED.items():

@@ -87,7 +87,7 @@ class Config:
     keep_weight: float = 2.0  # of the loss of turns that keep: what is passed over cannot be had again
     turns: int = 0  # of PPO
     reward: str = "process"  # or "outcome": the right answer alone
-    utility: str = "net_coverage"  # of working memory, and its weight; what is stored in vain costs at once
+    utility: str = "balance"  # of working memory, and its weight; what is stored in vain costs at once
     utility_weight: float = 0.4
     outcome_beta: float = 0.5  # of the right answer beside process rewards
     num_envs: int = 64

@@ -6,11 +6,34 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
 """Of PyTorch, here and in scripts that tests start: more threads slow small networks down, much more beside another worker."""
+
+
+TOGETHER = {
+    "tests/prm/judge/": "judge",  # one model is trained for all
+    "tests/docs/test_site.py": "site",  # one site is built for all
+    "tests/test_release.py": "release",  # one wheel is built for all
+    "tests/prm/test_ray_prm.py": "ray",  # clusters beside each other starve
+    "tests/agents/benchmark/test_ray_queue.py": "ray",
+}
+"""Tests that one worker plays, by the beginning of their ids."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With pytest-xdist (`-n 2`): every test by itself, but for those of `TOGETHER`."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((group for start, group in TOGETHER.items() if nodeid.startswith(start)), nodeid)
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -38,7 +38,6 @@ def built(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.xdist_group("release")
 def test_the_wheel_holds_the_package_and_nothing_else(built):
     (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
@@ -50,7 +49,6 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     assert "reasongym/py.typed" in names
 
 
-@pytest.mark.xdist_group("release")
 def test_the_source_archive_holds_what_its_tests_need(built):
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as files:
@@ -59,7 +57,6 @@ def test_the_source_archive_holds_what_its_tests_need(built):
     assert not [name for name in names if name.startswith(("site/", "runs/")) or name.endswith((".pyc", ".nbi"))]
 
 
-@pytest.mark.xdist_group("release")
 def test_the_wheel_works_in_an_environment_of_its_own(built, tmp_path):
     """With the core's dependencies from here, and neither the checkout nor anything else of it on the path."""
     (wheel,) = built.glob("*.whl")

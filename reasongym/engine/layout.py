@@ -52,6 +52,7 @@ STATE = np.dtype(
         ("level", "f8"),  # share of the support held before the step
         ("steps", "i4"),
         ("max_steps", "i4"),
+        ("seen", "i4"),  # supporting facts read, where the utility asks for them
         ("captured", "i4"),  # supporting facts ever held
         ("holding", "i4"),
         ("recalled", "i4"),

@@ -11,6 +11,7 @@ from reasongym.engine.layout import NO_COMMAND, TOO_LONG
 from reasongym.engine.showing import clear_row, open_answers, show_desk, show_link, show_slot, write_tokens
 from reasongym.engine.spans import end_illegal, score_span, show_ends, show_starts, start_illegal, unit_in_link
 from reasongym.jit import operation, rare_operation
+from reasongym.memory.utility import BALANCE
 from reasongym.memory.working_memory import decay, recall, store, store_words, update
 from reasongym.prm.annotated import entities_of, needed_by, score_answer, score_recall
 from reasongym.prm.base import ANSWER, NEXT, RECALL, START, STORE, UPDATE
@@ -186,9 +187,11 @@ def _read(c, t, m, o, r, i, kind, k):
     """NEXT, STORE or UPDATE: the desk's unit (or own words instead) goes aside or into slot k, and the next one comes."""
     state, slots, held = m.state[i], m.slots[i], m.held[i]
     problem = t.problems[state.row]
+    needed = np.int32(0)
+    if c.annotated and (kind != NEXT or c.utility == BALANCE):
+        needed = needed_by(t.support, problem, t.units[problem.first_unit + state.cursor].same_as)
+        state.seen |= needed
     if kind != NEXT:
-        unit = t.units[problem.first_unit + state.cursor]
-        needed = needed_by(t.support, problem, unit.same_as) if c.annotated else np.int32(0)
         if kind == STORE and state.words > 0:
             _recover(c, t, m, r, i, k)
             store_words(state, slots, held, k, state.words)

@@ -3,7 +3,7 @@
 | name | value | reads |
 | --- | --- | --- |
 | `coverage` | change of the share of the support held | support |
-| `net_coverage` | change of the share of the support held, minus the share of places that hold what is not needed | support |
+| `balance` | change of: support held, minus support read and not held, minus places wasted (all as shares) | support |
 | `level` | the share of the support held, not differenced | support |
 | `answerability` | change of whether the right answer follows from what memory holds | support, gold, the world's solver |
 | `use` | change of the share of the held units that were recalled since they were stored | nothing |
@@ -22,11 +22,11 @@ from reasongym.errors import unknown
 from reasongym.jit import operation, popcount
 from reasongym.types import MemoryView
 
-NONE, COVERAGE, LEVEL, USE, NET_COVERAGE, OUTSIDE = range(6)
+NONE, COVERAGE, LEVEL, USE, BALANCE, OUTSIDE = range(6)
 UTILITIES = {
-    "none": NONE, "coverage": COVERAGE, "net_coverage": NET_COVERAGE, "level": LEVEL, "use": USE, "answerability": OUTSIDE,
+    "none": NONE, "coverage": COVERAGE, "balance": BALANCE, "level": LEVEL, "use": USE, "answerability": OUTSIDE,
 }  # fmt: skip
-ANNOTATED = frozenset({"coverage", "net_coverage", "level", "answerability"})
+ANNOTATED = frozenset({"coverage", "balance", "level", "answerability"})
 
 
 @runtime_checkable
@@ -80,8 +80,8 @@ def compiled_value(code, state, slots, held, num_support):
         return 0.0
     else:
         level = popcount(state.holding) / num_support
-        if code == NET_COVERAGE:
-            level -= _share_wasted(state, slots, held)
+        if code == BALANCE:
+            level -= popcount(state.seen & ~state.holding) / num_support + _share_wasted(state, slots, held)
     change = level - state.level
     state.level = level
     return level if code == LEVEL else change

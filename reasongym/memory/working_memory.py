@@ -38,6 +38,7 @@ def clear(state, slots, held, chain):
     state.occupied = 0
     state.chain_length = 0
     state.touched = -1
+    state.seen = 0
     state.captured = 0
     state.holding = 0
     state.recalled = 0

@@ -53,7 +53,6 @@ def pages(site) -> dict[Path, Links]:
     return {path: Links(path.read_text()) for path in site.rglob("*.html")}
 
 
-@pytest.mark.xdist_group("site")
 def test_every_internal_link_and_image_resolves(site, pages):
     broken, followed = [], 0
     for path, page in pages.items():
@@ -72,13 +71,11 @@ def test_every_internal_link_and_image_resolves(site, pages):
     assert followed > 1000
 
 
-@pytest.mark.xdist_group("site")
 def test_the_site_loads_nothing_from_elsewhere(site):
     loaded = re.compile(r"""<(?:script|img|iframe)[^>]+src=["']?(https?:)?//|<link[^>]+stylesheet[^>]+href=["']?(https?:)?//""")
     assert not [path.name for path in site.rglob("*.html") if loaded.search(path.read_text())]
 
 
-@pytest.mark.xdist_group("site")
 def test_every_id_has_its_place_with_all_headings_and_baselines(site):
     text = {path.parent.name: path.read_text() for path in (site / "ids").glob("*/index.html")}
     assert set(text) == {"babi", "squad2", "narrativeqa", "fairytaleqa", "text"}
@@ -99,7 +96,6 @@ def test_every_id_has_its_place_with_all_headings_and_baselines(site):
         ], name  # fmt: skip
 
 
-@pytest.mark.xdist_group("site")
 def test_tables_are_those_of_the_committed_results(site):
     """README's tables stand on the page of tables too, cell by cell."""
     cells = re.findall(r"<td[^>]*>(.*?)</td>", (site / "results" / "tables" / "index.html").read_text(), re.DOTALL)
@@ -109,7 +105,6 @@ def test_tables_are_those_of_the_committed_results(site):
     assert not told - plain
 
 
-@pytest.mark.xdist_group("site")
 def test_the_reference_has_the_public_api(site):
     reference = "".join(path.read_text() for path in (site / "reference").rglob("index.html"))
     for name in (

@@ -39,7 +39,7 @@ def columns(block):
     return {name: value for name, value in block.items() if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("utility", ["coverage", "net_coverage", "level", "use"])
+@pytest.mark.parametrize("utility", ["coverage", "balance", "level", "use"])
 @pytest.mark.parametrize("task", [*TASKS, tuple(TASKS)], ids=str)
 def test_object_equals_kernel(task, utility):
     keywords = {"tasks": task if isinstance(task, tuple) else (task,), "utility": utility, "num_envs": 32}

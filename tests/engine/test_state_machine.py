@@ -48,7 +48,7 @@ CONFIGS = st.fixed_dictionaries(
         "reason_when": st.sampled_from(["end", "any"]),
         "memory_view": st.sampled_from(["full", "recalled"]),
         "gate": st.sampled_from(["open", "salience"]),
-        "utility": st.sampled_from(["coverage", "net_coverage", "level", "use", "none"]),
+        "utility": st.sampled_from(["coverage", "balance", "level", "use", "none"]),
         "salience_rate": st.sampled_from([0.0, 0.2, 1.0]),
         "max_steps": st.sampled_from([None, 1, 9, 60]),
     }
@@ -125,7 +125,7 @@ def test_lockstep(tasks, config, seed, observed):
 
 
 @pytest.mark.parametrize("support", [None, ()], ids=["unknown support", "no support"])
-@pytest.mark.parametrize("utility", ["coverage", "net_coverage", "level", "use"])
+@pytest.mark.parametrize("utility", ["coverage", "balance", "level", "use"])
 def test_lockstep_without_support(support, utility):
     base = source(2)
     problems = [replace(base.problem(i), support=support, prerequisites=()) for i in range(8)]

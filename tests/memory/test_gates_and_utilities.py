@@ -36,7 +36,7 @@ STORE1, STORE2, UPDATE1, RECALL1 = 1, 2, 3, 5
     ("utility", "expected"),
     [
         ("coverage", [0.15, -0.15, 0.15, 0.0, 0.0]),
-        ("net_coverage", [0.15, -0.3, 0.15, 0.0, 0.0]),
+        ("balance", [0.15, -0.45, 0.15, 0.0, 0.0]),
         ("level", [0.15, 0.0, 0.15, 0.15, 0.15]),
         ("use", [0.0, 0.0, 0.0, 0.0, 0.15]),
         ("none", [0.0, 0.0, 0.0, 0.0, 0.0]),
@@ -46,6 +46,12 @@ def test_utilities(source, utility, expected):
     """Mary is stored, replaced by John, Sandra stored beside him, Daniel put aside; then one of the two slots is recalled."""
     env = ReasonGymEnv(dataset=source, memory_slots=2, units_per_slot=1, utility=utility)
     assert play(env, STORE1, STORE1, STORE2, 0, RECALL1)[0] == expected
+
+
+def test_balance_charges_what_is_passed_over(source):
+    """Mary is passed over, John stored in vain, replaced by Sandra, and Daniel passed over, whom nobody needs."""
+    env = ReasonGymEnv(dataset=source, memory_slots=2, units_per_slot=1, utility="balance", utility_weight=1.0)
+    assert play(env, 0, STORE1, STORE1, 0)[0] == [-0.5, -0.5, 1.0, 0.0]
 
 
 def test_use_counts_units_not_slots(source):

@@ -18,7 +18,7 @@ from reasongym.prm.annotated import AnnotatedPRM
 from reasongym.prm.base import Scores
 from reasongym.prm.lexical import LexicalPRM
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -19,7 +19,7 @@ from agents.benchmark.results import read_result, read_results
 from agents.benchmark.suite import suite_of
 from tests.agents.benchmark.conftest import TINY
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+pytestmark = pytest.mark.slow
 SUITE = {
     **TINY,
     "seeds": [1, 2, 3],

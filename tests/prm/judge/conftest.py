@@ -20,16 +20,6 @@ def _load(name: str, path: Path) -> ModuleType:
     return module
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With pytest-xdist, one worker trains the model and plays all tests of it (`--dist loadgroup`)."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        if "folder" in getattr(item, "fixturenames", ()) and "judge" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("judge"))
-
-
 @pytest.fixture(scope="session")
 def training() -> ModuleType:
     """`examples/train_judge.py` as a module."""

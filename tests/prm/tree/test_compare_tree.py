@@ -74,6 +74,7 @@ class Judge(BaseHTTPRequestHandler):
     """An OpenAI-compatible server that knows two replies."""
 
     asked: list[str] = []
+    protocol_version, wbufsize = "HTTP/1.1", -1  # a connection lasts, and a reply is one packet
 
     def do_POST(self):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -109,7 +110,8 @@ def test_a_judge_behind_a_url(scores, tmp_path, monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Judge)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     command = [sys.executable, str(ROOT / "examples" / "compare_tree.py"), "--smoke", "--train-on", "SQuAD", "--mu", "0",
-               "--judge", f"http://127.0.0.1:{server.server_port}/v1", "--model", "m", "--json", "out.json",
+               "--test-on", "SQuAD", "--judge",
+               f"http://127.0.0.1:{server.server_port}/v1", "--model", "m", "--json", "out.json",
                *(["--judge-scores"] if scores else [])]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=560)
