@@ -345,7 +345,7 @@ def main() -> None:
         table(title, rows)
     results["versions"] = {"reasongym": reasongym.__version__, "python": platform.python_version(), "numpy": np.__version__}
     if options.json:
-        if options.only:
+        if options.only and options.json.exists():
             results = {**json.loads(options.json.read_text()), **results}
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 
