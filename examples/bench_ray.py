@@ -104,7 +104,7 @@ def some_steps(num_envs: int) -> StepBatch:
 
 def scoring(workers: int, prm: Any, steps: StepBatch, times: int) -> Callable[[], float]:
     """A function that scores a batch several times and returns steps a second; without a worker, in this process."""
-    judge = RayPRM(prm, workers=workers, num_cpus=1, least=1) if workers else prm
+    judge = RayPRM(prm, workers=workers, num_cpus=0.25, least=1) if workers else prm  # all that take turns fit on two CPUs
 
     def score() -> float:
         began = time.perf_counter()

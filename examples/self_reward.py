@@ -13,7 +13,7 @@ killed at any time; what is finished is not played again. At the end, and with -
 is printed, with 95% intervals over the seeds (with one seed, over the problems), and the last line is one JSON object.
 
     python examples/self_reward.py --settings examples/settings/self_reward.json --only qa2 --minutes 20
-    python examples/self_reward.py --settings examples/settings/self_reward.json --show
+    python examples/self_reward.py --settings examples/settings/self_reward.json --show --json examples/results/self_reward.json
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import math
 import sys
 import time
 from dataclasses import asdict, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np
 import torch
 
+from agents.provenance import commit
 from agents.self_reward import SelfReward, Settings, weak_start
 
 SHOWN = ("held_out", "verdict_auc", "judge_agreement", "length", "capture", "answer_entropy", "gold_bits", "annotation_bits")
@@ -144,6 +146,18 @@ def summary(runs: list[Run], out: Path) -> dict[str, dict[str, list[dict[str, fl
     return told
 
 
+def write(path: Path, told: dict[str, dict[str, list[dict[str, float]]]]) -> None:
+    """Writes a summary, beside what the file holds of other tasks and variants, and of the same with more rounds or seeds."""
+    tables = json.loads(path.read_text())["tasks"] if path.exists() else {}
+    for task, variants in told.items():
+        for variant, table in variants.items():
+            before = tables.setdefault(task, {}).get(variant, [])
+            if sum(row["seeds"] for row in table) >= sum(row["seeds"] for row in before):
+                tables[task][variant] = table
+    record = {"versions": {name: version(name) for name in ("torch", "numpy", "gymnasium")}, "commit": commit()}
+    path.write_text(json.dumps({**record, "tasks": tables}, indent=1) + "\n")
+
+
 def show(told: dict[str, dict[str, list[dict[str, float]]]]) -> None:
     """Held-out success over rounds, a line a variant."""
     for task, variants in told.items():
@@ -167,6 +181,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=[], help="tasks, variants or seeds of the file to play; default all")
     parser.add_argument("--minutes", type=float, help="of CPU, after which to stop")
     parser.add_argument("--show", action="store_true", help="print what is there, play nothing")
+    parser.add_argument("--json", type=Path, help="of an experiment: the summary goes here")
     parser.add_argument("--env", default="ReasonGym-bAbI-qa1-v0")
     parser.add_argument(
         "--keywords", type=json.loads, default={"difficulty": {"max_units": 6}}, help="JSON, of the environments"
@@ -196,6 +211,7 @@ def smoke(out: Path) -> None:
     play_all(runs_of(path), out, None)
     told = summary(runs_of(path), out)
     show(told)
+    write(out / "smoke-result.json", told)
     assert [row["seeds"] for row in told["qa1"]["none"]] == [2, 2]
 
 
@@ -232,6 +248,8 @@ def main() -> None:
         play_all(runs, options.out, None if options.minutes is None else 60 * options.minutes)
     told = summary(runs, options.out)
     show(told)
+    if options.json:
+        write(options.json, told)
     print(json.dumps(told))
 
 

@@ -236,6 +236,49 @@ def tree_table(result: dict[str, Any], threshold: str) -> str:
     return table(result, threshold)
 
 
+def rounds_table(result: dict[str, Any]) -> str:
+    """Held-out success of self-reward over rounds, by task and variant."""
+    rounds = max(len(table) for variants in result["tasks"].values() for table in variants.values())
+    lines = ["| task | variant | seeds | start | " + " | ".join(f"round {i}" for i in range(1, rounds)) + " |"]
+    lines.append("| --- | --- | ---: |" + " ---: |" * rounds)
+    for task, variants in result["tasks"].items():
+        for variant, table in variants.items():
+            cells = [f"{100 * row['held_out']:.1f} ({100 * row['low']:.0f} to {100 * row['high']:.0f})" for row in table]
+            lines.append(
+                f"| {task} | {variant} | {table[-1]['seeds']} | " + " | ".join(cells) + " |" * (1 + rounds - len(table))
+            )
+    return "\n".join(lines)
+
+
+def ray_table(result: dict[str, Any]) -> str:
+    """What one and two workers give, measured, and what the driver needs."""
+    scoring, sweep = result["scoring"], result["sweep"]
+    driver_step, driver_run = 1e6 * result["driver_seconds_a_step"], 1e3 * result["driver_seconds_a_run"]
+    lines = [
+        "| | no worker | 1 worker | 2 workers | the driver alone |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        f"| runs of a few CPU seconds, a minute | | {sweep['1 workers']:.1f} | {sweep['2 workers']:.1f} "
+        f"| {driver_run:.1f} ms a run |",
+        f"| steps scored a second, 1 ms each | {scoring['0 workers']:,.0f} | {scoring['1 workers']:,.0f} "
+        f"| {scoring['2 workers']:,.0f} | {driver_step:.0f} µs a step |",
+    ]
+    return "\n".join(lines)
+
+
+def cluster_table(result: dict[str, Any]) -> str:
+    """What clusters would give, simulated from the measured rates."""
+    head = ("nodes", "`core`, hours", "CPUs busy", "10,000 runs, hours", "CPUs busy", "played again", "steps scored a second")
+    lines = [f"| {' | '.join(head)} |", "| ---: |" + " ---: |" * 6]
+    for nodes in (10, 100, 1000):
+        found = result[f"{nodes} nodes"]
+        cells = [f"{nodes:,}"]
+        for sweep in (found["sweep"], found["ten_thousand_runs"]):
+            cells += [f"{sweep['hours']:.2f}", f"{100 * sweep['busy']:.0f}%"]
+        cells += [str(found["ten_thousand_runs"]["played_again"]), f"{found['scoring']['steps_per_second']:,}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "ids": ("audit.json", ids_table),
     "coverage": ("audit.json", lambda report: audit_table(report, "coverage")),
@@ -251,6 +294,9 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "rewards": ("reward_models", rewards_table),
     "readers": ("text_readers.json", readers_table),
     "text": ("text", text_table),
+    "rounds": ("self_reward.json", rounds_table),
+    "ray": ("bench_ray.json", ray_table),
+    "clusters": ("bench_ray.json", cluster_table),
     "tree, threshold carried": ("compare_tree.json", lambda result: tree_table(result, "carried")),
     "tree, threshold fitted": ("compare_tree.json", lambda result: tree_table(result, "fitted")),
 }
