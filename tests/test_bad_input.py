@@ -218,11 +218,12 @@ def test_a_source_object_and_keywords_that_choose_one():
         ReasonGymEnv(dataset=ListedSource(base, [base.problem(0)]), split="test")
 
 
-def test_answerability_of_a_source_without_a_solver():
+@pytest.mark.parametrize(("utility", "method"), [("answerability", "follows"), ("prudence", "needed")])
+def test_utilities_of_a_source_without_a_solver(utility, method):
     base = ReasonGymEnv(tasks=(1,)).source
-    env = ReasonGymEnv(dataset=ListedSource(base, [base.problem(0)]), utility="answerability")
+    env = ReasonGymEnv(dataset=ListedSource(base, [base.problem(0)]), utility=utility)
     env.reset(seed=0)
-    with pytest.raises(PRMError, match="utility='answerability' needs a source with follows"):
+    with pytest.raises(PRMError, match=f"utility='{utility}' needs a source with {method}"):
         env.step(0)
 
 

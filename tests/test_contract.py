@@ -62,6 +62,7 @@ VARIANTS = {
     "observer and gate": {"observer": "lexical", "gate": "salience", "memory_slots": 3},
     "own gate and utility": {"gate": OldestOpen(), "utility": Fullness(), "memory_slots": 3},
     "answerability": {"utility": "answerability"},
+    "prudence": {"utility": "prudence", "memory_slots": 3},
     "compiled gate": {"gate": "salience", "memory_slots": 2, "question_at": "end", "reason_when": "any"},
     "endless": {"num_problems": None},
     "small": {"num_problems": 3, "memory_slots": 0, "chain_length": 0},

@@ -12,9 +12,10 @@ import numpy as np
 from reasongym.engine.layout import Memory, Observation, Result, Tables
 from reasongym.engine.notes import Notes, StepTexts, own_rows, own_text_keys, written_rows
 from reasongym.engine.settings import Settings
+from reasongym.engine.solved import Solved
 from reasongym.engine.table import ProblemTable
-from reasongym.errors import PRMError
 from reasongym.memory.gates import Gate
+from reasongym.memory.utility import OUTSIDE, utility_code
 from reasongym.prm.base import ANSWER, Annotation, ProcessRewardModel, StepBatch, carry_size, checked_scores
 from reasongym.types import MAX_SUPPORT, MemoryView
 
@@ -115,8 +116,8 @@ class Scorer:
         if settings.observer_model is not None:
             self.models.append(Model(settings.observer_model, n))
         self._generation = table.generation
-        self._compiled_utility = not (settings.utility == "answerability" or hasattr(settings.utility, "value"))
-        self._follows: dict[tuple[int, bytes], bool] = {}
+        self._compiled_utility = utility_code(settings.utility) != OUTSIDE
+        self._solved = Solved(settings.utility, table.source, settings.memory_slots * settings.units_per_slot)
         self._shows_annotation = settings.model.needs_annotation and not settings.compiled_prm
         self._betas = np.array([settings.weights[c] for c in settings.criteria])
 
@@ -202,31 +203,19 @@ class Scorer:
     def _utility(self, t: Tables, m: Memory, rows: np.ndarray, first: np.ndarray) -> np.ndarray:
         utility = self._settings.utility
         view = self._view(t, m, rows, with_support=getattr(utility, "needs_annotation", False))
-        if utility != "answerability":
+        if not isinstance(utility, str):
             value = np.asarray(utility.value(view), np.float64)
             if value.shape != (len(rows),) or np.isinf(value).any():
                 raise ValueError(f"utility.value returned {value!r}, expected {len(rows)} finite numbers (NaN: unscored)")
             return value
-        level = np.array([self._answerable(int(p), u) for p, u in zip(view.problem, view.units, strict=True)], np.float64)
+        level = np.array(
+            [self._solved.level(*row) for row in zip(view.problem.tolist(), view.units, view.units_read.tolist(), strict=True)]
+        )
         nothing = np.zeros(0, np.int32)
-        m.state["level"][rows[first]] = [self._answerable(int(p), nothing) for p in view.problem[first]]
+        m.state["level"][rows[first]] = [self._solved.level(problem, nothing, 0) for problem in view.problem[first].tolist()]
         change = level - m.state["level"][rows]
         m.state["level"][rows] = level
         return change
-
-    def _answerable(self, problem: int, units: np.ndarray) -> bool:
-        held = np.unique(units[units >= 0])
-        key = (problem, held.tobytes())
-        if key not in self._follows:
-            if len(self._follows) > CACHE_LIMIT:
-                self._follows.clear()
-            follows = getattr(self._table.source, "follows", None)
-            if follows is None:
-                raise PRMError(
-                    f"utility='answerability' needs a source with follows(problem, units); {self._table.source} has none"
-                )
-            self._follows[key] = follows(problem, held.tolist())
-        return self._follows[key]
 
     def _view(self, t: Tables, m: Memory, rows: np.ndarray, *, with_support: bool) -> MemoryView:
         state, slots = m.state[rows], m.slots[rows]

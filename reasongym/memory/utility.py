@@ -6,10 +6,11 @@
 | `balance` | change of: support held, minus support read and not held, minus places wasted (all as shares) | support |
 | `level` | the share of the support held, not differenced | support |
 | `answerability` | change of whether the right answer follows from what memory holds | support, gold, the world's solver |
+| `prudence` | `balance` against what would be needed if the text ended with what was read | question, the world's solver |
 | `use` | change of the share of the held units that were recalled since they were stored | nothing |
 | `none` | 0 | nothing |
 
-All but `answerability` are compiled. Any object with `value(view)` can be passed as `utility=`.
+All but `answerability` and `prudence` are compiled. Any object with `value(view)` can be passed as `utility=`.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from reasongym.types import MemoryView
 NONE, COVERAGE, LEVEL, USE, BALANCE, OUTSIDE = range(6)
 UTILITIES = {
     "none": NONE, "coverage": COVERAGE, "balance": BALANCE, "level": LEVEL, "use": USE, "answerability": OUTSIDE,
+    "prudence": OUTSIDE,
 }  # fmt: skip
-ANNOTATED = frozenset({"coverage", "balance", "level", "answerability"})
+ANNOTATED = frozenset({"coverage", "balance", "level", "answerability", "prudence"})
 
 
 @runtime_checkable

@@ -76,6 +76,14 @@ class BabiSource:
         answer = world.solve(facts, world.parse_question(problem.question)).answer
         return answer is not None and self.choice_of(answer) == self.choice_of(problem.answers[0])
 
+    def needed(self, index: int, read: int) -> tuple[int, ...]:
+        """What the answer to problem `index` would follow from if its story ended after so many units (the world's solver
+        decides); () where nothing would."""
+        problem: Problem = self.problem(index)
+        world = next(world for world in self.worlds if world.task == problem.task)
+        facts = tuple((unit, world.parse_unit(problem.story.units[unit])) for unit in range(read))
+        return tuple(world.solve(facts, world.parse_question(problem.question)).support)
+
     def problem(self, index: int) -> Problem:
         """Problem `index`; see `reasongym.types.ProblemSource`."""
         raise NotImplementedError

@@ -24,6 +24,7 @@ VARIANTS = {
     "carry": {"prm": PotentialDifference(LexicalPRM())},
     "endless": {"num_problems": None},
     "answerability": {"utility": "answerability"},
+    "prudence": {"utility": "prudence", "memory_slots": 3},
 }
 MODES = ["NextStep", "SameStep"]
 

@@ -84,6 +84,31 @@ def test_answerability_by_the_worlds_solver(task):
     np.testing.assert_allclose(total, 0.3, atol=1e-6)
 
 
+def test_prudence_asks_what_is_needed_so_far():
+    """Mary's first place is stored while it counts, stays when it no longer does, and her second place takes its slot; what
+    nobody asked for is stored in vain; what counts is lost again."""
+    units = ("Mary went to the office.", "John went to the office.", "Mary went to the garden.", "John went to the garden.")
+
+    class Solving(ListedSource):
+        def needed(self, index, read):
+            return ((), (0,), (0,), (2,), (2,))[read]
+
+    src = Solving(babi.load((1,), num_problems=1), [tiny(units, "Where is Mary?", (2,))])
+    keywords = {"memory_slots": 2, "units_per_slot": 1, "utility": "prudence", "utility_weight": 1.0}
+    assert play(ReasonGymEnv(dataset=src, **keywords), STORE1, STORE2, STORE1, STORE1)[0] == [1.0, -0.5, 0.0, -2.5]
+    assert play(ReasonGymEnv(dataset=src, **keywords), STORE1, 0, 0, 0)[0] == [1.0, 0.0, -2.5, 0.0]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_prudence_by_the_worlds_solver(task):
+    """What is needed at a story's end is its support, or proves the same answer; nothing is needed of nothing."""
+    source = babi.load((task,), num_problems=20)
+    for index in range(20):
+        problem = source.problem(index)
+        assert source.follows(index, source.needed(index, problem.num_units))
+        assert source.needed(index, 0) == ()
+
+
 def test_salience_moves_as_documented(source):
     """Stored 0.5; untouched x 0.98; recalled + 0.2 (1 - s); feedback + 0.2 x amount is what the wrapper hands in."""
     env = ReasonGymEnv(dataset=source, memory_slots=2, reason_when="any")
