@@ -124,9 +124,9 @@ def play_all(runs: list[Run], out: Path, seconds: float | None) -> None:
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """95% interval of a mean by Student's t, over seeds."""
+    """95% interval of a mean share by Student's t, over seeds."""
     half = T95[len(values)] * float(values.std(ddof=1)) / math.sqrt(len(values))
-    return float(values.mean()) - half, float(values.mean()) + half
+    return max(0.0, float(values.mean()) - half), min(1.0, float(values.mean()) + half)
 
 
 def summary(runs: list[Run], out: Path) -> dict[str, dict[str, list[dict[str, float]]]]:
