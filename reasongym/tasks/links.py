@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import repeat
 
 from reasongym.types import MAX_ENTITIES
 
@@ -75,7 +76,7 @@ def link_masks(units: Sequence[str], questions: Sequence[str]) -> tuple[list[int
     counts = Counter(word for words in in_units for word in words)
     ranks: dict[str, int] = {}
     for words in in_questions:
-        for rank, word in enumerate(sorted(words & counts.keys(), key=lambda word: (-counts[word], word))):
+        for rank, word in enumerate(sorted(filter(counts.__contains__, words), key=lambda word: (-counts[word], word))):
             ranks[word] = min(rank, ranks.get(word, rank))
     asked = sorted(ranks, key=lambda word: (ranks[word], -counts[word], word))
     told = (word for word, count in counts.items() if count > 1 and word not in ranks)
@@ -87,4 +88,4 @@ def link_masks(units: Sequence[str], questions: Sequence[str]) -> tuple[list[int
 
 
 def _mask(words: set[str], bits: dict[str, int]) -> int:
-    return sum(bits[word] for word in words & bits.keys())
+    return sum(map(bits.get, words, repeat(0)))

@@ -254,25 +254,27 @@ def _add(
     arrays["same_as"].extend(range(len(texts)))
     arrays["offsets"].extend(offsets)
     arrays["story_start"].append(len(arrays["unit_sentence"]))
+    before = len(arrays["question"])
     for one, mask, support in zip(passage.asked, question_links, find_support(passage, units, question_links), strict=True):
         if support is not None and len(support) > MAX_SUPPORT:
             faults.add(one.where, f"{len(support)} units support the answer, at most {MAX_SUPPORT} can")
             continue
-        problem = {"story": story, "num_units": len(texts), "question_entities": mask, "answer_kind": 0, "gold": -1, "task": 0}
         if one.question not in rows.questions:
             rows.questions[one.question] = len(rows.questions)
             rows.question_tokens.pending.append(questions[one.question])
-        problem["question"] = rows.questions[one.question]
-        problem["support_known"] = support is not None
-        for name, value in problem.items():
-            arrays[name].append(value)
+        arrays["question"].append(rows.questions[one.question])
+        arrays["question_entities"].append(mask)
+        arrays["support_known"].append(support is not None)
         arrays["support"].extend(support or ())
         arrays["prerequisites"].extend([0] * len(support or ()))
         arrays["support_start"].append(len(arrays["support"]))
         arrays["reference"].extend(rows.references.setdefault(text, len(rows.references)) for text in one.references)
         arrays["reference_start"].append(len(arrays["reference"]))
-        _note(rows.meta, one.meta, len(arrays["story"]))
-        _note(rows.gold_meta, one.gold_meta, len(arrays["story"]))
+        _note(rows.meta, one.meta, len(arrays["question"]))
+        _note(rows.gold_meta, one.gold_meta, len(arrays["question"]))
+    same = {"story": story, "num_units": len(texts), "answer_kind": 0, "gold": -1, "task": 0}
+    for name, value in same.items():
+        arrays[name].extend([value] * (len(arrays["question"]) - before))
 
 
 def _note(columns: dict[str, list[Any]], values: dict[str, Any], count: int) -> None:
