@@ -384,9 +384,7 @@ def sensitivity(scorer: Remembered, records: Sequence[StepRecord], mu: int) -> f
         first = len(texts) - len(broken) - len(met)
         pairs += [(first, first + 1 + i) for i in range(len(met))]
     if not pairs:
-        raise ValueError(
-            f"no planted error to compare among {len(records)} test records: give more than --test {len(records) // 2}"
-        )
+        raise ValueError(f"no planted error to compare among {len(records)} test records: raise --test")
     scores = scorer.score(contexts, texts)
     lower, higher = scores[np.array(pairs).T]
     return round(float((lower < higher).mean() + 0.5 * (lower == higher).mean()), 3)

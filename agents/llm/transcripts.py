@@ -92,24 +92,17 @@ class Prudence:
     """
 
     def __init__(self, batch: Any, problems: np.ndarray) -> None:
-        source = batch.source
-        if not hasattr(source, "worlds"):
-            raise ValueError(f"a prudent expert asks a solver what would be needed, and {source.name} has none")
-        worlds = {world.task: world for world in source.worlds}
-        told = [source.problem(int(index)) for index in problems]
-        self._batch, self._worlds = batch, [worlds[problem.task] for problem in told]
-        self._events = [
-            [world.parse_unit(unit) for unit in problem.story.units[: problem.num_units]]
-            for world, problem in zip(self._worlds, told, strict=True)
-        ]
-        self._queries = [world.parse_question(problem.question) for world, problem in zip(self._worlds, told, strict=True)]
+        if not hasattr(batch.source, "needed"):
+            raise ValueError(f"a prudent expert asks a solver what would be needed, and {batch.source.name} has none")
+        self._batch, self._problems = batch, np.asarray(problems).tolist()
 
     def __call__(self, i: int, command: str) -> str:
         """The command of environment `i`, given that of the expert who knows the rest of the text."""
-        batch, at = self._batch, int(self._batch.memory.state["cursor"][i])
-        if command != "next" or at >= len(self._events[i]):
+        batch, state = self._batch, self._batch.memory.state[i]
+        at = int(state["cursor"])
+        if command != "next" or at >= state["num_units"]:
             return command
-        needed = self._worlds[i].solve(tuple(enumerate(self._events[i][: at + 1])), self._queries[i]).support
+        needed = batch.source.needed(self._problems[i], at + 1)
         if at not in needed:
             return command
         held = batch.memory.held["unit"][i]

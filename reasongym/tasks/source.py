@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reasongym.tasks.base import World
 from reasongym.tasks.worlds import lexicon
-from reasongym.types import Problem
+from reasongym.types import Problem, Proof
 
 SPLITS = ("train", "validation", "test", "ood")
 
@@ -71,18 +71,19 @@ class BabiSource:
         problem: Problem = self.problem(index)
         if not problem.answers:
             raise ValueError(f"{self.name} was loaded without gold answers: nothing can be said to follow")
-        world = next(world for world in self.worlds if world.task == problem.task)
-        facts = tuple((unit, world.parse_unit(problem.story.units[unit])) for unit in sorted(units))
-        answer = world.solve(facts, world.parse_question(problem.question)).answer
+        answer = self._proof(problem, sorted(units)).answer
         return answer is not None and self.choice_of(answer) == self.choice_of(problem.answers[0])
 
     def needed(self, index: int, read: int) -> tuple[int, ...]:
         """What the answer to problem `index` would follow from if its story ended after so many units (the world's solver
         decides); () where nothing would."""
-        problem: Problem = self.problem(index)
+        return tuple(self._proof(self.problem(index), range(read)).support)
+
+    def _proof(self, problem: Problem, units: Iterable[int]) -> Proof:
+        """What the world's solver makes of some units, in reading order."""
         world = next(world for world in self.worlds if world.task == problem.task)
-        facts = tuple((unit, world.parse_unit(problem.story.units[unit])) for unit in range(read))
-        return tuple(world.solve(facts, world.parse_question(problem.question)).support)
+        facts = tuple((unit, world.parse_unit(problem.story.units[unit])) for unit in units)
+        return world.solve(facts, world.parse_question(problem.question))
 
     def problem(self, index: int) -> Problem:
         """Problem `index`; see `reasongym.types.ProblemSource`."""
