@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from reasongym.engine.batch import Batch
 from reasongym.engine.layout import INVALID_REASONS
+from reasongym.engine.pieces import hash_word, hash_words
 from reasongym.engine.settings import Settings
 from reasongym.envs import ReasonGymEnv
 from reasongym.metrics import exact_match, f1, rouge_l
@@ -159,6 +160,12 @@ def test_compiled_scores_are_those_of_the_metrics(unit, answers, metric):
             assert info["answer"] in unit
             made.set_state(started)
         made.set_state(state)
+
+
+@given(st.lists(st.text(min_size=1, max_size=40), max_size=8))
+def test_words_are_hashed_alike_alone_and_together(words):
+    hashes, powers = hash_words(words)
+    assert list(zip(hashes.tolist(), powers.tolist(), strict=True)) == [hash_word(word) for word in words]
 
 
 def test_a_source_of_spans_needs_memory():
