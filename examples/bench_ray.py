@@ -18,11 +18,13 @@ import argparse
 import heapq
 import json
 import os
+import platform
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ import ray
 import reasongym  # noqa: F401 (registers the ids)
 from agents.benchmark.ray_queue import RayQueue
 from agents.benchmark.suite import suite_of
+from agents.provenance import commit
 from reasongym.adapters.ray import RayPRM
 from reasongym.prm.base import StepBatch
 from reasongym.seeding import rng
@@ -195,7 +198,15 @@ def main() -> None:
     counts = (0, 1) if options.smoke else (0, 1, 2)
     scored = alternating({f"{n} workers": scoring(n, Costly(), steps, times) for n in counts}, repeats)
     sent = alternating({"sent": scoring(1, Free(), steps, 10 * times)}, repeats)
-    result: dict[str, Any] = {"scoring": scored, "steps": len(steps), "driver_seconds_a_step": 1 / sent["sent"]}
+    told = {name: value for name, value in vars(options).items() if name not in ("json", "smoke")}
+    result: dict[str, Any] = {
+        "arguments": told,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("ray", "gymnasium", "numpy")}},
+        "commit": commit(),
+        "scoring": scored,
+        "steps": len(steps),
+        "driver_seconds_a_step": 1 / sent["sent"],
+    }
     ray.shutdown()
     ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False, object_store_memory=100 * 2**20)
     result["driver_seconds_a_run"] = driver_seconds(20 if options.smoke else 300)
