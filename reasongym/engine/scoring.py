@@ -12,7 +12,7 @@ import numpy as np
 from reasongym.engine.layout import Memory, Observation, Result, Tables
 from reasongym.engine.notes import Notes, StepTexts, own_rows, own_text_keys, written_rows
 from reasongym.engine.settings import Settings
-from reasongym.engine.solved import Solved
+from reasongym.engine.solved import ASKED, Solved
 from reasongym.engine.table import ProblemTable
 from reasongym.memory.gates import Gate
 from reasongym.memory.utility import OUTSIDE, utility_code
@@ -117,7 +117,9 @@ class Scorer:
             self.models.append(Model(settings.observer_model, n))
         self._generation = table.generation
         self._compiled_utility = utility_code(settings.utility) != OUTSIDE
-        self._solved = Solved(settings.utility, table.source, settings.memory_slots * settings.units_per_slot)
+        self._solved: Solved | None = None
+        if isinstance(settings.utility, str) and settings.utility in ASKED:
+            self._solved = Solved(settings.utility, table.source, settings.memory_slots * settings.units_per_slot)
         self._shows_annotation = settings.model.needs_annotation and not settings.compiled_prm
         self._betas = np.array([settings.weights[c] for c in settings.criteria])
 
@@ -203,7 +205,7 @@ class Scorer:
     def _utility(self, t: Tables, m: Memory, rows: np.ndarray, first: np.ndarray) -> np.ndarray:
         utility = self._settings.utility
         view = self._view(t, m, rows, with_support=getattr(utility, "needs_annotation", False))
-        if not isinstance(utility, str):
+        if self._solved is None:
             value = np.asarray(utility.value(view), np.float64)
             if value.shape != (len(rows),) or np.isinf(value).any():
                 raise ValueError(f"utility.value returned {value!r}, expected {len(rows)} finite numbers (NaN: unscored)")

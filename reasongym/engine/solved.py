@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -20,31 +20,35 @@ class Solved:
 
     Args:
         utility: one of `ASKED`.
-        source: whose solver is asked, at the first level.
+        source: whose solver is asked.
         places: of memory.
+
+    Raises:
+        PRMError: the utility asks what this source cannot say.
     """
 
     def __init__(self, utility: str, source: Any, places: int) -> None:
-        self._utility, self._source, self._places = utility, source, places
-        self._said: dict[tuple[int, Any], Any] = {}
+        self._utility, self._places = utility, places
+        method = ASKED[utility]
+        solver = getattr(source, method.partition("(")[0], None)
+        if solver is None:
+            raise PRMError(f"utility={utility!r} needs a source with {method}; {source} has none")
+        self._solver: Callable[[int, Any], Any] = solver
+        self._said: dict[tuple[int, Hashable], Any] = {}
 
     def level(self, problem: int, units: np.ndarray, read: int) -> float:
         """Of a memory that holds these units (-1: none), where so many were read."""
         if self._utility == "answerability":
             held = np.unique(units[units >= 0])
-            return float(self._ask(problem, held.tobytes(), lambda ask: ask(problem, held.tolist())))
-        needed = self._ask(problem, read, lambda ask: set(ask(problem, read)))
+            return float(self._ask(problem, held.tobytes(), held.tolist()))
+        needed = set(self._ask(problem, read, read))
         held = units[units >= 0].tolist()
         kept = len(needed.intersection(held)) / len(needed) if needed else 0.5
         return 2 * kept - 1 - sum(unit not in needed for unit in held) / max(self._places, 1)
 
-    def _ask(self, problem: int, key: Any, put: Callable[[Callable[..., Any]], Any]) -> Any:
+    def _ask(self, problem: int, key: Hashable, about: Any) -> Any:
         if (problem, key) not in self._said:
-            method = ASKED[self._utility]
-            ask = getattr(self._source, method.partition("(")[0], None)
-            if ask is None:
-                raise PRMError(f"utility={self._utility!r} needs a source with {method}; {self._source} has none")
             if len(self._said) >= CACHE_LIMIT:
                 self._said.clear()
-            self._said[problem, key] = put(ask)
+            self._said[problem, key] = self._solver(problem, about)
         return self._said[problem, key]

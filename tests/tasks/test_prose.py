@@ -78,6 +78,8 @@ def test_the_support_is_what_the_answer_follows_from(played):
         everything = range(problem.num_units)
         assert source.follows(i, everything)
         assert source.follows(i, problem.support)
+        assert source.needed(i, problem.num_units) == problem.support
+        assert max(source.needed(i, problem.num_units // 2), default=-1) < problem.num_units // 2
         for unit in problem.support:
             assert not source.follows(i, set(problem.support) - {unit})
             assert not source.follows(i, set(everything) - {unit})

@@ -272,6 +272,12 @@ class ProseSource:
         gold = grammar.solve(tuple(enumerate(events)), asked.query).answer
         return grammar.solve(facts, asked.query).answer == gold
 
+    def needed(self, index: int, read: int) -> tuple[int, ...]:
+        """What the answer to problem `index` would follow from if its story ended after so many units; () where nothing
+        would."""
+        events, asked, _ = self._drawn(index)
+        return tuple(self.genre.grammar.solve(tuple(enumerate(events[:read])), asked.query).support)
+
     def _drawn(self, index: int) -> tuple[tuple[Event, ...], Asked, Draws]:
         """The first story drawn for a problem that belongs to the split, its question, and the draws for its words."""
         end = ENDLESS if self.num_problems is None else self.num_problems
