@@ -28,6 +28,7 @@ import sys
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,14 @@ class Config:
     apart: int = 1  # 1: names and answers are tokens by themselves; 0: a sentence that recurs is one token
     episodes: int = 0  # of the expert that are learned from; default 4,000 where nothing else is asked for
     first_problem: int = 0  # of the training split that they begin at
+    other_env: str = ""  # another id, whose expert's episodes are learned from beside; so many of them:
+    other_episodes: int = 0
     epochs: float = 1.0
     seconds: float = 0.0  # of supervised training, at most (CPU seconds; on a GPU, seconds); 0: no bound
     batch_size: int = 32
     learning_rate: float = 1e-3  # of supervised training
     prompt_loss: float = 0.0
-    prudent: int = 1  # 1: the expert also keeps what would be needed if the text ended there; bAbI alone (see `expert_turns`)
+    prudent: int = 1  # 1: the expert also keeps what would be needed if the text ended there (see `expert_turns`)
     stray: float = 0.1  # share of the expert's turns of reading on that store the sentence instead (see `expert_turns`)
     keep_weight: float = 2.0  # of the loss of turns that keep: what is passed over cannot be had again
     turns: int = 0  # of PPO
@@ -97,6 +100,7 @@ class Config:
     ppo_learning_rate: float = 3e-4
     kl_coef: float = 0.01
     ent_coef: float = 0.01
+    vf_coef: float = 10.0  # squared errors of dense rewards are small beside a loss of normalised advantages
     gamma: float = 0.9
     gae_lambda: float = 0.5
     eval_every: int = 10_000  # turns
@@ -145,9 +149,11 @@ def starting(config: Config, out: Path) -> LocalModel:
     """The model that training begins with: from scratch, a checkpoint, or another run."""
     if not config.model and not config.start:
         torch.manual_seed(config.seed)
-        turns = expert_turns(text_id(config.env), range(300), **config.told(), **config.play())
+        ids = [env for env in (config.env, config.other_env) if env]
+        turns = chain.from_iterable(expert_turns(text_id(env), range(300), **config.told(), **config.play()) for env in ids)
         texts = [text for episode in turns for turn in episode for text in (*(m["content"] for m in turn.chat), turn.reply)]
-        tokenizer = train_tokenizer(texts, config.vocabulary, phrases=True, apart=words_of(config) if config.apart else ())
+        apart = set().union(*(words_of(config, env) for env in ids)) if config.apart else ()
+        tokenizer = train_tokenizer(texts, config.vocabulary, phrases=True, apart=apart)
         tiny_model(tokenizer, Shape(config.hidden, config.layers, config.hidden // 32)).save_pretrained(out)
         tokenizer.save_pretrained(out)
     fast = torch.cpu.get_capabilities().get("amx_bf16") and not torch.cuda.is_available()
@@ -163,9 +169,9 @@ def starting(config: Config, out: Path) -> LocalModel:
     return local
 
 
-def words_of(config: Config, problems: int = 300) -> set[str]:
+def words_of(config: Config, env_id: str, problems: int = 300) -> set[str]:
     """Words of stories and questions that name somebody or something, or are answers."""
-    source = make_vec_env(config.env, 1, seed=config.seed, **config.play()).batch.source
+    source = make_vec_env(env_id, 1, seed=config.seed, **config.play()).batch.source
     told = [source.problem(i) for i in range(problems)]
     words = {word for one in told for text in (*one.story.units, one.question) for word in re.findall(r"[^\W\d_]+", text)}
     return words & {*source.entities, *source.choices}
@@ -175,9 +181,11 @@ def supervise(config: Config, local: LocalModel) -> dict[str, Any]:
     """Trains on the expert's turns; returns what is told of it."""
     now = seconds_on(local.model.device)
     began = now()
-    problems = range(config.first_problem, config.first_problem + config.episodes)
+    problems = {config.env: range(config.first_problem, config.first_problem + config.episodes)}
+    if config.other_env:
+        problems[config.other_env] = range(config.other_episodes)
     how_played = {"prudent": bool(config.prudent), "stray": config.stray, "seed": config.seed, **config.told(), **config.play()}
-    episodes = expert_turns(text_id(config.env), problems, **how_played)
+    episodes = chain.from_iterable(expert_turns(text_id(env), some, **how_played) for env, some in problems.items())
     turns = [turn for episode in episodes for turn in episode]
     pairs = [tokens_of(turn, local.prompter) for turn in turns]
     weights = [config.keep_weight if turn.reply.startswith(KEEPING) else 1.0 for turn in turns]
@@ -218,7 +226,7 @@ def reinforce(config: Config, local: LocalModel, out: Path, resume: bool) -> dic
         settings = PPOSettings(
             n_steps=config.n_steps, n_epochs=config.n_epochs, batch_size=config.ppo_batch_size,
             learning_rate=config.ppo_learning_rate, kl_coef=config.kl_coef, ent_coef=config.ent_coef, gamma=config.gamma,
-            gae_lambda=config.gae_lambda,
+            gae_lambda=config.gae_lambda, vf_coef=config.vf_coef,
         )  # fmt: skip
         trainer, rows = LLMPPO(env, model=player_of(config, local), seed=config.seed, settings=settings), []
     spent, now = rows[-1]["seconds"] if rows else 0.0, seconds_on(local.model.device)

@@ -20,6 +20,7 @@ TOGETHER = {
     "tests/test_release.py": "release",  # one wheel is built for all
     "tests/prm/test_ray_prm.py": "ray",  # clusters beside each other starve
     "tests/agents/benchmark/test_ray_queue.py": "ray",
+    "tests/agents/test_ray_rollouts.py": "ray",
 }
 """Tests that one worker plays, by the beginning of their ids."""
 

@@ -45,7 +45,7 @@ def expert_turns(
         env_id: a registered text id.
         problems: indices of the split.
         num_envs: environments side by side.
-        prudent: of sources with a solver, which are bAbI's worlds.
+        prudent: of sources with a solver, which are the procedural ones.
         stray: share of the turns it would read on in that go astray.
         seed: of straying.
         keywords: as for `gym.make_vec`: split, difficulty, memory_slots, instructions, ...

@@ -185,7 +185,7 @@ class ProblemTable:
             -1 if support is None else len(support),
             self.source.choice_of(problem.answers[0]) if self.reads_gold and problem.answers and not self.spans else -1,
             problem.task,
-            *(self.texts.references.add(problem.answers) if self.spans and self.reads_gold else (-1, 0)),
+            *(self.texts.references.add([problem.answers])[0][0] if self.spans and self.reads_gold else (-1, 0)),
         )
 
     def _adopt(self, columns: Columns) -> None:

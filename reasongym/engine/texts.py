@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from reasongym.engine.layout import REFERENCE
-from reasongym.engine.pieces import METRICS, MOST_TOKENS, PIECES, Pieces, grown, hash_word, reference_tokens
+from reasongym.engine.pieces import METRICS, MOST_TOKENS, PIECES, Pieces, grown, hash_words, reference_tokens
 from reasongym.tasks.cache import cached
 from reasongym.types import Columns, Encoding, Encodings, ProblemSource, SpanSource
 
@@ -95,25 +95,40 @@ class References:
         self.rows, self.wanted = np.zeros(64, REFERENCE), np.zeros(256, np.uint64)
         self._used = 0
 
-    def add(self, texts: Iterable[str]) -> tuple[int, int]:
-        """Adds a problem's references but those of which nothing is left to compare; returns (how many, the row of the first).
+    def add(self, problems: Iterable[Iterable[str]]) -> tuple[np.ndarray, np.ndarray]:
+        """Adds the references of some problems, but those of which nothing is left to compare.
+
+        Returns:
+            (problems, 2) int64: how many each has, and the row of its first; (references,) bool: which were added.
 
         Raises:
             ValueError: one has more tokens than are compared.
         """
-        first = len(self.texts)
-        for text in texts:
-            tokens = reference_tokens(text, self.metric)
-            if len(tokens) > MOST_TOKENS:
-                raise ValueError(f"an answer has {len(tokens)} tokens, at most {MOST_TOKENS} are compared: {text!r:.200}")
-            if not tokens:
-                continue
-            self.rows, self.wanted = grown(self.rows, len(self.texts) + 1), grown(self.wanted, self._used + len(tokens))
-            self.rows[len(self.texts)] = (self._used, len(tokens))
-            self.wanted[self._used : self._used + len(tokens)] = [hash_word(token)[0] for token in tokens]
-            self._used += len(tokens)
-            self.texts.append(text)
-        return len(self.texts) - first, first
+        said: list[tuple[str, ...]] = []
+        kept: list[str] = []
+        compared: list[bool] = []
+        starts = [len(self.texts)]
+        for texts in problems:
+            for text in texts:
+                tokens = reference_tokens(text, self.metric)
+                if len(tokens) > MOST_TOKENS:
+                    raise ValueError(f"an answer has {len(tokens)} tokens, at most {MOST_TOKENS} are compared: {text!r:.200}")
+                compared.append(bool(tokens))
+                if tokens:
+                    said.append(tokens)
+                    kept.append(text)
+            starts.append(starts[0] + len(kept))
+        distinct = {word: i for i, word in enumerate(dict.fromkeys(chain.from_iterable(said)))}
+        sizes = np.fromiter(map(len, said), np.int64, len(said))
+        end = self._used + int(sizes.sum())
+        self.rows, self.wanted = grown(self.rows, starts[-1]), grown(self.wanted, end)
+        of_word = np.fromiter(map(distinct.__getitem__, chain.from_iterable(said)), np.int64, end - self._used)
+        self.wanted[self._used : end] = hash_words(list(distinct))[0][of_word]
+        rows = self.rows[starts[0] : starts[-1]]
+        rows["first"], rows["number"] = self._used + np.cumsum(sizes) - sizes, sizes
+        self.texts += kept
+        self._used = end
+        return np.stack([np.diff(starts), starts[:-1]], axis=1), np.array(compared, bool)
 
     def restore(self, texts: list[str], rows: np.ndarray, wanted: np.ndarray) -> None:
         """Becomes these references."""
@@ -168,19 +183,18 @@ class Texts:
             for lo in range(0, len(texts), TEXTS_AT_ONCE):
                 some = slice(lo, lo + TEXTS_AT_ONCE)
                 table.add(texts[some], None if tokens is None else tokens[some])
-        which, of = columns.reference.tolist(), np.tile(np.array([-1, 0]), (len(columns.story), 1))
-        kept: list[int] = []
+        of = np.tile(np.array([-1, 0]), (len(columns.story), 1))
+        kept = np.zeros(0, np.int32)
         if reads_gold:
-            for p, (lo, hi) in enumerate(pairwise(columns.reference_start.tolist())):
-                mine = [i for i in which[lo:hi] if reference_tokens(columns.references[i], self.pieces.metric)]
-                of[p] = self.references.add(columns.references[i] for i in mine)
-                kept += mine
+            which, places = columns.reference.tolist(), pairwise(columns.reference_start.tolist())
+            of, compared = self.references.add([columns.references[i] for i in which[lo:hi]] for lo, hi in places)
+            kept = columns.reference[compared]
         return {
             "sentence_tokens": self.sentences.tokens[: len(columns.sentences)],
             "question_tokens": self.questions.tokens[: len(columns.questions)],
             "rows": self.references.rows,
             "wanted": self.references.wanted,
-            "kept": np.array(kept, np.int32),
+            "kept": kept,
             "references_of": of,
             **{f"piece_{name}": getattr(self.pieces, name) for name in PIECES},
         }

@@ -16,7 +16,7 @@ import numpy as np
 
 from reasongym.errors import DataError
 from reasongym.tasks.columns import DTYPES, SPAN_DTYPES
-from reasongym.tasks.links import link_masks
+from reasongym.tasks.links import Links
 from reasongym.tasks.sentences import units_of
 from reasongym.tasks.tokens import Tokenizer
 from reasongym.types import MAX_SUPPORT, Columns, Encoding, Encodings
@@ -168,7 +168,7 @@ def build(
     Raises:
         DataError: a question or a text is longer than the shapes allow (unless `faults` collects such records).
     """
-    rows = _Rows()
+    rows, linker = _Rows(), Links()
     for name, dtype in {**DTYPES, **SPAN_DTYPES}.items():
         rows.arrays[name] = array(_TYPECODES[np.dtype(dtype).name])
         if name in ("story_start", "support_start", "reference_start"):
@@ -177,13 +177,17 @@ def build(
     while batch := list(islice(stream, TEXTS_AT_ONCE)):
         batch = [passage for passage in batch if passage.asked]
         questions = _checked_questions(batch, tokenizer, question_tokens, faults)
-        for passage, places in zip(batch, _places(batch, tokenizer, unit_tokens), strict=True):
-            if not passage.asked:
-                continue
-            if not 0 < len(places) <= MAX_UNITS:
-                faults.add(passage.where, _wrong_size(len(places), unit_tokens))
-            elif max_units is None or len(places) <= max_units:
-                _add(rows, passage, places, questions, find_support, faults)
+        cut = [
+            (passage, pieces)
+            for passage, pieces in zip(batch, _cut(batch, tokenizer, unit_tokens), strict=True)
+            if passage.asked and _fits(passage, len(pieces.texts), unit_tokens, max_units, faults)
+        ]
+        links = linker.masks([(pieces.texts, [one.question for one in passage.asked]) for passage, pieces in cut])
+        for (passage, pieces), masks in zip(cut, links, strict=True):
+            units = Units(pieces.texts, pieces.offsets, pieces.sections, tuple(masks[0]))
+            story = _add_story(rows, units, pieces.encodings)
+            supports = find_support(passage, units, masks[1])
+            _add_problems(rows, passage.asked, story, masks[1], supports, questions, faults)
         rows.sentence_tokens.flush()
         rows.question_tokens.flush()
     arrays: dict[str, Any] = {name: np.array(rows.arrays.pop(name), dtype) for name, dtype in {**DTYPES, **SPAN_DTYPES}.items()}
@@ -192,10 +196,14 @@ def build(
     return Built(Columns(**texts, **arrays), rows.meta, rows.gold_meta, faults.count, faults.first, tokens)
 
 
-def _wrong_size(units: int, unit_tokens: int) -> str:
+def _fits(passage: Passage, units: int, unit_tokens: int, max_units: int | None, faults: Faults) -> bool:
+    """Whether a passage of so many units is wanted; one that no episode could read is a fault."""
     if not units:
-        return "the text holds nothing to read"
-    return f"the text has {units:,} units of at most {unit_tokens} tokens; an episode can have {MAX_UNITS:,}"
+        faults.add(passage.where, "the text holds nothing to read")
+    elif units > MAX_UNITS:
+        size = f"{units:,} units of at most {unit_tokens} tokens"
+        faults.add(passage.where, f"the text has {size}; an episode can have {MAX_UNITS:,}")
+    return 0 < units <= MAX_UNITS and (max_units is None or units <= max_units)
 
 
 def _checked_questions(
@@ -217,70 +225,84 @@ def _checked_questions(
     return encodings
 
 
-Place = tuple[int, int, int, Encoding]
-"""A unit: (section, start, end, tokens), counted within the section."""
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """A passage cut into units: as in `Units`, and in tokens."""
+
+    texts: tuple[str, ...]
+    offsets: tuple[int, ...]
+    sections: tuple[int, ...]
+    encodings: tuple[Encoding, ...]
 
 
-def _places(batch: Sequence[Passage], tokenizer: Tokenizer, unit_tokens: int) -> Iterator[list[Place]]:
-    """For each passage its units."""
+def _cut(batch: Sequence[Passage], tokenizer: Tokenizer, unit_tokens: int) -> Iterator[_Pieces]:
+    """Each passage in units."""
     found = iter(units_of([section for passage in batch for section in passage.sections], tokenizer, unit_tokens))
     for passage in batch:
-        yield [(i, *unit) for i in range(len(passage.sections)) for unit in next(found)]
+        pieces: list[tuple[str, int, int, Encoding]] = []
+        first = 0
+        for i, (section, units) in enumerate(zip(passage.sections, found, strict=False)):  # the next passage takes what is left
+            pieces += [(section[start:end], first + start, i, encoding) for start, end, encoding in units]
+            first += len(section) + len(BETWEEN_SECTIONS)
+        yield _Pieces(*zip(*pieces, strict=True)) if pieces else _Pieces((), (), (), ())
 
 
-def _add(
+def _add_story(rows: _Rows, units: Units, encodings: Sequence[Encoding]) -> int:
+    """The next row of stories."""
+    arrays, known = rows.arrays, rows.sentences
+    for text, encoding in zip(units.texts, encodings, strict=True):
+        if text not in known:
+            known[text] = len(known)
+            rows.sentence_tokens.pending.append(encoding)
+    arrays["unit_sentence"].extend(map(known.__getitem__, units.texts))
+    arrays["superseded_by"].extend([-1] * len(units.texts))
+    arrays["entities"].extend(units.links)
+    arrays["same_as"].extend(range(len(units.texts)))
+    arrays["offsets"].extend(units.offsets)
+    arrays["story_start"].append(len(arrays["unit_sentence"]))
+    return len(arrays["story_start"]) - 2
+
+
+def _add_problems(
     rows: _Rows,
-    passage: Passage,
-    places: list[Place],
+    asked: Sequence[Asked],
+    story: int,
+    links: Sequence[int],
+    supports: Sequence[Support],
     questions: dict[str, Encoding],
-    find_support: FindSupport,
     faults: Faults,
 ) -> None:
-    first = [0]
-    for section in passage.sections:
-        first.append(first[-1] + len(section) + len(BETWEEN_SECTIONS))
-    texts = tuple(passage.sections[i][start:end] for i, start, end, _ in places)
-    links, question_links = link_masks(texts, [one.question for one in passage.asked])
-    offsets, sections = tuple(first[i] + start for i, start, *_ in places), tuple(i for i, *_ in places)
-    units = Units(texts, offsets, sections, tuple(links))
-    arrays, story = rows.arrays, len(rows.arrays["story_start"]) - 1
-    for text, (*_, encoding) in zip(texts, places, strict=True):
-        if text not in rows.sentences:
-            rows.sentences[text] = len(rows.sentences)
-            rows.sentence_tokens.pending.append(encoding)
-        arrays["unit_sentence"].append(rows.sentences[text])
-    arrays["superseded_by"].extend([-1] * len(texts))
-    arrays["entities"].extend(links)
-    arrays["same_as"].extend(range(len(texts)))
-    arrays["offsets"].extend(offsets)
-    arrays["story_start"].append(len(arrays["unit_sentence"]))
-    before = len(arrays["question"])
-    for one, mask, support in zip(passage.asked, question_links, find_support(passage, units, question_links), strict=True):
+    """What is asked about the story of that row."""
+    arrays, known, before = rows.arrays, rows.questions, len(rows.arrays["question"])
+    kept = []
+    for one, mask, support in zip(asked, links, supports, strict=True):
         if support is not None and len(support) > MAX_SUPPORT:
             faults.add(one.where, f"{len(support)} units support the answer, at most {MAX_SUPPORT} can")
             continue
-        if one.question not in rows.questions:
-            rows.questions[one.question] = len(rows.questions)
+        kept.append(one)
+        if one.question not in known:
+            known[one.question] = len(known)
             rows.question_tokens.pending.append(questions[one.question])
-        arrays["question"].append(rows.questions[one.question])
         arrays["question_entities"].append(mask)
         arrays["support_known"].append(support is not None)
         arrays["support"].extend(support or ())
-        arrays["prerequisites"].extend([0] * len(support or ()))
         arrays["support_start"].append(len(arrays["support"]))
-        arrays["reference"].extend(rows.references.setdefault(text, len(rows.references)) for text in one.references)
+        arrays["reference"].extend([rows.references.setdefault(text, len(rows.references)) for text in one.references])
         arrays["reference_start"].append(len(arrays["reference"]))
-        _note(rows.meta, one.meta, len(arrays["question"]))
-        _note(rows.gold_meta, one.gold_meta, len(arrays["question"]))
-    same = {"story": story, "num_units": len(texts), "answer_kind": 0, "gold": -1, "task": 0}
+    arrays["question"].extend([known[one.question] for one in kept])
+    arrays["prerequisites"].extend([0] * (len(arrays["support"]) - len(arrays["prerequisites"])))
+    num_units = arrays["story_start"][story + 1] - arrays["story_start"][story]
+    same = {"story": story, "num_units": num_units, "answer_kind": 0, "gold": -1, "task": 0}
     for name, value in same.items():
-        arrays[name].extend([value] * (len(arrays["question"]) - before))
+        arrays[name].extend([value] * len(kept))
+    _note(rows.meta, [one.meta for one in kept], before)
+    _note(rows.gold_meta, [one.gold_meta for one in kept], before)
 
 
-def _note(columns: dict[str, list[Any]], values: dict[str, Any], count: int) -> None:
-    """Add a problem's values, so that every column is `count` long."""
-    for name in values:
+def _note(columns: dict[str, list[Any]], rows: list[dict[str, Any]], before: int) -> None:
+    """Add the values of the next problems; columns that are new get None for those before."""
+    for name in (name for row in rows for name in row):
         if name not in columns:
-            columns[name] = [None] * (count - 1)
+            columns[name] = [None] * before
     for name, column in columns.items():
-        column.append(values.get(name))
+        column.extend([row.get(name) for row in rows])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from reasongym.tasks.tokens import Tokenizer, begins_word
@@ -79,7 +80,10 @@ def _cut(text: str, encoding: Encoding, unit_tokens: int) -> int:
     nearest to the middle."""
     size = len(encoding)
     best, place = (-1.0, 0.0), 0
-    for i in range(1, size):
+    for i in _outward(size):
+        middle = size / 4 <= i <= 3 * size / 4
+        if not middle and best[0] >= 1:
+            break  # nothing is worth more there
         start = end = encoding.starts[i]
         while end and text[end - 1].isspace():
             end -= 1
@@ -87,7 +91,6 @@ def _cut(text: str, encoding: Encoding, unit_tokens: int) -> int:
             worth = 0.0
             if begins_word(text, start):
                 spaced = end < start or text[start].isspace()
-                middle = size / 4 <= i <= 3 * size / 4
                 last = text[end - 1]
                 worth = CUTS.get(last, 1) if middle and (spaced or last == "—") else 0.5 + 0.5 * spaced
             rank = (worth, -abs(i - size / 2))
@@ -96,6 +99,12 @@ def _cut(text: str, encoding: Encoding, unit_tokens: int) -> int:
     if not place:
         raise ValueError(f"unit_tokens={unit_tokens} is too few for this tokenizer: {text!r:.80} alone has {size} tokens")
     return place
+
+
+@lru_cache(maxsize=512)
+def _outward(size: int) -> tuple[int, ...]:
+    """1 ... size - 1, those nearest to the middle first."""
+    return tuple(sorted(range(1, size), key=lambda i: abs(i - size / 2)))
 
 
 def _trimmed(text: str, start: int, end: int) -> Stretch:

@@ -173,16 +173,25 @@ def _asked(entry: Any, context: str, title: str, where: str) -> Asked:
     gold_meta: dict[str, Any] = {}
     if impossible and "plausible_answers" in entry:
         gold_meta["plausible"] = list(dict.fromkeys(text for text, _ in _answers(entry, "plausible_answers", context)))
-    chosen = None if not answers else answers[0] if len(answers) == 1 else Counter(answers).most_common(1)[0][0]
-    starts = dict(reversed([*answers, chosen])) if chosen else {}  # the chosen one's place, else the first of each text
-    references = tuple(dict.fromkeys([chosen[0], *(text for text, _ in answers)])) if chosen else ()
-    if references:
-        gold_meta["answer_start"] = [chosen[1] if chosen and text == chosen[0] else starts[text] for text in references]
+    references, chosen = _references(answers)
+    if chosen:
+        gold_meta["answer_start"] = list(references.values())
     evidence = None
     if chosen:
         text, start = chosen
         evidence = (start + len(text) - len(text.lstrip()), start + len(text.rstrip()))
-    return Asked(where, question, references, {"title": title, "id": name}, gold_meta, evidence)
+    return Asked(where, question, tuple(references), {"title": title, "id": name}, gold_meta, evidence)
+
+
+def _references(answers: list[tuple[str, int]]) -> tuple[dict[str, int], tuple[str, int] | None]:
+    """The distinct texts of answers with their places, and the answer that most annotators gave, which comes first."""
+    if len(answers) < 2:
+        return dict(answers), answers[0] if answers else None
+    chosen = Counter(answers).most_common(1)[0][0]
+    places = dict([chosen])
+    for text, start in answers:
+        places.setdefault(text, start)
+    return places, chosen
 
 
 def _answers(entry: Mapping[str, Any], key: str, context: str) -> list[tuple[str, int]]:

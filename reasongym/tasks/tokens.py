@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain, pairwise
 from pathlib import Path
@@ -26,6 +27,9 @@ WORTH_THREADS = 64
 """Fewer texts are tokenised faster without threads."""
 WORDS_KEPT = 1 << 18
 """Words whose tokens are remembered, where there are not more in one call; some 40 MiB."""
+_ATOM = re.compile(r"[A-Za-z0-9]+|[^A-Za-z0-9]")
+_SIMPLE = re.compile(r"[!-Z\\-~]+")
+"""Words of printable ASCII, which BERT cuts at every symbol; "[" may begin a special token."""
 
 
 class Tokenizer:
@@ -106,48 +110,68 @@ class _Words:
     """Words in tokens, each cut once; texts are put together from them. For threads, too.
 
     Args:
-        encode: cuts words that are new.
+        encode: cuts what is new.
     """
 
     def __init__(self, encode: Callable[[list[str]], Encodings]) -> None:
-        self._encode, self._lock = encode, Lock()
-        self._forget()
-
-    def _forget(self) -> None:
-        self._index: dict[str, int] = {}
-        self._known = Encodings.of([])
+        self._lock = Lock()
+        self._atoms = _Memory(encode)
+        self._words = _Memory(self._of_atoms)
 
     def encode_all(self, texts: list[str]) -> list[Encoding]:
         """As the library would cut them."""
         split = [text.split(" ") for text in texts]
         with self._lock:
-            words, known = self._rows(list(chain.from_iterable(split))), self._known
-        sizes = known.first[words + 1] - known.first[words]
-        lengths = np.fromiter(map(len, chain.from_iterable(split)), np.int64, len(words)) + 1
-        first = np.zeros(len(texts) + 1, np.int64)
-        np.cumsum([len(words) for words in split], out=first[1:])
-        ends = np.cumsum(lengths)
-        before = ends - lengths  # characters before each word, of all texts, then of its own
-        before -= np.repeat(np.r_[0, ends][first[:-1]], np.diff(first))
-        total = np.cumsum(sizes)
-        tokens = np.arange(total[-1] if len(total) else 0) + np.repeat(known.first[words] - (total - sizes), sizes)
-        shift = np.repeat(before, sizes)
-        ids = known.ids[tokens].tolist()
-        starts, stops = (known.starts[tokens] + shift).tolist(), (known.ends[tokens] + shift).tolist()
-        places = np.r_[0, total][first].tolist()
-        return [Encoding(tuple(ids[a:b]), tuple(starts[a:b]), tuple(stops[a:b])) for a, b in pairwise(places)]
+            made = self._words.joined(split, gap=1)
+        ids, starts, ends = made.ids.tolist(), made.starts.tolist(), made.ends.tolist()
+        return [Encoding(tuple(ids[a:b]), tuple(starts[a:b]), tuple(ends[a:b])) for a, b in pairwise(made.first.tolist())]
 
-    def _rows(self, words: list[str]) -> np.ndarray:
-        """Of words their rows among those that are known."""
-        distinct = set(words)
+    def _of_atoms(self, words: list[str]) -> Encodings:
+        """Words from runs of letters and digits and single symbols, of which there are half as many."""
+        return self._atoms.joined([_ATOM.findall(word) if _SIMPLE.fullmatch(word) else [word] for word in words])
+
+
+class _Memory:
+    """Strings in tokens, each cut when it is new.
+
+    Args:
+        encode: cuts them.
+    """
+
+    def __init__(self, encode: Callable[[list[str]], Encodings]) -> None:
+        self._encode = encode
+        self._forget()
+
+    def _forget(self) -> None:
+        self._index: dict[str, int] = {}
+        self._known, self._lengths = Encodings.of([]), np.zeros(0, np.int64)
+
+    def joined(self, texts: Sequence[Sequence[str]], gap: int = 0) -> Encodings:
+        """Texts that consist of such strings, with so many characters in between."""
+        rows = self._rows(list(chain.from_iterable(texts)))
+        known = self._known
+        sizes = known.first[rows + 1] - known.first[rows]
+        ends = np.r_[0, np.cumsum(self._lengths[rows] + gap)]
+        counts = np.fromiter(map(len, texts), np.int64, len(texts))
+        first = np.r_[0, np.cumsum(counts)]
+        before = ends[:-1] - np.repeat(ends[first[:-1]], counts)  # characters of its text that stand before each string
+        total = np.r_[0, np.cumsum(sizes)]
+        tokens = np.arange(total[-1]) + np.repeat(known.first[rows] - total[:-1], sizes)
+        shift = np.repeat(before, sizes).astype(np.int32)
+        return Encodings(total[first], known.ids[tokens], known.starts[tokens] + shift, known.ends[tokens] + shift)
+
+    def _rows(self, strings: list[str]) -> np.ndarray:
+        """Their rows among those that are known."""
+        distinct = set(strings)
         new = list(distinct.difference(self._index))
         if len(self._index) + len(new) > WORDS_KEPT:
             self._forget()
             new = list(distinct)
         if new:
             self._known = self._known + self._encode(new)
+            self._lengths = np.r_[self._lengths, np.fromiter(map(len, new), np.int64, len(new))]
             self._index.update(zip(new, range(len(self._index), len(self._known)), strict=True))
-        return np.fromiter(map(self._index.__getitem__, words), np.int64, len(words))
+        return np.fromiter(map(self._index.__getitem__, strings), np.int64, len(strings))
 
 
 def begins_word(text: str, start: int) -> bool:

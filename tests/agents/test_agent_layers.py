@@ -13,7 +13,7 @@ FLOORS = {
     "what others are made of": ("budget", "provenance", "memory", "distributions", "frames", "matching", "spans", "gates",
                                 "embedding_store", "sentence_embeddings", "frozen_encoder", "encoders", "bodies", "heads"),
     "MemoryPPO": ("policy", "rollout", "ppo", "checkpoint"),
-    "what an agent is": ("evaluation", "base", "episodes", "annotators", "labels", "reward_model"),
+    "what an agent is": ("evaluation", "base", "episodes", "ray_rollouts", "annotators", "labels", "reward_model"),
     "agents": ("baselines", "self_reward", "goodhart", "llm", "llm_ppo", "llm_dpo", "llm_rounds", "trl_steps"),
     "what compares them": ("benchmark",),
 }  # fmt: skip

@@ -14,7 +14,9 @@ from agents.base import evaluate
 from agents.llm import LLMAgent, LocalModel
 from agents.llm.supervised import Fitting, cosine, fit, losses_of
 from agents.llm.transcripts import expert_turns, tokens_of
+from reasongym.envs import ReasonGymEnv
 from tests.agents.llm.conftest import KEYWORDS
+from tests.reference import ListedSource
 
 
 @pytest.fixture
@@ -76,8 +78,10 @@ def test_a_prudent_expert_keeps_what_would_be_needed_if_the_text_ended():
                 kept += about
         assert [turn.reply.split()[0] for turn in episode[-2:]] == ["recall", "answer"]
     assert kept > 12, "more than the one sentence that each needs"
+    source = ReasonGymEnv(tasks=(1,)).source
+    listed = ListedSource(source, [source.problem(0)])
     with pytest.raises(ValueError, match="asks a solver"):
-        next(expert_turns("ReasonGymText-SQuAD2-v0", [0], prudent=True))
+        next(expert_turns("ReasonGymText-bAbI-qa1-v0", [0], prudent=True, dataset=listed))
 
 
 def test_episodes_led_astray_hold_more_than_is_needed(turns):
