@@ -5,8 +5,8 @@
     played.success.mean(), played.rewards.sum() / len(played)
 
 For whatever needs many steps of one policy: evaluations, replays, offline data, candidates for a judge. The agent goes into the
-object store once, as its own `save` writes it, and is loaded once in each worker; problems, keywords and a seed make a slice,
-so one that is played twice, because a node was lost, comes back the same.
+object store once, as its own `save` writes it, and is loaded for each slice; agent, problems, keywords and a seed are all that a
+slice depends on, so one that is played twice, because a node was lost, comes back the same.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -160,11 +159,11 @@ def _play(
     import torch
 
     torch.set_num_threads(1)
-    torch.manual_seed(int(rng(*seed).integers(1 << 62)))
     agent = _loaded(kind, saved, how["device"])
     inner = fitting(agent, env_id, len(problems), split=how["split"], **keywords)
     try:
         env = prepared(agent, inner)
+        torch.manual_seed(int(rng(*seed).integers(1 << 62)))  # last: loading an agent may seed, too
         inner.set_options([{"problem": int(problem)} for problem in problems])
         return _played(agent, env, inner, problems, how["deterministic"], how["observations"])
     finally:
@@ -208,9 +207,8 @@ def _packed(agent: Agent) -> Saved:
         return tuple((str(path.relative_to(place)), path.read_bytes()) for path in files)
 
 
-@lru_cache(maxsize=1)
 def _loaded(kind: Any, saved: Saved, device: str) -> Any:
-    """The agent that was saved; a worker keeps the last one."""
+    """The agent that was saved: anew for every slice, since what it remembers of the last one is not to matter."""
     with tempfile.TemporaryDirectory(prefix="reasongym-") as place:
         for name, content in saved:
             path = Path(place) / name
