@@ -5,7 +5,7 @@
     played.success.mean(), played.rewards.sum() / len(played)
 
 For whatever needs many steps of one policy: evaluations, replays, offline data, candidates for a judge. The agent goes into the
-object store once, as its own `save` writes it, and is loaded for each slice; agent, problems, keywords and a seed are all that a
+object store once, as its own `save` writes it, and is loaded for each slice; agent, problems, keywords and seed are all that a
 slice depends on, so one that is played twice, because a node was lost, comes back the same.
 """
 
