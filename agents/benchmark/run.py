@@ -163,10 +163,10 @@ def learn(agent: Agent, curve: Curve, timesteps: int, seconds: float) -> bool:
     except FloatingPointError as error:
         print(f"diverged: {error}", file=sys.stderr)
         return True
-    except Exception:
+    except Exception as error:
         if finite(agent):
             raise
-        print("diverged: parameters are not finite", file=sys.stderr)
+        print(f"diverged: parameters are not finite, which ended in {type(error).__name__}: {error}", file=sys.stderr)
         return True
     return not finite(agent)
 
