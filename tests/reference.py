@@ -250,8 +250,7 @@ class Reference:
         before, self.level = self.level, len(self.held_facts()) / len(self.problem.support)
         if self.utility == "balance":
             lost = {b for unit in range(self.read) for b in self.facts(unit)} - self.held_facts()
-            wasted = [unit for slot in self.slots for unit in slot.units if not self.facts(unit)]
-            self.level -= len(lost) / len(self.problem.support) + len(wasted) / max(self.k * self.width, 1)
+            self.level -= len(lost) / len(self.problem.support)
         return self.level if self.utility == "level" else self.level - before
 
     # -- salience and the gate ------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ class PPOSettings:
     kl_coef: float = 0.01
     target_kl: float = 0.0
     max_grad_norm: float = 1.0
-    value_rollouts: int = 2
+    value_rollouts: int = 1
     temperature: float = 1.0
 
     def __post_init__(self) -> None:

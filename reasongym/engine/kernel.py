@@ -97,7 +97,7 @@ def settle(c, t, m, o, r, i):
         term = np.float32(c.beta[j] * scores[j]) if scores[j] == scores[j] else np.float32(0)
         terms[j] = term
         total += term
-    g = np.float32(compiled_value(c.utility, state, m.slots[i], m.held[i], t.problems[state.row].num_support))
+    g = np.float32(compiled_value(c.utility, state, m.slots[i], t.problems[state.row].num_support))
     term = np.float32(c.utility_weight * g) if g == g else np.float32(0)
     terms[-1] = term
     r.reward[i] = total + term
@@ -172,7 +172,7 @@ def act_rows(p, token, actions, lo, hi):
         act(c[0], t, m, o, r, i, actions[i])
         if c[0].utility != OUTSIDE:
             num_support = t.problems[m.state[i].row].num_support if c[0].annotated else -1
-            r.terms[i, -1] = compiled_value(c[0].utility, m.state[i], m.slots[i], m.held[i], num_support)
+            r.terms[i, -1] = compiled_value(c[0].utility, m.state[i], m.slots[i], num_support)
 
 
 def observe_rows(p, token, lo, hi):

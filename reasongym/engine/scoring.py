@@ -119,7 +119,7 @@ class Scorer:
         self._compiled_utility = utility_code(settings.utility) != OUTSIDE
         self._solved: Solved | None = None
         if isinstance(settings.utility, str) and settings.utility in ASKED:
-            self._solved = Solved(settings.utility, table.source, settings.memory_slots * settings.units_per_slot)
+            self._solved = Solved(settings.utility, table.source)
         self._shows_annotation = settings.model.needs_annotation and not settings.compiled_prm
         self._betas = np.array([settings.weights[c] for c in settings.criteria])
 

@@ -21,14 +21,13 @@ class Solved:
     Args:
         utility: one of `ASKED`.
         source: whose solver is asked.
-        places: of memory.
 
     Raises:
         PRMError: the utility asks what this source cannot say.
     """
 
-    def __init__(self, utility: str, source: Any, places: int) -> None:
-        self._utility, self._places = utility, places
+    def __init__(self, utility: str, source: Any) -> None:
+        self._utility = utility
         method = ASKED[utility]
         solver = getattr(source, method.partition("(")[0], None)
         if solver is None:
@@ -42,9 +41,7 @@ class Solved:
             held = np.unique(units[units >= 0])
             return float(self._ask(problem, held.tobytes(), held.tolist()))
         needed = set(self._ask(problem, read, read))
-        held = units[units >= 0].tolist()
-        kept = len(needed.intersection(held)) / len(needed) if needed else 0.5
-        return 2 * kept - 1 - sum(unit not in needed for unit in held) / max(self._places, 1)
+        return 2 * len(needed.intersection(units.ravel().tolist())) / len(needed) - 1 if needed else 0.0
 
     def _ask(self, problem: int, key: Hashable, about: Any) -> Any:
         if (problem, key) not in self._said:

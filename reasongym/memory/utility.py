@@ -3,7 +3,7 @@
 | name | value | reads |
 | --- | --- | --- |
 | `coverage` | change of the share of the support held | support |
-| `balance` | change of: support held, minus support read and not held, minus places wasted (all as shares) | support |
+| `balance` | change of: the share of the support that is held, minus the share that was read and is not held | support |
 | `level` | the share of the support held, not differenced | support |
 | `answerability` | change of whether the right answer follows from what memory holds | support, gold, the world's solver |
 | `prudence` | `balance` against what would be needed if the text ended with what was read | question, the world's solver |
@@ -70,7 +70,7 @@ def needs_annotation(utility: object) -> bool:
 
 
 @operation
-def compiled_value(code, state, slots, held, num_support):
+def compiled_value(code, state, slots, num_support):
     """g of one environment's memory. Where support is unknown, what reads it is unscored (NaN)."""
     if code == NONE:
         return 0.0
@@ -83,7 +83,7 @@ def compiled_value(code, state, slots, held, num_support):
     else:
         level = popcount(state.holding) / num_support
         if code == BALANCE:
-            level -= popcount(state.seen & ~state.holding) / num_support + _share_wasted(state, slots, held)
+            level -= popcount(state.seen & ~state.holding) / num_support
     change = level - state.level
     state.level = level
     return level if code == LEVEL else change
@@ -97,13 +97,3 @@ def _share_used(state, slots):
         held += slots[k].held
         recalled += slots[k].used
     return recalled / held if held > 0 else 0.0
-
-
-@operation
-def _share_wasted(state, slots, held):
-    """Of all places of memory, those that hold what is not needed."""
-    wasted = 0
-    for k in range(state.occupied):
-        for j in range(slots[k].held):
-            wasted += held[k, j].needed == 0
-    return wasted / max(held.shape[0] * held.shape[1], 1)

@@ -36,7 +36,7 @@ STORE1, STORE2, UPDATE1, RECALL1 = 1, 2, 3, 5
     ("utility", "expected"),
     [
         ("coverage", [0.15, -0.15, 0.15, 0.0, 0.0]),
-        ("balance", [0.15, -0.45, 0.15, 0.0, 0.0]),
+        ("balance", [0.15, -0.3, 0.15, 0.0, 0.0]),
         ("level", [0.15, 0.0, 0.15, 0.15, 0.15]),
         ("use", [0.0, 0.0, 0.0, 0.0, 0.15]),
         ("none", [0.0, 0.0, 0.0, 0.0, 0.0]),
@@ -49,9 +49,9 @@ def test_utilities(source, utility, expected):
 
 
 def test_balance_charges_what_is_passed_over(source):
-    """Mary is passed over, John stored in vain, replaced by Sandra, and Daniel passed over, whom nobody needs."""
+    """Mary is passed over, John stored for nothing, replaced by Sandra, and Daniel passed over, whom nobody needs."""
     env = ReasonGymEnv(dataset=source, memory_slots=2, units_per_slot=1, utility="balance", utility_weight=1.0)
-    assert play(env, 0, STORE1, STORE1, 0)[0] == [-0.5, -0.5, 1.0, 0.0]
+    assert play(env, 0, STORE1, STORE1, 0)[0] == [-0.5, 0.0, 0.5, 0.0]
 
 
 def test_use_counts_units_not_slots(source):
@@ -86,7 +86,7 @@ def test_answerability_by_the_worlds_solver(task):
 
 def test_prudence_asks_what_is_needed_so_far():
     """Mary's first place is stored while it counts, stays when it no longer does, and her second place takes its slot; what
-    nobody asked for is stored in vain; what counts is lost again."""
+    nobody asked for is stored for nothing; what counts is lost again."""
     units = ("Mary went to the office.", "John went to the office.", "Mary went to the garden.", "John went to the garden.")
 
     class Solving(ListedSource):
@@ -95,8 +95,8 @@ def test_prudence_asks_what_is_needed_so_far():
 
     src = Solving(babi.load((1,), num_problems=1), [tiny(units, "Where is Mary?", (2,))])
     keywords = {"memory_slots": 2, "units_per_slot": 1, "utility": "prudence", "utility_weight": 1.0}
-    assert play(ReasonGymEnv(dataset=src, **keywords), STORE1, STORE2, STORE1, STORE1)[0] == [1.0, -0.5, 0.0, -2.5]
-    assert play(ReasonGymEnv(dataset=src, **keywords), STORE1, 0, 0, 0)[0] == [1.0, 0.0, -2.5, 0.0]
+    assert play(ReasonGymEnv(dataset=src, **keywords), STORE1, STORE2, STORE1, STORE1)[0] == [1.0, 0.0, 0.0, -2.0]
+    assert play(ReasonGymEnv(dataset=src, **keywords), STORE1, 0, 0, 0)[0] == [1.0, 0.0, -2.0, 0.0]
 
 
 @pytest.mark.parametrize("task", TASKS)
