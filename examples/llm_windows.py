@@ -8,7 +8,8 @@ number of updates of the same size:
 - tf-idf: the same with the sentences nearest to the question.
 
 The first learns from the expert's turns (of those that read on, a share), the others from gold answers. Prints held-out ROUGE-L
-and accuracy of each; the last line is the JSON, which --out also gets.
+and accuracy of each; the last line is the JSON, which --out also gets. What --runs already holds of a comparison with the same
+arguments is not played again, so one that was stopped goes on, and `--only` plays its parts in several processes.
 
     python examples/llm_windows.py --units 400 --out examples/results/llm_windows.json
 """
@@ -19,12 +20,12 @@ import argparse
 import json
 import platform
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
@@ -44,6 +45,8 @@ from reasongym.audit.readers import Rarity
 from reasongym.seeding import rng
 
 ENV, TEXT = "ReasonGym-NarrativeQA-v0", "ReasonGymText-NarrativeQA-v0"
+MEMORY = "memory"
+PARTS = (MEMORY, *SELECTIONS)
 
 
 @dataclass(frozen=True)
@@ -123,37 +126,52 @@ def measured(config: Config, agent: Any) -> dict[str, Any]:
     }
 
 
-def compare(config: Config) -> dict[str, Any]:
-    """Trains and measures all three."""
-    torch.set_num_threads(1)
-    source = make_vec_env(ENV, 1, seed=config.seed, **config.play()).batch.source
+def beginning(config: Config, folder: Path) -> tuple[list[Pair], dict[str, Any]]:
+    """The expert's turns as tokens, and what is told of them; into the folder go a model and a tokenizer."""
     chosen = learned_turns(config)
     some = rng(config.seed, 22).choice(len(chosen), min(len(chosen), 3_000), replace=False)
     texts = [text for i in some for text in (chosen[i].chat[-1]["content"], chosen[i].reply)]
+    prompter = LocalModel(made(config, folder, texts), device="cpu").prompter
+    pairs = [tokens_of(turn, prompter) for turn in chosen]
+    keeping = sum(turn.reply.startswith(KEEPING) for turn in chosen)
+    return pairs, {"window": max(len(prompt) for prompt, _ in pairs), "turns": len(pairs), "keeping": keeping}
+
+
+def play(config: Config, folder: Path, name: str) -> dict[str, Any]:
+    """Trains and measures one of the three."""
+    pairs, told = beginning(config, folder)
+    print(f"{name}: {told['turns']} turns, the longest prompt has {told['window']} tokens", file=sys.stderr, flush=True)
+    if name == MEMORY:
+        local = trained(config, folder, pairs, name)
+        agent: Any = LLMAgent(model=str(folder), backend=local, constrained=True, instructions="none")
+    else:
+        source = make_vec_env(ENV, 1, seed=config.seed, **config.play()).batch.source
+        prompter = LocalModel(folder, device="cpu").prompter
+        shown = Window(prompter, told["window"], name, Rarity(source))
+        turns = [tokens_of(turn, prompter) for turn in window_turns(source, range(config.episodes), shown)]
+        agent = WindowAgent(trained(config, folder, turns, name), shown)
+    return {"commit": commit(), **told, **measured(config, agent)}
+
+
+def compare(config: Config, runs: Path, only: Sequence[str] = PARTS) -> dict[str, Any]:
+    """Trains and measures those of the three that `runs` does not hold; returns all that there is."""
+    torch.set_num_threads(1)
     result: dict[str, Any] = {
-        "arguments": asdict(config), "commit": commit(),
+        "arguments": asdict(config),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ("torch", "transformers")}},
     }  # fmt: skip
-    with tempfile.TemporaryDirectory() as place:
-        folder = made(config, Path(place), texts)
-        prompter = LocalModel(folder, device="cpu").prompter
-        pairs = [tokens_of(turn, prompter) for turn in chosen]
-        keeping = sum(turn.reply.startswith(KEEPING) for turn in chosen)
-        window = max(len(prompt) for prompt, _ in pairs)
-        result |= {"window": window, "turns": len(pairs), "keeping": keeping}
-        print(f"{len(pairs)} turns, the longest prompt has {window} tokens", file=sys.stderr, flush=True)
-        local = trained(config, folder, pairs, "memory")
-        result["memory"] = measured(config, LLMAgent(model=str(folder), backend=local, constrained=True, instructions="none"))
-        print(result["memory"], file=sys.stderr, flush=True)
-        rarity = Rarity(source)
-        for select in SELECTIONS:
-            shown = Window(prompter, window, select, rarity)
-            turns = [tokens_of(turn, prompter) for turn in window_turns(source, range(config.episodes), shown)]
-            agent = WindowAgent(trained(config, folder, turns, select), shown)
-            result[select] = measured(config, agent)
-            print(select, result[select], file=sys.stderr, flush=True)
-    there = baselines(ENV, split="validation", most=config.held_out, difficulty=config.play()["difficulty"])
-    result["baselines"] = {name: row.share for name, row in there.items()}
+    for name in PARTS:
+        file = runs / f"{name}.json"
+        there = json.loads(file.read_text()) if file.is_file() else {}
+        if there.get("arguments") != asdict(config):
+            if name not in only:
+                continue
+            there = {"arguments": asdict(config), "found": play(config, runs / name, name)}
+            file.write_text(json.dumps(there, indent=1) + "\n")
+        result[name] = there["found"]
+        print(name, result[name], file=sys.stderr, flush=True)
+    rows = baselines(ENV, split="validation", most=config.held_out, difficulty=config.play()["difficulty"])
+    result["baselines"] = {name: row.share for name, row in rows.items()}
     return result
 
 
@@ -162,18 +180,22 @@ def main() -> None:
     for field in fields(Config):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
     parser.add_argument("--out", type=Path, help="where the JSON goes, too")
+    parser.add_argument("--runs", type=Path, default=Path("runs/llm_windows"), help="where each part's model and numbers go")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to play")
     parser.add_argument("--smoke", action="store_true", help="seconds, to see that it runs")
     options = vars(parser.parse_args())
-    out, smoke = options.pop("out"), options.pop("smoke")
+    out, smoke, runs, only = (options.pop(name) for name in ("out", "smoke", "runs", "only"))
     config = Config(**options)
     if smoke:
         config = replace(
             config, units=20, episodes=12, updates=6, batch_size=8, hidden=32, layers=1, held_out=4, vocabulary=600
         )
-    result = compare(config)
+        runs = Path("runs/llm_windows-smoke")
+        rmtree(runs, ignore_errors=True)
+    result = compare(config, runs, only)
     if out is not None:
         out.write_text(json.dumps(result, indent=1) + "\n")
-    for name in ("memory", *SELECTIONS):
+    for name in (part for part in PARTS if part in result):
         print(f"{name:>8}: ROUGE-L {result[name]['rouge_l']:.3f}, accuracy {result[name]['accuracy']:.1%}")
     print(json.dumps(result))
 
