@@ -1,0 +1,31 @@
+"""The tables of README and docs, each made from a result file or a folder of them."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from readme_tables import environments, learning, models, scale
+
+TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "ids": ("audit.json", environments.ids),
+    "coverage": ("audit.json", partial(environments.audit, utility="coverage")),
+    "level": ("audit.json", partial(environments.audit, utility="level")),
+    "bounds": ("audit.json", environments.bounds),
+    "learning": ("published", learning.published),
+    "transfer": ("transfer.json", environments.transfer),
+    "speed": ("bench_engine.json", environments.speed),
+    "ppo": ("bench_ppo.json", learning.ppo),
+    "agreement": ("agreement.json", models.agreement),
+    "prm": ("train_prm.json", models.learned),
+    "prm sets": ("prm_bench_suite.json", models.sets),
+    "rewards": ("reward_models", learning.rewards),
+    "readers": ("text_readers.json", environments.readers),
+    "text": ("text", learning.text),
+    "rounds": ("self_reward.json", learning.rounds),
+    "language models": ("llm_task2", learning.language_models),
+    "ray": ("bench_ray.json", scale.ray),
+    "clusters": ("bench_ray.json", scale.clusters),
+    "tree, threshold carried": ("compare_tree.json", partial(models.tree, threshold="carried")),
+    "tree, threshold fitted": ("compare_tree.json", partial(models.tree, threshold="fitted")),
+}
+"""By name: the result file (or folder) that it is made from, and its maker."""
