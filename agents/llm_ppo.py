@@ -118,7 +118,7 @@ class LLMPPO:
         self.optimizer.add_param_group({"params": list(self.value_head.parameters()), "lr": s.value_learning_rate})
         self._peaks = [group["lr"] for group in self.optimizer.param_groups]
         self.rows: list[dict[str, float]] = []
-        self.num_timesteps, self._starts = 0, None  # type: int, np.ndarray | None
+        self.num_timesteps, self.rollouts, self._starts = 0, 0, None  # type: int, int, np.ndarray | None
         self._draw = torch.Generator().manual_seed(seed)
         self._ended: list[float] = []
 
@@ -168,12 +168,11 @@ class LLMPPO:
         self._starts = None
         while not budget.over:
             left = budget.share_left() if whole is None else max(0.0, 1 - self.num_timesteps / whole)
-            for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
-                group["lr"] = peak * (0.1 + 0.9 * left)
+            self._set_learning_rates(0.1 + 0.9 * left)
             began = now()
             rollout = self.collect()
             row = self.update(rollout)
-            self.num_timesteps += rollout.rewards.numel()
+            self.num_timesteps, self.rollouts = self.num_timesteps + rollout.rewards.numel(), self.rollouts + 1
             row |= {
                 "timesteps": self.num_timesteps,
                 "success": float(np.mean(self._ended[-200:])) if self._ended else float("nan"),
@@ -187,6 +186,15 @@ class LLMPPO:
                 raise FloatingPointError(f"training diverged: {row}")
             budget.spend(rollout.rewards.numel())
         return self
+
+    def _set_learning_rates(self, share: float) -> None:
+        """Of their peaks; the model's, not the value head's, rise from nothing over the first rollouts that move it."""
+        s = self.settings
+        risen = min(1.0, (self.rollouts - s.value_rollouts + 1) / s.warmup_rollouts) if s.warmup_rollouts else 1.0
+        *of_model, of_values = zip(self.optimizer.param_groups, self._peaks, strict=True)
+        for group, peak in of_model:
+            group["lr"] = peak * share * max(0.0, risen)
+        of_values[0]["lr"] = of_values[1] * share
 
     def begin(self) -> Interface:
         """Begins new episodes in the training environments, from wherever the player was; returns what it plays through."""
@@ -275,7 +283,7 @@ class LLMPPO:
         returns, advantages = (advantages + rollout.values).flatten(), advantages.flatten()
         scaled = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
         reference = self._of_reference(turns) if s.kl_coef else None
-        values_only = len(self.rows) < s.value_rollouts
+        values_only = self.rollouts < s.value_rollouts
         told: list[dict[str, float]] = []
         self.model.train()
         for _ in range(s.n_epochs):
@@ -343,7 +351,8 @@ class LLMPPO:
         self.model.save_pretrained(folder)
         self.backend.tokenizer.save_pretrained(folder)
         torch.save(self.value_head.state_dict(), folder / VALUE)
-        torch.save({"optimizer": self.optimizer.state_dict(), "timesteps": self.num_timesteps}, folder / OPTIMIZER)
+        count = {"timesteps": self.num_timesteps, "rollouts": self.rollouts}
+        torch.save({"optimizer": self.optimizer.state_dict(), **count}, folder / OPTIMIZER)
         record = {"settings": asdict(self.settings), "agent": {**self.player.arguments, "model": None}}
         (folder / AGENT).write_text(json.dumps(record, indent=1) + "\n")
 
@@ -366,5 +375,5 @@ class LLMPPO:
         trainer.value_head.load_state_dict(torch.load(folder / VALUE, map_location=trainer.model.device, weights_only=True))
         kept = torch.load(folder / OPTIMIZER, map_location=trainer.model.device, weights_only=True)
         trainer.optimizer.load_state_dict(kept["optimizer"])
-        trainer.num_timesteps = kept["timesteps"]
+        trainer.num_timesteps, trainer.rollouts = kept["timesteps"], kept["rollouts"]
         return trainer

@@ -5,11 +5,12 @@ turns, made to order. The default plays one-fact stories of at most six sentence
 
     python examples/train_llm.py --out runs/llm
 
-Then, or instead, PPO with the reward of each step for the command that earned it, from a start that is half right:
+Then, or instead, PPO with the reward of each step for the command that earned it, from a start that is half right
+(docs/llm.md tells how the one measured there was made):
 
-    python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --episodes 1400 --epochs 2 --out runs/llm2
-    python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --start runs/llm2 --turns 40000 --out runs/llm2-ppo
-    python examples/train_llm.py ... --start runs/llm2 --turns 40000 --reward outcome --out runs/llm2-outcome
+    python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --episodes 1400 --stray 0.5 --out runs/llm2
+    python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --start runs/llm2 --turns 30000 --out runs/llm2-ppo
+    python examples/train_llm.py ... --start runs/llm2 --turns 30000 --reward outcome --out runs/llm2-outcome
     python examples/train_llm.py ... --start runs/llm2 --episodes 1400 --epochs 1000 --seconds 1400 --out runs/llm2-supervised
 
 `--model` takes a checkpoint of `transformers` instead, with its own tokenizer and chat template; on a GPU with
@@ -99,7 +100,8 @@ class Config:
     ppo_batch_size: int = 256
     ppo_learning_rate: float = 3e-4
     kl_coef: float = 0.001
-    ent_coef: float = 0.01
+    ent_coef: float = 0.02
+    warmup_rollouts: int = 8
     vf_coef: float = 10.0  # squared errors of dense rewards are small beside a loss of normalised advantages
     gamma: float = 0.9
     gae_lambda: float = 0.5
@@ -226,7 +228,7 @@ def reinforce(config: Config, local: LocalModel, out: Path, resume: bool) -> dic
         settings = PPOSettings(
             n_steps=config.n_steps, n_epochs=config.n_epochs, batch_size=config.ppo_batch_size,
             learning_rate=config.ppo_learning_rate, kl_coef=config.kl_coef, ent_coef=config.ent_coef, gamma=config.gamma,
-            gae_lambda=config.gae_lambda, vf_coef=config.vf_coef,
+            gae_lambda=config.gae_lambda, vf_coef=config.vf_coef, warmup_rollouts=config.warmup_rollouts,
         )  # fmt: skip
         trainer, rows = LLMPPO(env, model=player_of(config, local), seed=config.seed, settings=settings), []
     spent, now = rows[-1]["seconds"] if rows else 0.0, seconds_on(local.model.device)

@@ -81,6 +81,8 @@ class LLMAgent:
             raise TypeError(f"{', '.join(sorted(server))}: for models behind a url only")
         if url is not None and constrained:
             raise ValueError("constrained=True needs the weights in this process: a server cannot be held to legal commands")
+        if isinstance(backend, LocalModel):
+            dtype = backend.dtype
         self.arguments = {
             "model": model, "url": url, "seed": seed, "dtype": dtype, "batch_size": batch_size, "template": template,
             "constrained": constrained, "temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens,

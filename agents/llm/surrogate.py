@@ -27,6 +27,7 @@ class PPOSettings:
         target_kl: an epoch that moves the policy further than this ends the rollout's updates; 0: never.
         max_grad_norm: clip of the gradient.
         value_rollouts: rollouts at the beginning in which the value head alone is trained.
+        warmup_rollouts: rollouts after them over which the model's learning rate rises: Adam's first steps are its boldest.
         temperature: that commands are sampled with, and that ratios are taken at.
     """
 
@@ -44,6 +45,7 @@ class PPOSettings:
     target_kl: float = 0.0
     max_grad_norm: float = 1.0
     value_rollouts: int = 1
+    warmup_rollouts: int = 8
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
