@@ -9,7 +9,7 @@ pytest.importorskip("transformers")
 import torch
 from torch.distributions import Categorical
 
-from agents.llm import LocalModel, Sampling
+from agents.llm import LLMAgent, LocalModel, Sampling
 from agents.llm.constraint import Node
 from agents.llm.sampling import Reply
 from agents.llm.turns import gathered, likelihood, per_turn
@@ -206,6 +206,32 @@ def test_the_value_head_may_begin_alone(venv, model_folder):
     assert all(torch.equal(one, other) for one, other in zip(before, trainer.model.parameters(), strict=True))
     trainer.learn(24)
     assert not all(torch.equal(one, other) for one, other in zip(before, trainer.model.parameters(), strict=True))
+
+
+def test_learning_rates_rise_over_the_first_rollouts_then_fall(venv, model_folder, tmp_path):
+    """One rollout for the value head, three to rise over; a trainer that was saved in between does not begin again."""
+    settings = {**SMALL, "value_rollouts": 1, "warmup_rollouts": 3, "learning_rate": 1e-3, "value_learning_rate": 1e-2}
+    trainer, rates = LLMPPO(venv, model=str(model_folder), device="cpu", settings=settings), []
+    for rollout in range(5):
+        trainer.learn(24, whole=240)
+        rates.append((trainer.optimizer.param_groups[0]["lr"] / 1e-3, trainer.optimizer.param_groups[-1]["lr"] / 1e-2))
+        if rollout == 1:
+            trainer.save(tmp_path / "run")
+            trainer = LLMPPO.load(tmp_path / "run", venv, device="cpu")
+    fallen = [0.1 + 0.9 * (1 - 24 * rollout / 240) for rollout in range(5)]
+    assert [rate for rate, _ in rates] == pytest.approx([0, fallen[1] / 3, 2 * fallen[2] / 3, fallen[3], fallen[4]])
+    assert [rate for _, rate in rates] == pytest.approx(fallen)
+
+
+def test_precision_outlives_a_file(venv, model_folder, tmp_path):
+    player = LLMAgent(
+        model=str(model_folder),
+        backend=LocalModel(model_folder, device="cpu", dtype="mixed"),
+        constrained=True,
+        instructions="none",
+    )
+    LLMPPO(venv, model=player, settings=SMALL).save(tmp_path / "run")
+    assert LLMPPO.load(tmp_path / "run", venv, device="cpu").backend.dtype == "mixed"
 
 
 def test_saved_and_loaded_it_goes_on(trainer, venv, tmp_path):
