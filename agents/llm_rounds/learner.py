@@ -189,7 +189,8 @@ class LanguageLearner(LLMPPO):
         """What a checkpoint needs."""
         return {
             "policy": self.model.state_dict(), "value_head": self.value_head.state_dict(), "rows_of_ppo": self.rows,
-            "optimizer": self.optimizer.state_dict(), "frames": self.num_timesteps, "updates": self.updates,
+            "optimizer": self.optimizer.state_dict(), "frames": self.num_timesteps, "rollouts": self.rollouts,
+            "updates": self.updates,
         }  # fmt: skip
 
     def resume(self, kept: dict[str, Any]) -> None:
@@ -198,3 +199,4 @@ class LanguageLearner(LLMPPO):
         self.value_head.load_state_dict(kept["value_head"])
         self.optimizer.load_state_dict(kept["optimizer"])
         self.rows, self.num_timesteps, self.updates = kept["rows_of_ppo"], kept["frames"], kept["updates"]
+        self.rollouts = kept["rollouts"]
