@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import gymnasium as gym
-from update_readme import RESULTS, contents, ids_table, short
+from readme_tables import environments as tables
+from update_readme import RESULTS, contents
 
 import reasongym  # noqa: F401 (registers the ids)
 from reasongym.envs import ReasonGymEnv
@@ -65,7 +66,7 @@ def family_page(name: str, ids: list[str], report: dict[str, Any]) -> str:
     parts["Arguments"] += "\n\n[All keywords](README.md#keywords)"
     chosen = {"ids": {env_id: report["ids"][env_id] for env_id in ids}}
     tail = ["## Baselines", "Share of right answers (%) on held-out problems; what each is: [the ids](README.md#the-ids).",
-            ids_table(chosen), "## Problems", "Validation problem 0 of each id, made to order."]  # fmt: skip
+            tables.ids(chosen), "## Problems", "Validation problem 0 of each id, made to order."]  # fmt: skip
     tail += [f"### {env_id}\n\n{problem(env)}" for env_id, env in made.items()]
     return joined(family.title, f'`gym.make("{ids[0]}")`' + ("" if len(ids) == 1 else f" … `{ids[-1]}`"), parts, tail)
 
@@ -111,7 +112,14 @@ def spaces_table(made: dict[str, Any]) -> str:
         answers = "a span, or none" if not source.choices else f"{len(source.choices)}"
         space = env.observation_space
         tokens = f"{space['question'].shape[0]}, {space['unit'].shape[0]}"
-        cells = (short(env_id), f"{shapes.actions}", answers, f"{source.max_units}", tokens, f"{len(source.vocabulary):,}")
+        cells = (
+            tables.short(env_id),
+            f"{shapes.actions}",
+            answers,
+            f"{source.max_units}",
+            tokens,
+            f"{len(source.vocabulary):,}",
+        )
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
 

@@ -88,7 +88,7 @@ def language_models(runs: dict[str, Any]) -> str:
     """What a language model's training on task 2 added to its start, by kind: held-out accuracy and rates, in percent."""
     rates = ("capture", "retention", "retrieval")
     rows = []
-    for name, seeds in by_setting(runs).items():
+    for name, seeds in sorted(by_setting(runs).items(), key=lambda item: item[0] != "start"):
         accuracies = [run["accuracy"] for run in seeds]
         mean, *ends = interval(accuracies, seeds[0]["problems"])
         gain = "" if name == "start" else f"{100 * (mean - np.mean([run['start']['accuracy'] for run in seeds])):+.1f}"
