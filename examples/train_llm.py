@@ -93,7 +93,7 @@ class Config:
     reward: str = "process"  # or "outcome": the right answer alone
     utility: str = "balance"  # of working memory, and its weight; what is passed over costs at once
     utility_weight: float = 0.4
-    outcome_beta: float = 0.2  # of the right answer beside process rewards
+    outcome_beta: float = 0.5  # of the right answer beside process rewards
     num_envs: int = 64
     n_steps: int = 16
     n_epochs: int = 3
