@@ -82,7 +82,7 @@ class LLMAgent:
         if url is not None and constrained:
             raise ValueError("constrained=True needs the weights in this process: a server cannot be held to legal commands")
         if isinstance(backend, LocalModel):
-            dtype = backend.dtype
+            dtype, batch_size, template = backend.dtype, backend.batch_size, backend.template
         self.arguments = {
             "model": model, "url": url, "seed": seed, "dtype": dtype, "batch_size": batch_size, "template": template,
             "constrained": constrained, "temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens,

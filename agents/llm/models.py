@@ -59,7 +59,7 @@ class LocalModel:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size!r}")
-        self.name, self.dtype = os.fspath(model), dtype
+        self.name, self.dtype, self.template = os.fspath(model), dtype, template
         where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         kind = {"auto": "float32" if where == "cpu" else "auto", "mixed": "float32"}.get(dtype, dtype)
         self.tokenizer, self.model = load_causal_lm(self.name, kind, where)

@@ -49,6 +49,10 @@ class PPOSettings:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
+        if min(self.value_rollouts, self.warmup_rollouts) < 0:
+            raise ValueError(
+                f"value_rollouts and warmup_rollouts must be at least 0, got {self.value_rollouts!r}, {self.warmup_rollouts!r}"
+            )
         if min(self.n_steps, self.n_epochs, self.batch_size) < 1 or self.temperature <= 0:
             raise ValueError(
                 "n_steps, n_epochs and batch_size must be at least 1 and temperature positive, got "

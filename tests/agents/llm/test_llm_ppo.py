@@ -223,15 +223,16 @@ def test_learning_rates_rise_over_the_first_rollouts_then_fall(venv, model_folde
     assert [rate for _, rate in rates] == pytest.approx(fallen)
 
 
-def test_precision_outlives_a_file(venv, model_folder, tmp_path):
+def test_how_a_model_computes_outlives_a_file(venv, model_folder, tmp_path):
     player = LLMAgent(
         model=str(model_folder),
-        backend=LocalModel(model_folder, device="cpu", dtype="mixed"),
+        backend=LocalModel(model_folder, device="cpu", dtype="mixed", batch_size=7, template={"x": 1}),
         constrained=True,
         instructions="none",
     )
     LLMPPO(venv, model=player, settings=SMALL).save(tmp_path / "run")
-    assert LLMPPO.load(tmp_path / "run", venv, device="cpu").backend.dtype == "mixed"
+    backend = LLMPPO.load(tmp_path / "run", venv, device="cpu").backend
+    assert (backend.dtype, backend.batch_size, backend.template) == ("mixed", 7, {"x": 1})
 
 
 def test_saved_and_loaded_it_goes_on(trainer, venv, tmp_path):
@@ -254,3 +255,5 @@ def test_what_cannot_be_trained_is_refused(venv, model_folder):
         LLMPPO(venv, model=str(model_folder), device="cpu", top_p=0.9)
     with pytest.raises(ValueError, match="n_steps, n_epochs"):
         PPOSettings(n_steps=0)
+    with pytest.raises(ValueError, match="warmup_rollouts must be at least 0"):
+        PPOSettings(warmup_rollouts=-1)
