@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 from readme_tables import environments as tables
+from readme_tables.markdown import table
 from update_readme import RESULTS, contents
 
 import reasongym  # noqa: F401 (registers the ids)
@@ -105,23 +106,16 @@ def docstring(kind: type) -> dict[str, str]:
 
 def spaces_table(made: dict[str, Any]) -> str:
     """What an id's spaces are with the default keywords."""
-    rows = ["| id | actions | answers | units, at most | tokens of a question, a unit | vocabulary |"]
-    rows.append("| --- |" + " ---: |" * 5)
+    rows = []
     for env_id, env in made.items():
         source, shapes = env.source, env.batch.shapes
         answers = "a span, or none" if not source.choices else f"{len(source.choices)}"
         space = env.observation_space
         tokens = f"{space['question'].shape[0]}, {space['unit'].shape[0]}"
-        cells = (
-            tables.short(env_id),
-            f"{shapes.actions}",
-            answers,
-            f"{source.max_units}",
-            tokens,
-            f"{len(source.vocabulary):,}",
-        )
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+        counts = (shapes.actions, answers, source.max_units, tokens, f"{len(source.vocabulary):,}")
+        rows.append((tables.short(env_id), *counts))
+    head = ("id", "actions", "answers", "units, at most", "tokens of a question, a unit", "vocabulary")
+    return table(head, rows, left=("id",))
 
 
 def problem(env: Any) -> str:
