@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from shutil import rmtree
@@ -79,6 +80,7 @@ class Config:
         }
 
 
+@cache
 def learned_turns(config: Config) -> list[Turn]:
     """The expert's turns that are learned from: all that do something, and some of those that read on."""
     draw, out = rng(config.seed, 21), []

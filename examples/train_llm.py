@@ -1,14 +1,15 @@
-"""Trains a language model to play: `python examples/train_llm.py [--help]`.
+r"""Trains a language model to play: `python examples/train_llm.py [--help]`.
 
 Without weights from anywhere: a model of two million parameters and its tokenizer are trained from scratch on the expert's
 turns, made to order. The default plays one-fact stories of at most six sentences in words:
 
     python examples/train_llm.py --out runs/llm
 
-Then, or instead, PPO with the reward of each step for the command that earned it, from a start that is half right
-(docs/llm.md tells how the one measured there was made):
+Then, or instead, PPO with the reward of each step for the command that earned it, from a start that knows something already
+(how the one that was measured was made, docs/llm.md tells):
 
-    python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --episodes 1400 --stray 0.5 --out runs/llm2
+    python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --episodes 1400 --epochs 2 --stray 0.5 \
+        --out runs/llm2
     python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --start runs/llm2 --turns 30000 --out runs/llm2-ppo
     python examples/train_llm.py ... --start runs/llm2 --turns 30000 --reward outcome --out runs/llm2-outcome
     python examples/train_llm.py ... --start runs/llm2 --episodes 1400 --epochs 1000 --seconds 1400 --out runs/llm2-supervised
