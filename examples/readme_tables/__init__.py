@@ -11,6 +11,7 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "coverage": ("audit.json", partial(environments.audit, utility="coverage")),
     "level": ("audit.json", partial(environments.audit, utility="level")),
     "bounds": ("audit.json", environments.bounds),
+    "keeping rules": ("keeping_rules.json", environments.keeping),
     "learning": ("published", learning.published),
     "transfer": ("transfer.json", environments.transfer),
     "speed": ("bench_engine.json", environments.speed),

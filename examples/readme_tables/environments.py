@@ -74,3 +74,9 @@ def speed(report: dict[str, Any]) -> str:
     ratios = [(name, f"{value:.2f}") for part in ("ratios", "start-up") for name, value in report[part].items()]
     head = ("ratio, and start-up", "")
     return table(("case", "steps a second"), rates, left=("case",)) + "\n\n" + table(head, ratios, left=head[:1])
+
+
+def keeping(result: dict[str, Any]) -> str:
+    """How many stories end with their support in memory, by rule of keeping, in percent."""
+    rows = [(name, percent(row["share"]), between(*row["interval"])) for name, row in result["rules"].items()]
+    return table(("kept", "support held at the end (%)", "95% interval"), rows, left=("kept",))
