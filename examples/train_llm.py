@@ -22,21 +22,21 @@ Then, or instead, PPO with the reward of each step for the command that earned i
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import re
 import sys
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 import torch
+import tyro
 
 from agents.base import evaluate
 from agents.episodes import record_episodes
@@ -45,69 +45,71 @@ from agents.llm.supervised import Fitting, fit, seconds_on
 from agents.llm.tiny import Shape, tiny_model, train_tokenizer
 from agents.llm.transcripts import KEEPING, expert_turns, tokens_of
 from agents.llm_ppo import LLMPPO, PPOSettings
-from agents.provenance import commit
+from agents.provenance import check_same_run, commit
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.audit.accuracy import baselines
 
 OUTCOME = {"logic": 0, "coherence": 0, "goal": 0, "validity": 0, "keeping": 0}
 CHECKPOINT = "checkpoint"
+MAY_CHANGE = ("turns", "eval_every", "eval_problems", "held_out", "threads", "device", "compile")
+"""Arguments that a resumed run may have another value of: they change when it ends and how it is looked at."""
 
 
 @dataclass(frozen=True)
 class Config:
     """The arguments of a run, as they stand in `config.json`."""
 
-    env: str = "ReasonGym-bAbI-qa1-v0"
-    max_units: int = 6
-    memory_slots: int = 4
-    chain_length: int = 3
-    instructions: str = "none"  # or "full", for models that were not tuned on the format
-    free: int = 0  # 1: replies are not held to legal commands
+    env: str = "ReasonGym-bAbI-qa1-v0"  # an id; its text twin is played
+    max_units: int = 6  # of a story
+    memory_slots: int = 4  # K
+    chain_length: int = 3  # recalls, at most
+    instructions: Literal["none", "full"] = "none"  # "full": rules in the prompt, for models that were not tuned on the format
+    free: bool = False  # replies are not held to legal commands
     observer: str = ""  # whose scores the player is shown: "lexical", or the folder or name of a model that judges
-    reasons: int = 0  # 1: the observer's reasons, too; it must be a model
-    seed: int = 0
-    device: str = "auto"
+    reasons: bool = False  # the observer's reasons are shown, too; it must be a model
+    seed: int = 0  # of weights, transcripts and episodes
+    device: str = "auto"  # "cpu" or "cuda"
     dtype: str = "auto"  # "mixed" on a CPU that multiplies bfloat16 in hardware, else as `LocalModel` has it
-    compile: int = 0  # 1: supervised training is compiled (half a minute, then up to twice as fast on a CPU)
-    threads: int = 1
+    compile: bool = False  # supervised training is compiled (half a minute, then up to twice as fast on a CPU)
+    threads: int = 1  # of torch
     model: str = ""  # a checkpoint to begin from; "": a tiny model from scratch
     start: str = ""  # the folder of a run to begin from
     lora: int = 0  # rank of adapters; 0: all weights are trained
-    gradient_checkpointing: int = 0
-    hidden: int = 192
-    layers: int = 4
-    vocabulary: int = 1024
-    apart: int = 1  # 1: names and answers are tokens by themselves; 0: a sentence that recurs is one token
+    gradient_checkpointing: bool = False  # saves GPU memory, costs time
+    hidden: int = 192  # width of the model from scratch
+    layers: int = 4  # of the model from scratch
+    vocabulary: int = 1024  # tokens of its tokenizer
+    apart: bool = True  # names and answers are tokens by themselves; else a sentence that recurs is one token
     episodes: int = 0  # of the expert that are learned from; default 4,000 where nothing else is asked for
     first_problem: int = 0  # of the training split that they begin at
-    other_env: str = ""  # another id, whose expert's episodes are learned from beside; so many of them:
-    other_episodes: int = 0
-    epochs: float = 1.0
+    other_env: str = ""  # another id, whose expert's episodes are learned from beside
+    other_episodes: int = 0  # how many of them
+    epochs: float = 1.0  # over the transcripts
     seconds: float = 0.0  # of supervised training, at most (CPU seconds; on a GPU, seconds); 0: no bound
-    batch_size: int = 32
+    batch_size: int = 32  # turns of a supervised update
     learning_rate: float = 1e-3  # of supervised training
-    prompt_loss: float = 0.0
-    prudent: int = 1  # 1: the expert also keeps what would be needed if the text ended there (see `expert_turns`)
+    prompt_loss: float = 0.0  # weight of the loss on prompts
+    prudent: bool = True  # the expert also keeps what would be needed if the text ended there (see `expert_turns`)
     stray: float = 0.1  # share of the expert's turns of reading on that store the sentence instead (see `expert_turns`)
     keep_weight: float = 2.0  # of the loss of turns that keep: what is passed over cannot be had again
     turns: int = 0  # of PPO
-    reward: str = "process"  # or "outcome": the right answer alone
-    utility: str = "balance"  # of working memory, and its weight; what is passed over costs at once
-    utility_weight: float = 0.4
-    outcome_beta: float = 0.5  # of the right answer beside process rewards
-    num_envs: int = 64
-    n_steps: int = 16
-    n_epochs: int = 3
-    ppo_batch_size: int = 256
-    ppo_learning_rate: float = 3e-4
-    kl_coef: float = 0.001
-    ent_coef: float = 0.02
-    warmup_rollouts: int = 8
+    reward: Literal["process", "outcome"] = "process"  # of PPO; "outcome" is the right answer alone
+    utility: str = "balance"  # of working memory; what is passed over costs at once
+    utility_weight: float = 0.4  # of the utility in the reward
+    outcome_beta: float = 0.5  # weight of the right answer beside process rewards
+    num_envs: int = 64  # environments that are played together
+    n_steps: int = 16  # turns of each in a rollout
+    n_epochs: int = 3  # over a rollout
+    ppo_batch_size: int = 256  # turns of an update
+    ppo_learning_rate: float = 3e-4  # of PPO
+    kl_coef: float = 0.001  # of the divergence from the model that PPO began with
+    ent_coef: float = 0.02  # of the entropy
+    warmup_rollouts: int = 8  # over which learning rates rise
     vf_coef: float = 10.0  # squared errors of dense rewards are small beside a loss of normalised advantages
-    gamma: float = 0.9
-    gae_lambda: float = 0.5
+    gamma: float = 0.9  # the discount, by turns
+    gae_lambda: float = 0.5  # of advantages
     eval_every: int = 10_000  # turns
-    eval_problems: int = 200
+    eval_problems: int = 200  # held-out problems of an evaluation
     held_out: int = 1_000  # problems of the final evaluation
 
     def play(self) -> dict[str, Any]:
@@ -118,16 +120,14 @@ class Config:
             "units_per_slot": 1,
             "chain_length": self.chain_length,
         }
-        return {**played, "observer": observer_of(self.observer, bool(self.reasons))} if self.observer else played
+        return {**played, "observer": observer_of(self.observer, self.reasons)} if self.observer else played
 
     def told(self) -> dict[str, Any]:
         """What prompts hold beside the situation."""
-        return {"instructions": self.instructions, "reasons": bool(self.reasons)}
+        return {"instructions": self.instructions, "reasons": self.reasons}
 
     def rewards(self) -> dict[str, Any]:
         """The keywords that make the reward."""
-        if self.reward not in ("process", "outcome"):
-            raise ValueError(f"--reward is process or outcome, got {self.reward!r}")
         if self.reward == "outcome":
             return {"prm": "annotated", "beta": OUTCOME, "utility": "none"}
         return {"utility": self.utility, "utility_weight": self.utility_weight, "beta": {"outcome": self.outcome_beta}}
@@ -187,7 +187,7 @@ def supervise(config: Config, local: LocalModel) -> dict[str, Any]:
     problems = {config.env: range(config.first_problem, config.first_problem + config.episodes)}
     if config.other_env:
         problems[config.other_env] = range(config.other_episodes)
-    how_played = {"prudent": bool(config.prudent), "stray": config.stray, "seed": config.seed, **config.told(), **config.play()}
+    how_played = {"prudent": config.prudent, "stray": config.stray, "seed": config.seed, **config.told(), **config.play()}
     episodes = chain.from_iterable(expert_turns(text_id(env), some, **how_played) for env, some in problems.items())
     turns = [turn for episode in episodes for turn in episode]
     pairs = [tokens_of(turn, local.prompter) for turn in turns]
@@ -267,6 +267,8 @@ def train(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
     """The whole run; returns the result."""
     torch.set_num_threads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
+    if resume and (out / CHECKPOINT).is_dir():
+        check_same_run(out, asdict(config), MAY_CHANGE)
     record = {"arguments": asdict(config), "versions": versions(), "commit": commit()}
     (out / "config.json").write_text(json.dumps(record, indent=1) + "\n")
     local = starting(config, out)
@@ -298,17 +300,20 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **found, "machine": f"{platform.machine()}, {torch.get_num_threads()} thread"}
 
 
+@dataclass(frozen=True)
+class Options:
+    """The command line."""
+
+    config: Config = Config()
+    out: Path = Path("runs/llm")  # where the run's files go
+    resume: bool = False  # go on from the checkpoint in --out
+    smoke: bool = False  # seconds, to see that it runs
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for field in fields(Config):
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
-    parser.add_argument("--out", type=Path, default=Path("runs/llm"), help="where the run's files go")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--smoke", action="store_true", help="seconds, to see that it runs")
-    options = vars(parser.parse_args())
-    out, resume, smoke = options.pop("out"), options.pop("resume"), options.pop("smoke")
-    config = Config(**options)
-    if smoke:
+    options = tyro.cli(Options, description=__doc__, config=(tyro.conf.OmitArgPrefixes,))
+    config, out = options.config, options.out
+    if options.smoke:
         config = replace(
             config, max_units=4, hidden=32, layers=1, episodes=40, turns=64, num_envs=8, n_steps=4, eval_every=32,
             eval_problems=10, held_out=20, ppo_batch_size=16,
@@ -316,7 +321,7 @@ def main() -> None:
         out = Path("runs") / "llm-smoke"
     if not config.episodes and not config.turns:
         config = replace(config, episodes=4_000)
-    print(json.dumps(train(config, out, resume)))
+    print(json.dumps(train(config, out, options.resume)))
 
 
 if __name__ == "__main__":

@@ -11,14 +11,13 @@ and stops at 96.5% (--stop-at 0.965).
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import sys
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -27,6 +26,7 @@ import gymnasium
 import numpy as np
 import stable_baselines3
 import torch
+import tyro
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import LinearSchedule
 
@@ -35,7 +35,7 @@ from agents import checkpoint
 from agents.benchmark.ledger import reward_bits
 from agents.evaluation import Evaluation, evaluate
 from agents.ppo import MemoryPPO
-from agents.provenance import commit
+from agents.provenance import check_same_run, commit
 from agents.sentence_embeddings import tokenizer_of
 from reasongym.adapters.sb3 import ReasonGymVecEnv, make_vec_env
 from reasongym.audit.accuracy import baselines
@@ -48,50 +48,50 @@ MAY_CHANGE = ("timesteps", "stop_at", "time_limit", "eval_every", "eval_problems
 class Config:
     """The arguments of a run, as they stand in `config.json`."""
 
-    env: str = "ReasonGym-bAbI-qa2-v0"
-    source: str = "procedural"  # or a path, "hub", or JSON: paths by split
-    split: str = "train"
+    env: str = "ReasonGym-bAbI-qa2-v0"  # an id
+    source: str = "procedural"  # made to order; or a path, "hub", or JSON: paths by split
+    split: str = "train"  # what is trained on; held-out problems are of "validation"
     difficulty: str = ""  # a named setting, or JSON; "" is the default of the script
-    timesteps: int = 2_400_000
+    timesteps: int = 2_400_000  # frames, of all environments together
     warmup: int = 0  # frames at the beginning in which only problems of at most `warmup_units` units are played
-    warmup_units: int = 14
+    warmup_units: int = 14  # see `warmup`
     warmup_difficulty: str = ""  # JSON: knobs of the warm-up instead, e.g. '{"unanswerable": 0}'
     warmup_source: str = ""  # plays the warm-up on another source ("procedural"), whole but for `warmup_difficulty`
-    seed: int = 0
-    core: str = "none"
-    head: str = "flat"  # or "hierarchical": a learned gate decides on the kind of action
+    seed: int = 0  # of weights, episodes and actions
+    core: str = "none"  # memory core of the policy: "none", "slots", "gru", "lstm", "dnc", "rmc"
+    head: Literal["flat", "hierarchical"] = "flat"  # "hierarchical": a learned gate decides on the kind of action
     encoder: str = ""  # a sentence-transformers folder, or an installed package with one; observations get its tokens
-    device: str = "cpu"
-    prm: str = "annotated"  # or another name (docs/reward.md): the folder of a learned one, file.py:Object, ...
-    beta: str = ""  # JSON: weights by criterion
-    utility: str = "coverage"
-    utility_weight: float = 0.3
+    device: str = "cpu"  # "cpu" or "cuda"
+    prm: str = "annotated"  # by name (docs/reward.md), or the folder of a learned one, file.py:Object, ...
+    beta: str = ""  # JSON: weights by criterion; "" is the PRM's own
+    utility: str = "coverage"  # of working memory, by name (docs/reward.md)
+    utility_weight: float = 0.3  # of the utility in the reward
     gamma: float = 0.99  # the discount
-    answer_loss: float = 0.0
-    answer_loss_when: str = "legal"  # or "answered"
-    expert_loss: float = 0.0  # on the expert's action in the steps after the text is read
-    memory_slots: int = 10
-    memory_view: str = "full"
-    question_at: str = "start"
-    num_envs: int = 256
-    n_steps: int = 64
-    batch_size: int = 1024
-    n_epochs: int = 3
-    gae_lambda: float = 0.5
+    answer_loss: float = 0.0  # weight of the loss on the right answer, which reads gold
+    answer_loss_when: Literal["legal", "answered"] = "legal"  # it is taken where answering is legal, or where it was done
+    expert_loss: float = 0.0  # weight of the loss on the expert's action in the steps after the text is read
+    memory_slots: int = 10  # K
+    memory_view: Literal["full", "recalled"] = "full"  # "recalled": of working memory, only what was recalled is seen
+    question_at: Literal["start", "end"] = "start"  # "end": the question is asked after the text is read
+    num_envs: int = 256  # environments that are stepped together
+    n_steps: int = 64  # of each environment in a rollout
+    batch_size: int = 1024  # frames of an update
+    n_epochs: int = 3  # over a rollout
+    gae_lambda: float = 0.5  # of advantages
     late_lambda: float = 0.9  # gae_lambda after the warm-up: once answers are seldom guessed, a longer trace sees what was lost
-    vf_coef: float = 5.0
+    vf_coef: float = 5.0  # of the value loss
     learning_rate: float = 1e-3  # falls linearly to a fiftieth
     ent_coef: float = 0.02  # falls linearly to 0.002
     weight_decay: float = 0.1  # AdamW's: without it, stories seen in training are answered better than others
-    core_size: int = 128
-    separate_critic: int = 1
-    threads: int = 1
-    eval_every: int = 150_000
-    eval_problems: int = 1_000
+    core_size: int = 128  # hidden units of the core
+    separate_critic: bool = True  # the critic has a core and body of its own
+    threads: int = 1  # of torch
+    eval_every: int = 150_000  # frames
+    eval_problems: int = 1_000  # held-out problems of an evaluation
     held_out: int = 10_000  # problems of the final evaluation, at most
     stop_at: float = 0.0  # ends when this share of `eval_problems` held-out problems is answered; 0: never
     time_limit: float = 0.0  # CPU minutes; 0: none
-    allow_partial: int = 0
+    allow_partial: bool = False  # admits incomplete published files
 
     def keywords(self, short: bool = False) -> dict[str, Any]:
         """The environment's keywords; `short`: those of the warm-up."""
@@ -219,7 +219,7 @@ def make_model(config: Config, env: ReasonGymVecEnv) -> MemoryPPO:
             "core": config.core,
             "core_size": config.core_size,
             "head": config.head,
-            "separate_critic": bool(config.separate_critic),
+            "separate_critic": config.separate_critic,
             "sentence_encoder": config.encoder or None,
             "optimizer_kwargs": {"weight_decay": config.weight_decay},
         },
@@ -242,7 +242,7 @@ def train(config: Config, out: Path, resume: bool, checkpoint_every: float = 30.
     saved = out / "checkpoint.pt"
     extra: dict[str, Any] = {"spent": 0.0, "evaluated": 0, "episodes": 0}
     if resume and saved.exists():
-        check_same_run(out, config)
+        check_same_run(out, asdict(config), MAY_CHANGE)
         if checkpoint.frames(saved) > config.warmup_end():
             model.set_env(env)
         extra |= checkpoint.load(saved, model)
@@ -289,22 +289,6 @@ def summary(config: Config, model: MemoryPPO, found: Evaluation, seconds: float)
         "cpu_seconds": round(seconds, 1),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} thread",
     }
-
-
-def check_same_run(out: Path, config: Config) -> None:
-    """Refuses to go on with a run of other arguments: what it learned before would be told as learned with these.
-
-    Raises:
-        ValueError: names them, with both values.
-    """
-    before = json.loads((out / "config.json").read_text())["arguments"]
-    other = [
-        f"{name}={before[name]!r}, now {value!r}"
-        for name, value in asdict(config).items()
-        if name not in MAY_CHANGE and name in before and before[name] != value
-    ]
-    if other:
-        raise ValueError(f"{out} is a run with {'; '.join(other)}: give the same arguments, another --out, or no --resume")
 
 
 def label_bits(config: Config, env: ReasonGymVecEnv, model: MemoryPPO, episodes: int) -> float | None:
@@ -366,28 +350,27 @@ def draw(out: Path) -> None:
     plt.close(figure)
 
 
-def arguments(argv: list[str] | None = None) -> tuple[Config, argparse.Namespace]:
-    """The command line as a `Config`, and what else it says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for field in fields(Config):
-        kind = type(field.default)
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default, metavar=kind.__name__)
-    parser.add_argument("--out", type=Path, help="folder of the run (default runs/ENV-seedN)")
-    parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint, if there is one")
-    parser.add_argument("--checkpoint-every", type=float, default=30.0, help="seconds between checkpoints, at least")
-    parser.add_argument("--smoke", action="store_true", help="a minute at most, to see that it runs")
-    options = parser.parse_args(argv)
-    values = {field.name: getattr(options, field.name) for field in fields(Config)}
-    if options.smoke:
-        values |= {"timesteps": 8_192, "num_envs": 32, "n_steps": 32, "eval_every": 4_096, "eval_problems": 50, "held_out": 100}
-        values["difficulty"] = values["difficulty"] or '{"max_units": 6}'
-    elif argv is None and len(sys.argv) == 1:
-        values |= {"stop_at": 0.965, "warmup": 300_000}
-    return Config(**values), options
+@dataclass(frozen=True)
+class Options:
+    """The command line."""
+
+    config: Config = Config()
+    out: Path | None = None  # folder of the run (default runs/ENV-seedN)
+    resume: bool = False  # go on from the folder's checkpoint, if there is one
+    checkpoint_every: float = 30.0  # seconds between checkpoints, at least
+    smoke: bool = False  # a minute at most, to see that it runs
 
 
 def main() -> None:
-    config, options = arguments()
+    options = tyro.cli(Options, description=__doc__, config=(tyro.conf.OmitArgPrefixes,))
+    config = options.config
+    if options.smoke:
+        config = replace(
+            config, timesteps=8_192, num_envs=32, n_steps=32, eval_every=4_096, eval_problems=50, held_out=100,
+            difficulty=config.difficulty or '{"max_units": 6}',
+        )  # fmt: skip
+    elif len(sys.argv) == 1:
+        config = replace(config, stop_at=0.965, warmup=300_000)
     out = options.out or Path("runs") / f"{config.env}-{config.source.replace('/', '_')}-seed{config.seed}"
     out.mkdir(parents=True, exist_ok=True)
     result = train(config, out, options.resume, options.checkpoint_every)

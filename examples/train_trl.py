@@ -14,21 +14,21 @@ parameters moved.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
 import sys
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # TRL says at each start that environments are experimental
 
 import torch
+import tyro
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
@@ -44,27 +44,27 @@ from reasongym.adapters.trl import environment_factory, problem_rows
 class Config:
     """The arguments of a run."""
 
-    env: str = "ReasonGymText-bAbI-qa1-v0"
-    max_units: int = 4
-    memory_slots: int = 2
-    chain_length: int = 2
-    seed: int = 0
-    threads: int = 1
+    env: str = "ReasonGymText-bAbI-qa1-v0"  # an id in words
+    max_units: int = 4  # of a story
+    memory_slots: int = 2  # K
+    chain_length: int = 2  # recalls, at most
+    seed: int = 0  # of weights, transcripts and rollouts
+    threads: int = 1  # of torch
     start: str = ""  # a folder with a model that makes tool calls; "": one from scratch
-    hidden: int = 128
-    layers: int = 2
-    vocabulary: int = 768
+    hidden: int = 128  # width of the model from scratch
+    layers: int = 2  # of the model from scratch
+    vocabulary: int = 768  # tokens of its tokenizer
     episodes: int = 1_500  # of the expert
     stray: float = 0.2  # share of its turns of reading on that store the sentence instead
-    batch_size: int = 8  # episodes in an update
+    batch_size: int = 8  # episodes in an update of the supervised part
     learning_rate: float = 2e-3  # of the supervised part
     steps: int = 20  # of GRPO
-    credit: str = "step"  # or "rollout"
-    trace_decay: float = 0.5
-    baseline: str = "past"
+    credit: Literal["step", "rollout"] = "step"  # what a call is paid for: what it did, or the whole rollout
+    trace_decay: float = 0.5  # of credit by step: how much of a turn's reward reaches the turn before it
+    baseline: str = "past"  # of credit by step (see `StepGRPOTrainer`)
     problems: int = 4  # in a step of GRPO
     group: int = 8  # rollouts of each
-    grpo_learning_rate: float = 2e-4
+    grpo_learning_rate: float = 2e-4  # of GRPO
     calls: int = 12  # most turns with tool calls in a rollout
     completion: int = 768  # most tokens of a rollout, results of tools among them
     reply: int = 24  # most tokens of a turn
@@ -209,16 +209,19 @@ def train(config: Config, out: Path) -> dict[str, Any]:
     return result
 
 
+@dataclass(frozen=True)
+class Options:
+    """The command line."""
+
+    config: Config = Config()
+    out: Path = Path("runs/trl")  # where the run's files go
+    smoke: bool = False  # seconds, to see that it runs
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for field in fields(Config):
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
-    parser.add_argument("--out", type=Path, default=Path("runs/trl"), help="where the run's files go")
-    parser.add_argument("--smoke", action="store_true", help="seconds, to see that it runs")
-    options = vars(parser.parse_args())
-    out, smoke = options.pop("out"), options.pop("smoke")
-    config = Config(**options)
-    if smoke:
+    options = tyro.cli(Options, description=__doc__, config=(tyro.conf.OmitArgPrefixes,))
+    config, out = options.config, options.out
+    if options.smoke:
         config = replace(
             config, max_units=2, memory_slots=1, chain_length=1, hidden=64, layers=1, episodes=240, batch_size=4,
             learning_rate=1e-2, steps=2, problems=2, group=4, calls=6,

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 OPTIONAL = (
     "agents", "datasets", "fastapi", "httpx", "minari", "prometheus_client", "ray", "rich", "safetensors", "sb3_contrib",
-    "stable_baselines3", "tokenizers", "torch", "transformers", "trl", "uvicorn", "websockets",
+    "stable_baselines3", "tokenizers", "torch", "transformers", "trl", "tyro", "uvicorn", "websockets",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import signal
@@ -151,13 +152,14 @@ def test_a_warm_up_on_another_source(tmp_path: Path, monkeypatch) -> None:
     assert "procedural" in played[0] != played[1]
 
 
-def test_a_run_of_other_arguments_is_not_resumed(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize(("script", "checkpoint"), [("train_ppo", "checkpoint.pt"), ("train_llm", "checkpoint")])
+def test_a_run_of_other_arguments_is_not_resumed(script: str, checkpoint: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.syspath_prepend(str(SCRIPT.parent))
-    import train_ppo
-
-    config = train_ppo.Config(seed=3, warmup=1000)
-    arguments = {**vars(config), "timesteps": 5, "held_out": 7, "gone": 1}
-    (tmp_path / "config.json").write_text(json.dumps({"arguments": arguments}))
-    train_ppo.check_same_run(tmp_path, config)
-    with pytest.raises(ValueError, match=r"is a run with warmup=1000, now 0; seed=3, now 4: give the same arguments, another"):
-        train_ppo.check_same_run(tmp_path, train_ppo.Config(seed=4))
+    if script == "train_llm":
+        pytest.importorskip("transformers", reason="transformers is not installed")
+    module = importlib.import_module(script)
+    before = module.Config(seed=3, num_envs=2, gamma=0.5)
+    (tmp_path / "config.json").write_text(json.dumps({"arguments": {**vars(before), "threads": 7}}))
+    (tmp_path / checkpoint).mkdir()
+    with pytest.raises(ValueError, match=r"is a run with seed=3, now 4; gamma=0.5, now 0.25: give the same arguments, another"):
+        module.train(module.Config(seed=4, num_envs=2, gamma=0.25), tmp_path, resume=True)

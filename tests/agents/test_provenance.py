@@ -1,12 +1,13 @@
-"""Which commit a result was made with, and whether that is the whole truth."""
+"""Which commit a result was made with, and whether that is the whole truth; which arguments a run goes on with."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 
 import pytest
 
-from agents.provenance import commit
+from agents.provenance import check_same_run, commit
 
 
 @pytest.fixture
@@ -38,3 +39,14 @@ def test_a_changed_file_is_told(checkout):
 def test_outside_of_a_checkout_there_is_none(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert commit(tmp_path) == ""
+
+
+def test_a_run_goes_on_with_the_arguments_it_was_begun_with(tmp_path):
+    before = {"seed": 3, "warmup": 1000, "timesteps": 5, "gone": 1}
+    (tmp_path / "config.json").write_text(json.dumps({"arguments": before}))
+    now = {"seed": 3, "warmup": 1000, "timesteps": 9, "new": 2}
+    check_same_run(tmp_path, now, may_change=("timesteps",))
+    with pytest.raises(ValueError, match=r"is a run with timesteps=5, now 9: give the same arguments"):
+        check_same_run(tmp_path, now)
+    with pytest.raises(ValueError, match=r"is a run with seed=3, now 4; warmup=1000, now 0: give"):
+        check_same_run(tmp_path, {**now, "seed": 4, "warmup": 0}, ("timesteps",))
