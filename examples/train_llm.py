@@ -49,7 +49,7 @@ from agents.provenance import check_same_run, commit
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.audit.accuracy import baselines
 
-OUTCOME = {"logic": 0, "coherence": 0, "goal": 0, "validity": 0, "keeping": 0}
+OUTCOME = {"logic": 0, "coherence": 0, "goal": 0, "validity": 0}
 CHECKPOINT = "checkpoint"
 MAY_CHANGE = ("turns", "eval_every", "eval_problems", "held_out", "threads", "device", "compile")
 """Arguments that a resumed run may have another value of: they change when it ends and how it is looked at."""
