@@ -479,14 +479,15 @@ def test_the_training_script_takes_an_encoder(model, tmp_path, cache):
     spec = util.spec_from_file_location("train_ppo_with_encoder", ROOT / "examples" / "train_ppo.py")
     script = sys.modules[spec.name] = util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    arguments = ["--env", "ReasonGym-SQuAD2-v0", "--memory-slots", "3", "--encoder", str(model), "--difficulty", "easy"]
-    arguments += ["--timesteps", "256", "--num-envs", "8", "--n-steps", "16", "--batch-size", "64"]
-    config, _ = script.arguments([*arguments, "--eval-problems", "4", "--held-out", "8"])
+    config = script.Config(
+        env="ReasonGym-SQuAD2-v0", memory_slots=3, encoder=str(model), difficulty="easy", timesteps=256, num_envs=8, n_steps=16,
+        batch_size=64, eval_problems=4, held_out=8,
+    )  # fmt: skip
     result = script.train(config, tmp_path, resume=False)
     assert result["supervision"].endswith(f" + pretrained sentence embeddings ({model})")
     assert json.loads((tmp_path / "config.json").read_text())["arguments"]["encoder"] == str(model)
     assert list(cache.glob("embeddings-*.sqlite"))
-    assert "tokenizer" not in script.arguments([])[0].keywords()
+    assert "tokenizer" not in script.Config().keywords()
 
 
 # ---- the real weights ------------------------------------------------------------------------------------------------
