@@ -10,9 +10,9 @@ Then, or instead, PPO with the reward of each step for the command that earned i
 
     python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --episodes 1400 --epochs 2 --stray 0.5 \
         --out runs/llm2
-    python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --start runs/llm2 --turns 30000 --out runs/llm2-ppo
-    python examples/train_llm.py ... --start runs/llm2 --turns 30000 --reward outcome --out runs/llm2-outcome
-    python examples/train_llm.py ... --start runs/llm2 --episodes 1400 --epochs 1000 --seconds 1400 --out runs/llm2-supervised
+    python examples/train_llm.py --env ReasonGym-bAbI-qa2-v0 --max-units 12 --start runs/llm2 --turns 40000 --out runs/llm2-ppo
+    python examples/train_llm.py ... --start runs/llm2 --turns 40000 --reward outcome --out runs/llm2-outcome
+    python examples/train_llm.py ... --start runs/llm2 --episodes 1400 --epochs 1000 --seconds 2340 --out runs/llm2-supervised
 
 `--model` takes a checkpoint of `transformers` instead, with its own tokenizer and chat template; on a GPU with
 `--dtype bfloat16 --lora 16 --gradient-checkpointing`. Into --out go the model (`transformers` loads it by this folder),
