@@ -39,7 +39,9 @@ class Agent(Protocol):
     cost (a dictionary of numbers); `reads_rewards`, whether it learns from the environment's rewards (taken for granted). One
     whose class has `attach(env)` is handed the environments that it is about to play in: that is for experts, which read
     support and gold. One with `playing_in(env)` plays in what that returns: that is for feedback to the working memory. One
-    with a true `reads_text` reads environments in words: it is not held to the spaces of those it was made with.
+    with a true `reads_text` reads environments in words: it is not held to the spaces of those it was made with. One with
+    `attend(live)` is told before each step which episodes still count, (N,) bool, and at the end None: what it does in the
+    others is not looked at, so a model that is paid by the call need not be asked.
     """
 
     observation_space: spaces.Space
@@ -203,6 +205,7 @@ class _Player:
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
+        self.attend = getattr(agent, "attend", None)
 
     def predict(self, observation: Any, state: Any, episode_start: np.ndarray, deterministic: bool) -> tuple[np.ndarray, Any]:
         return self.agent.act(observation, state, episode_start, deterministic)

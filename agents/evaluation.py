@@ -41,7 +41,8 @@ def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, dete
     """Play problems 0 ... P - 1 of `env` once each, `env.num_envs` at a time.
 
     Args:
-        model: anything with SB3's `predict(observation, state, episode_start, deterministic)`.
+        model: anything with SB3's `predict(observation, state, episode_start, deterministic)`; its `attend(live)`, where it has
+            one, is told before each step which episodes still count.
         env: the held-out environments; their number changes nothing but speed.
         problems: P, default all of the split.
         deterministic: the most probable action instead of a sample.
@@ -55,14 +56,16 @@ def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, dete
     answerable = np.ones(total, bool)
     names = (*env.batch.settings.criteria, "memory")
     terms = np.zeros((total, len(names)))
+    attend = getattr(model, "attend", None) or (lambda live: None)
     for begin in range(0, total, env.num_envs):
         chosen = np.minimum(np.arange(begin, begin + env.num_envs), total - 1)
         env.set_options([{"problem": int(problem)} for problem in chosen])
         observation: Any = env.reset()
         state = None
-        start, playing = np.ones(env.num_envs, bool), np.ones(env.num_envs, bool)
+        start, playing = np.ones(env.num_envs, bool), begin + np.arange(env.num_envs) < total
         sums = np.zeros((env.num_envs, len(names)))
         while playing.any():
+            attend(playing)
             actions, state = model.predict(observation, state=state, episode_start=start, deterministic=deterministic)
             observation, _, start, infos = env.step(actions)
             going_on = playing & ~start
@@ -74,7 +77,8 @@ def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, dete
                 answerable[chosen[i]] = infos[i].get("gold") != ""
                 for name, column in told.items():
                     column[chosen[i]] = infos[i].get(name, np.nan)
-            playing &= ~start
+            playing = playing & ~start
+    attend(None)
     count = int(right.sum())
     if spans is not None:
         told["right_where_answerable"] = np.where(answerable, right, np.nan)

@@ -141,12 +141,33 @@ def pairs_of(
 
 
 def learn_pairs(
-    trainer: LLMPPO, pairs: Sequence[Preference], *, beta: float = 0.1, epochs: int = 1, batch_size: int = 32
+    trainer: LLMPPO,
+    pairs: Sequence[Preference],
+    *,
+    beta: float = 0.1,
+    epochs: int = 1,
+    batch_size: int = 32,
+    learning_rate: float | None = None,
 ) -> dict[str, float]:
-    """DPO on pairs; the reference is the policy as it is now. Returns the mean loss, and the share of pairs whose order the
-    policy agrees with, before and after."""
+    """DPO on pairs; the reference is the policy as it is now.
+
+    Args:
+        trainer: whose model learns, with its optimizer.
+        pairs: what to learn from.
+        beta: of DPO.
+        epochs: over the pairs.
+        batch_size: pairs in an update.
+        learning_rate: None: that of the trainer's settings, whatever its schedule has come to.
+
+    Returns:
+        The mean loss, and the share of pairs whose order the policy agrees with, before and after; empty without pairs.
+    """
     if not pairs:
         return {}
+    rate = trainer.settings.learning_rate if learning_rate is None else learning_rate
+    rates = [group["lr"] for group in trainer.optimizer.param_groups]
+    for group in trainer.optimizer.param_groups:
+        group["lr"] = rate
     model, device = trainer.model, trainer.model.device
     prompts = [pair.prompt for pair in pairs for _ in range(2)]
     replies = [reply for pair in pairs for reply in (pair.chosen, pair.rejected)]
@@ -172,6 +193,8 @@ def learn_pairs(
             loss = dpo_loss(chosen, rejected, reference[0][rows], reference[1][rows], beta)
             trainer.descend(loss)
             losses.append(loss.item())
+    for group, before in zip(trainer.optimizer.param_groups, rates, strict=True):
+        group["lr"] = before
     after = all_of_them()
     return {
         "dpo_pairs": float(len(pairs)),

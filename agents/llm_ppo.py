@@ -17,8 +17,8 @@ An episode is a sequence of (prompt_t, command_t), each a sequence of its own: t
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,15 @@ from torch import Tensor, nn
 
 from agents.base import REWARDS
 from agents.budget import Budget, Progress
+from agents.llm import saving
 from agents.llm.agent import LLMAgent
 from agents.llm.models import LocalModel
 from agents.llm.sampling import Reply, Sampling
 from agents.llm.supervised import adamw, seconds_on
-from agents.llm.surrogate import PPOSettings, Reference, ValueHead, ppo_loss
+from agents.llm.surrogate import PPOSettings, Reference, ValueHead, ppo_loss, without_dropout
 from agents.llm.turns import Turns, gathered, likelihood
 from agents.rollout import gae
 from reasongym.text.interface import Interface
-
-AGENT, VALUE, OPTIMIZER = "agent.json", "value_head.pt", "optimizer.pt"
 
 
 @dataclass
@@ -70,7 +69,7 @@ class LLMPPO:
     """Trains a language model; an `agents.base.Agent`.
 
     Args:
-        env: training environments by number; they are played in words.
+        env: training environments by number; they are played in words. None: it is only to play.
         model: folder or name of a causal language model, or an `LLMAgent` that holds one.
         seed: of sampling, order and value head.
         device: where the model lives.
@@ -99,8 +98,11 @@ class LLMPPO:
     ) -> None:
         self.settings = PPOSettings(**settings) if isinstance(settings, dict) else settings or PPOSettings()
         if isinstance(model, LLMAgent):
+            if agent:
+                raise TypeError(f"{', '.join(sorted(agent))}: an LLMAgent was given, which plays as it was made")
             self.player = model
-            self.player.attach(env)
+            if env is not None:
+                self.player.attach(env)
         else:
             chosen = {"constrained": True, "instructions": "none", **agent}
             self.player = LLMAgent(env, model=model, seed=seed, device=device, **chosen)
@@ -108,10 +110,24 @@ class LLMPPO:
             raise ValueError("only a model in this process can be trained: give a folder or a name, and no url")
         if self.player.sampling.top_p < 1:
             raise ValueError("top_p must be 1 in training: a ratio of probabilities needs the same support before and after")
+        limit = None if env is None else getattr(env.vector, "max_episode_steps", None)
+        if limit is not None:
+            raise ValueError(
+                f"the environments are cut from outside after {limit} steps (max_episode_steps), and what comes after is not "
+                "valued here: pass max_steps instead, which ends an episode"
+            )
         self.backend, self.env = self.player.backend, env
         torch.manual_seed(seed)
         self.model = self.backend.model
         self.value_head = ValueHead(self.model.config.get_text_config().hidden_size).to(self.model.device)
+        without_dropout(self.model)
+        coarse = {str(p.dtype) for p in self.model.parameters() if p.requires_grad and p.dtype.itemsize < 4}
+        if coarse:
+            warnings.warn(
+                f"trainable weights are {', '.join(sorted(coarse))}, too coarse for most steps of learning rate "
+                f"{self.settings.learning_rate:g}: dtype='mixed' keeps them in float32 and computes in bfloat16",
+                stacklevel=2,
+            )
         self.reference = Reference(self.model, reference, needed=self.settings.kl_coef > 0)
         s = self.settings
         self.optimizer = adamw(self.model, s.learning_rate)
@@ -145,6 +161,10 @@ class LLMPPO:
     def attach(self, env: Any) -> None:
         """Plays in these environments from their next reset on."""
         self.player.attach(env)
+
+    def attend(self, live: Any) -> None:
+        """As `LLMAgent.attend`."""
+        self.player.attend(live)
 
     def act(self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True) -> Any:
         """As `LLMAgent.act`."""
@@ -281,7 +301,8 @@ class LLMPPO:
             rollout.rewards, rollout.values, rollout.starts, rollout.last_values, rollout.last_starts, s.gamma, s.gae_lambda
         )
         returns, advantages = (advantages + rollout.values).flatten(), advantages.flatten()
-        scaled = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        spread = advantages.std() if len(advantages) > 1 else advantages.new_zeros(())
+        scaled = (advantages - advantages.mean()) / (spread + 1e-8)
         reference = self._of_reference(turns) if s.kl_coef else None
         values_only = self.rollouts < s.value_rollouts
         told: list[dict[str, float]] = []
@@ -297,12 +318,11 @@ class LLMPPO:
             if s.target_kl and np.mean(moved) > s.target_kl:
                 break
         self.model.eval()
-        spread = returns.var()
-        explained = 1 - (returns - rollout.values.flatten()).var() / spread if spread > 0 else torch.tensor(float("nan"))
+        left, spread = (returns - rollout.values.flatten()).var(correction=0), returns.var(correction=0)
         length = [len(reply.tokens) for reply in rollout.replies]
         return {
             **{name: float(np.mean([row[name] for row in told])) for name in told[0]},
-            "explained_variance": float(explained) if spread > 0 else 0.0,
+            "explained_variance": float(1 - left / spread) if spread > 0 else 0.0,
             "command_tokens": float(np.mean(length)),
             "commands": rollout.commands,
             "updates": float(len(told)),
@@ -328,6 +348,8 @@ class LLMPPO:
 
     def descend(self, loss: Tensor) -> None:
         """One step of the optimizer."""
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"training diverged: the loss is {loss.item()} after {self.num_timesteps:,} turns")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -345,35 +367,22 @@ class LLMPPO:
         return out
 
     def save(self, path: Any) -> None:
-        """Writes a folder: the model as `transformers` loads it, the value head, the optimizer, and how it plays."""
-        folder = Path(path)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.model.save_pretrained(folder)
-        self.backend.tokenizer.save_pretrained(folder)
-        torch.save(self.value_head.state_dict(), folder / VALUE)
-        count = {"timesteps": self.num_timesteps, "rollouts": self.rollouts}
-        torch.save({"optimizer": self.optimizer.state_dict(), **count}, folder / OPTIMIZER)
-        record = {"settings": asdict(self.settings), "agent": {**self.player.arguments, "model": None}}
-        (folder / AGENT).write_text(json.dumps(record, indent=1) + "\n")
+        """Writes a folder: the model as `transformers` loads it, how it plays, and all that training needs to go on."""
+        saving.write(self, Path(path))
 
     @classmethod
     def load(cls, path: Any, env: Any = None, device: str = "auto", reference: Any = None) -> LLMPPO:
-        """What `save` wrote, ready to play and, with its training environments, to go on; without `reference`, divergence is
-        measured from the saved model then.
+        """What `save` wrote, ready to play and, with its training environments, to go on to the same end; without `reference`,
+        divergence is measured from the saved model then (of a model with adapters: from the model without them).
 
         Raises:
             ValueError: the folder was not written by `save`.
         """
         folder = Path(path)
-        if not (folder / AGENT).is_file():
-            raise ValueError(f"{folder} was not written by LLMPPO.save: it holds no {AGENT}")
-        record = json.loads((folder / AGENT).read_text())
+        record = saving.record_of(folder)
         keywords = {name: value for name, value in record["agent"].items() if name not in ("model", "url")}
         seed = keywords.pop("seed")
         player = LLMAgent(env, model=str(folder), seed=seed, device=device, **keywords)
         trainer = cls(env, model=player, seed=seed, settings=record["settings"], reference=reference)
-        trainer.value_head.load_state_dict(torch.load(folder / VALUE, map_location=trainer.model.device, weights_only=True))
-        kept = torch.load(folder / OPTIMIZER, map_location=trainer.model.device, weights_only=True)
-        trainer.optimizer.load_state_dict(kept["optimizer"])
-        trainer.num_timesteps, trainer.rollouts = kept["timesteps"], kept["rollouts"]
+        saving.restore(trainer, folder)
         return trainer

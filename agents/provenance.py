@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -38,7 +40,43 @@ def check_same_run(folder: Path, arguments: Mapping[str, Any], may_change: Colle
         raise ValueError(f"{folder} is a run with {'; '.join(other)}: give the same arguments, another --out, or no --resume")
 
 
+def begin_run(
+    folder: Path, record: dict[str, Any], kept: Collection[str], resume: bool, may_change: Collection[str] = ()
+) -> dict[str, Any]:
+    """Writes a run's `config.json` before it begins, or goes on; returns what is written.
+
+    A run that goes on keeps the commit that it was begun with; those that it went on with stand under "resumed_with". One that
+    begins anew loses what an earlier run in its folder left to go on from.
+
+    Args:
+        folder: of the run.
+        record: "arguments" and "commit", and what else is told.
+        kept: names in `folder` of what a run goes on from; the first must be there for it to go on.
+        resume: whether it is to go on.
+        may_change: arguments that may have another value then.
+
+    Raises:
+        ValueError: it is to go on with other arguments.
+    """
+    first = next(iter(kept))
+    if resume and (folder / first).exists():
+        check_same_run(folder, record["arguments"], may_change)
+        before = json.loads((folder / "config.json").read_text())
+        with_what = before.get("resumed_with", [])
+        record = {**record, "commit": before.get("commit", ""), "resumed_with": [*with_what, record["commit"]]}
+    else:
+        for name in kept:
+            shutil.rmtree(folder / name) if (folder / name).is_dir() else (folder / name).unlink(missing_ok=True)
+    part = folder / "config.json.part"
+    part.write_text(json.dumps(record, indent=1) + "\n")
+    os.replace(part, folder / "config.json")
+    return record
+
+
 def _git(folder: Path, *command: str) -> str:
     """What git says, or ""; it takes no lock, since others may work in the checkout."""
     line = ["git", "--no-optional-locks", "-C", str(folder), *command]
-    return subprocess.run(line, capture_output=True, text=True, check=False).stdout.strip()
+    try:
+        return subprocess.run(line, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:  # there is no git
+        return ""

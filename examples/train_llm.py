@@ -40,17 +40,18 @@ import tyro
 
 from agents.base import evaluate
 from agents.episodes import record_episodes
-from agents.llm import LLMAgent, LocalModel
+from agents.llm import LLMAgent, LocalModel, saving
 from agents.llm.supervised import Fitting, fit, seconds_on
 from agents.llm.tiny import Shape, tiny_model, train_tokenizer
 from agents.llm.transcripts import KEEPING, expert_turns, tokens_of
 from agents.llm_ppo import LLMPPO, PPOSettings
-from agents.provenance import check_same_run, commit
+from agents.provenance import begin_run, commit
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.audit.accuracy import baselines
 
 OUTCOME = {"logic": 0, "coherence": 0, "goal": 0, "validity": 0}
-CHECKPOINT = "checkpoint"
+BASE, CHECKPOINT = "base", "checkpoint"
+"""Folders in a run's: the model from scratch as it was before training, and what PPO goes on from."""
 MAY_CHANGE = ("turns", "eval_every", "eval_problems", "held_out", "threads", "device", "compile")
 """Arguments that a resumed run may have another value of: they change when it ends and how it is looked at."""
 
@@ -69,7 +70,7 @@ class Config:
     reasons: bool = False  # the observer's reasons are shown, too; it must be a model
     seed: int = 0  # of weights, transcripts and episodes
     device: str = "auto"  # "cpu" or "cuda"
-    dtype: str = "auto"  # "mixed" on a CPU that multiplies bfloat16 in hardware, else as `LocalModel` has it
+    dtype: str = "auto"  # "mixed" where bfloat16 is multiplied in hardware; with adapters, and else, as `LocalModel` has it
     compile: bool = False  # supervised training is compiled (half a minute, then up to twice as fast on a CPU)
     threads: int = 1  # of torch
     model: str = ""  # a checkpoint to begin from; "": a tiny model from scratch
@@ -157,14 +158,14 @@ def starting(config: Config, out: Path) -> LocalModel:
         texts = [text for episode in turns for turn in episode for text in (*(m["content"] for m in turn.chat), turn.reply)]
         apart = set().union(*(words_of(config, env) for env in ids)) if config.apart else ()
         tokenizer = train_tokenizer(texts, config.vocabulary, phrases=True, apart=apart)
-        tiny_model(tokenizer, Shape(config.hidden, config.layers, config.hidden // 32)).save_pretrained(out)
-        tokenizer.save_pretrained(out)
-    fast = torch.cpu.get_capabilities().get("amx_bf16") and not torch.cuda.is_available()
-    dtype = "mixed" if config.dtype == "auto" and fast else config.dtype
-    local = LocalModel(config.start or config.model or out, device=config.device, dtype=dtype, seed=config.seed)
+        tiny_model(tokenizer, Shape(config.hidden, config.layers, config.hidden // 32)).save_pretrained(out / BASE)
+        tokenizer.save_pretrained(out / BASE)
+    fast = torch.cuda.is_available() or torch.cpu.get_capabilities().get("amx_bf16")
+    dtype = "mixed" if config.dtype == "auto" and fast and not config.lora else config.dtype
+    local = LocalModel(config.start or config.model or out / BASE, device=config.device, dtype=dtype, seed=config.seed)
     if config.gradient_checkpointing:
         local.model.gradient_checkpointing_enable()
-    if config.lora:
+    if config.lora and not hasattr(local.model, "disable_adapter"):
         from peft import LoraConfig, get_peft_model
 
         adapters = LoraConfig(r=config.lora, lora_alpha=2 * config.lora, target_modules="all-linear", task_type="CAUSAL_LM")
@@ -214,42 +215,44 @@ def supervise(config: Config, local: LocalModel) -> dict[str, Any]:
 
 def player_of(config: Config, local: LocalModel) -> LLMAgent:
     """The model as an agent."""
-    return LLMAgent(model=local.name, backend=local, constrained=not config.free, **config.told())
+    return LLMAgent(model=local.name, backend=local, seed=config.seed, constrained=not config.free, **config.told())
 
 
 def reinforce(config: Config, local: LocalModel, out: Path, resume: bool) -> dict[str, Any]:
     """PPO; returns what is told of it."""
     env = make_vec_env(config.env, config.num_envs, seed=config.seed, **config.play(), **config.rewards())
     saved = out / CHECKPOINT
-    if resume and saved.is_dir():
-        trainer = LLMPPO.load(saved, env, config.device, reference=local.model)
-        rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-        rows = [row for row in rows if row["timesteps"] <= trainer.num_timesteps]
+    if resume:
+        reference = None if config.lora else local.model
+        trainer = LLMPPO.load(saved, env, config.device, reference)
     else:
         settings = PPOSettings(
             n_steps=config.n_steps, n_epochs=config.n_epochs, batch_size=config.ppo_batch_size,
             learning_rate=config.ppo_learning_rate, kl_coef=config.kl_coef, ent_coef=config.ent_coef, gamma=config.gamma,
             gae_lambda=config.gae_lambda, vf_coef=config.vf_coef, warmup_rollouts=config.warmup_rollouts,
         )  # fmt: skip
-        trainer, rows = LLMPPO(env, model=player_of(config, local), seed=config.seed, settings=settings), []
-    spent, now = rows[-1]["seconds"] if rows else 0.0, seconds_on(local.model.device)
+        trainer = LLMPPO(env, model=player_of(config, local), seed=config.seed, settings=settings)
+    now = seconds_on(local.model.device)
     while trainer.num_timesteps < config.turns:
-        began, before = now(), len(trainer.rows)
+        began, spent = now(), next((row["seconds"] for row in trainer.rows[::-1] if "seconds" in row), 0.0)
         trainer.learn(min(config.eval_every, config.turns - trainer.num_timesteps), whole=config.turns)
-        spent += now() - began
+        row = trainer.rows[-1]
+        row |= {"seconds": round(spent + now() - began, 1)}
         found = measure(config, trainer, config.eval_problems)
-        rows += [*trainer.rows[before:-1], {**trainer.rows[-1], "seconds": round(spent, 1), "held_out": found["accuracy"]}]
-        trainer.save(saved)
-        (out / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        row = rows[-1]
+        row["held_out"] = found["accuracy"]
+        with saving.replacing(saved) as fresh:
+            trainer.save(fresh)
+        (out / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in trainer.rows))
         print(
-            f"{row['timesteps']:>9,} turns {spent:>6.0f} s   held-out {found['accuracy']:6.1%}   train {row['success']:6.1%}"
-            f"   entropy {row['entropy']:.3f}   kl {row['kl']:.4f}   {row['tokens_per_second']:,.0f} tokens/s",
+            f"{row['timesteps']:>9,} turns {row['seconds']:>6.0f} s   held-out {row['held_out']:6.1%}   "
+            f"train {row['success']:6.1%}   entropy {row['entropy']:.3f}   kl {row['kl']:.4f}   "
+            f"{row['tokens_per_second']:,.0f} tokens/s",
             file=sys.stderr,
             flush=True,
         )
     local.model = trainer.model
-    return {"turns": trainer.num_timesteps, "seconds": round(spent, 1), "reward": config.reward, "last": rows[-1]}
+    last = trainer.rows[-1]
+    return {"turns": trainer.num_timesteps, "seconds": last["seconds"], "reward": config.reward, "last": last}
 
 
 def measure(config: Config, agent: Any, problems: int) -> dict[str, Any]:
@@ -267,10 +270,9 @@ def train(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
     """The whole run; returns the result."""
     torch.set_num_threads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
-    if resume and (out / CHECKPOINT).is_dir():
-        check_same_run(out, asdict(config), MAY_CHANGE)
+    there = saving.settled(out / CHECKPOINT)
     record = {"arguments": asdict(config), "versions": versions(), "commit": commit()}
-    (out / "config.json").write_text(json.dumps(record, indent=1) + "\n")
+    record = begin_run(out, record, (CHECKPOINT, "metrics.jsonl"), resume, MAY_CHANGE)
     local = starting(config, out)
     result: dict[str, Any] = {**record, "parameters": sum(p.numel() for p in local.model.parameters())}
     if config.start or config.model:
@@ -278,7 +280,7 @@ def train(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
     if config.episodes:
         result["supervised"] = supervise(config, local)
     if config.turns:
-        result["ppo"] = reinforce(config, local, out, resume)
+        result["ppo"] = reinforce(config, local, out, resume and there)
     agent = player_of(config, local)
     now = seconds_on(local.model.device)
     began = now()

@@ -35,7 +35,7 @@ from agents import checkpoint
 from agents.benchmark.ledger import reward_bits
 from agents.evaluation import Evaluation, evaluate
 from agents.ppo import MemoryPPO
-from agents.provenance import check_same_run, commit
+from agents.provenance import begin_run, commit
 from agents.sentence_embeddings import tokenizer_of
 from reasongym.adapters.sb3 import ReasonGymVecEnv, make_vec_env
 from reasongym.audit.accuracy import baselines
@@ -240,17 +240,17 @@ def train(config: Config, out: Path, resume: bool, checkpoint_every: float = 30.
     )
     model = make_model(config, short)
     saved = out / "checkpoint.pt"
+    resume = resume and saved.exists()
+    record = {"arguments": asdict(config), "versions": versions(), "commit": commit(), "data": env.batch.source.fingerprint}
+    record = begin_run(out, record, (saved.name, "metrics.jsonl"), resume, MAY_CHANGE)
     extra: dict[str, Any] = {"spent": 0.0, "evaluated": 0, "episodes": 0}
-    if resume and saved.exists():
-        check_same_run(out, asdict(config), MAY_CHANGE)
+    if resume:
         if checkpoint.frames(saved) > config.warmup_end():
             model.set_env(env)
         extra |= checkpoint.load(saved, model)
         keep_metrics(out / "metrics.jsonl", extra["evaluated"])
     else:
         (out / "metrics.jsonl").write_text("")
-    record = {"arguments": asdict(config), "versions": versions(), "commit": commit(), "data": env.batch.source.fingerprint}
-    (out / "config.json").write_text(json.dumps(record, indent=1) + "\n")
     progress = Progress(config, held_out, out, **extra)
     keeper = checkpoint.CheckpointCallback(saved, checkpoint_every, extra=progress.extra)
     if config.warmup and model.num_timesteps <= config.warmup_end():

@@ -22,8 +22,19 @@ from agents.budget import Progress
 from agents.llm.constraint import LegalCommands
 from agents.llm.models import Chat, LocalModel, Said, ServedModel
 from agents.llm.sampling import Sampling
+from reasongym.errors import unknown
 from reasongym.text.env import connect
 from reasongym.text.interface import Interface
+
+LOCAL = {"dtype": "auto", "batch_size": 64, "template": None}
+"""Keywords of models in this process alone, and their defaults."""
+SERVER = ("concurrency", "timeout", "max_retries", "price", "max_cost", "api_key", "request")
+"""Keywords of models behind a url."""
+PLAY = (
+    "model", "url", "seed", "device", "constrained", "temperature", "top_p", "max_new_tokens", "history", "instructions",
+    "reasons", "on_failure", "backend",
+)  # fmt: skip
+"""Keywords of either."""
 
 
 class LLMAgent:
@@ -33,10 +44,11 @@ class LLMAgent:
         env: environments by number whose problems it plays in words (`make_vec_env`); None: those that it is evaluated in.
         model: folder or name of a `transformers` model; with `url`, the server's name for it.
         url: the root of an OpenAI-compatible API; None: the model is loaded into this process.
-        seed: of sampling.
-        device, dtype, batch_size, template: see `LocalModel`.
+        seed: of sampling, in this process.
+        device, dtype, batch_size, template: see `LocalModel`; the last three are refused with `url`.
         constrained: whether a reply must be a legal command and nothing else: no thoughts, no own words. Local models only.
-        temperature, top_p, max_new_tokens: how replies are sampled; `deterministic=True` takes the likeliest tokens.
+        temperature, top_p, max_new_tokens: how replies are sampled; `deterministic=True` takes the likeliest tokens (of a
+            server, at temperature 0).
         history, instructions, reasons: of the text environments (`ReasonGymTextEnv`).
         on_failure: "raise", or "no-op": an empty reply where a server fails, which is counted.
         backend: the model itself, where it is there already.
@@ -44,6 +56,7 @@ class LLMAgent:
 
     Raises:
         CapabilityError, ValueError: no such model, or one without a chat template.
+        TypeError: keywords of the other kind of model, or of none (the nearest are named).
 
     Attributes:
         interface: of the environments it plays in; None before there are any.
@@ -77,8 +90,20 @@ class LLMAgent:
     ) -> None:
         if on_failure not in ("raise", "no-op"):
             raise ValueError(f"on_failure must be 'raise' or 'no-op', got {on_failure!r}")
+        for name in server:
+            if name not in SERVER:
+                raise unknown("keyword of LLMAgent", name, (*LOCAL, *SERVER, *PLAY))
         if url is None and server:
             raise TypeError(f"{', '.join(sorted(server))}: for models behind a url only")
+        if url is not None:
+            given = {"dtype": dtype, "batch_size": batch_size, "template": template}
+            if here := [name for name, value in given.items() if value != LOCAL[name]]:
+                raise TypeError(
+                    f"{', '.join(here)}: for models in this process only; what a server is to be told goes into request=, "
+                    "such as {'extra_body': {'chat_template_kwargs': {'enable_thinking': False}}}"
+                )
+            if top_p < 1:
+                server = {**server, "request": {"top_p": top_p, **(server.get("request") or {})}}
         if url is not None and constrained:
             raise ValueError("constrained=True needs the weights in this process: a server cannot be held to legal commands")
         if isinstance(backend, LocalModel):
@@ -101,6 +126,7 @@ class LLMAgent:
         self.interface: Interface | None = None
         self.legal: LegalCommands | None = None
         self.said: list[Said] = []
+        self._live: np.ndarray | None = None
         self.observation_space = self.action_space = None
         if env is not None:
             self.attach(env)
@@ -110,6 +136,10 @@ class LLMAgent:
         self.interface = connect(env.batch, *self._view)
         self.legal = LegalCommands(self.interface, self.backend.encode) if isinstance(self.backend, LocalModel) else None
         self.observation_space, self.action_space = env.observation_space, env.action_space
+
+    def attend(self, live: np.ndarray | None) -> None:
+        """Asks nothing in environments but these from now on, and reads on there; (N,) bool, None: asks in all of them."""
+        self._live = live
 
     def reply(self, chats: Sequence[Chat], rows: Sequence[int] | None = None, deterministic: bool = False) -> list[Said]:
         """What the model says to each of some chats, such as `info["messages"]` of text environments.
@@ -146,9 +176,13 @@ class LLMAgent:
         starts = np.full(n, state is None) if episode_start is None else episode_start
         self.interface.begin(np.flatnonzero(starts))
         self.interface.observe()
-        self.said = self.reply([self.interface.messages(i) for i in range(n)], range(n), deterministic)
-        actions = self.interface.read([one.text for one in self.said])
-        self.ledger["no_command"] += sum(not turn.command for turn in self.interface.turns)
+        asked = list(range(n)) if self._live is None else np.flatnonzero(self._live).tolist()
+        self.said = [Said("")] * n
+        for i, said in zip(asked, self.reply([self.interface.messages(i) for i in asked], asked, deterministic), strict=True):
+            self.said[i] = said
+        live = np.isin(np.arange(n), asked)
+        actions = self.interface.read([one.text for one in self.said], live)
+        self.ledger["no_command"] += sum(not self.interface.turns[i].command for i in asked)
         return actions, ()
 
     def learn(self, total_timesteps: int, *, seconds: float | None = None, progress: Progress | None = None) -> LLMAgent:

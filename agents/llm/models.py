@@ -34,7 +34,7 @@ class LocalModel:
     """A causal language model of `transformers`.
 
     Args:
-        model: folder, or name on the hub.
+        model: folder, or name on the hub; a folder of adapters, as `peft` writes it, too.
         device: "auto" takes a GPU where there is one.
         dtype: "auto" is float32 on a CPU, and what the weights were saved in elsewhere; "mixed" is weights in float32, and
             products in bfloat16 (fast on a CPU with AMX, on a GPU); or a torch dtype's name.
@@ -62,7 +62,7 @@ class LocalModel:
         self.name, self.dtype, self.template = os.fspath(model), dtype, template
         where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         kind = {"auto": "float32" if where == "cpu" else "auto", "mixed": "float32"}.get(dtype, dtype)
-        self.tokenizer, self.model = load_causal_lm(self.name, kind, where)
+        self.tokenizer, self.model = load_causal_lm(self.name, kind, where, trainable=True)
         if dtype == "mixed":
             compute_mixed(self.model)
         window = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)

@@ -27,13 +27,16 @@ class Fitting:
     Attributes:
         epochs: over the turns; parts of one are allowed.
         seconds: at most; as `seconds_on` counts them.
-        batch_size: turns in an update.
+        batch_size: turns in an update; the last one of a pass has what is left.
         learning_rate: the highest, after a linear warm-up; it falls to a tenth along a cosine.
         warmup: share of the updates.
         weight_decay: of matrices.
         prompt_loss: weight of the loss of predicting the prompts, which teaches a model from scratch to read.
         clip: of the gradient's norm.
         seed: of the order.
+
+    Raises:
+        ValueError: a value that is out of range.
     """
 
     epochs: float = 1.0
@@ -45,6 +48,16 @@ class Fitting:
     prompt_loss: float = 0.0
     clip: float = 1.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int) or self.batch_size < 1:
+            raise ValueError(f"batch_size must be a whole number of at least 1, got {self.batch_size!r}")
+        for name in ("epochs", "seconds", "learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
+        for name in ("warmup", "weight_decay", "prompt_loss"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)!r}")
 
 
 def fit(
@@ -74,7 +87,7 @@ def fit(
     weighed = [(*pair, weight) for pair, weight in zip(pairs, weights or [1.0] * len(pairs), strict=True)]
     optimizer = adamw(model, how.learning_rate, how.weight_decay)
     updates = max(1, math.ceil(how.epochs * len(pairs) / how.batch_size))
-    told, losses, now = [], [], seconds_on(model.device)
+    told, losses, turns, now = [], [], 0, seconds_on(model.device)
     started = now()
     model.train()
     try:
@@ -92,8 +105,9 @@ def fit(
             torch.nn.utils.clip_grad_norm_(model.parameters(), how.clip)
             optimizer.step()
             losses.append(of_replies)
+            turns += len(rows)
             if (update + 1) % max(1, updates // 20) == 0 or update + 1 == updates:
-                told.append(((update + 1) * how.batch_size, sum(losses) / len(losses)))
+                told.append((turns, sum(losses) / len(losses)))
                 losses = []
                 if say is not None:
                     say(f"{told[-1][0]:,} turns: loss {told[-1][1]:.4f}, {now() - started:.0f} s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -49,15 +50,20 @@ class PPOSettings:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        if min(self.value_rollouts, self.warmup_rollouts) < 0:
-            raise ValueError(
-                f"value_rollouts and warmup_rollouts must be at least 0, got {self.value_rollouts!r}, {self.warmup_rollouts!r}"
-            )
-        if min(self.n_steps, self.n_epochs, self.batch_size) < 1 or self.temperature <= 0:
-            raise ValueError(
-                "n_steps, n_epochs and batch_size must be at least 1 and temperature positive, got "
-                f"{self.n_steps!r}, {self.n_epochs!r}, {self.batch_size!r}, {self.temperature!r}"
-            )
+        least = {"n_steps": 1, "n_epochs": 1, "batch_size": 1, "value_rollouts": 0, "warmup_rollouts": 0}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < bound:
+                raise ValueError(f"{name} must be a whole number of at least {bound}, got {value!r}")
+        for name in ("learning_rate", "value_learning_rate", "ent_coef", "vf_coef", "kl_coef", "target_kl"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)!r}")
+        for name in ("gamma", "gae_lambda"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)!r}")
+        for name in ("clip_range", "max_grad_norm", "temperature"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
 
 
 class ValueHead(nn.Module):
@@ -138,3 +144,12 @@ class Reference:
                 yield self._model
             finally:
                 self._model.train(training)
+
+
+def without_dropout(model: Any) -> None:
+    """Switches dropout off for good: old and new probabilities of a reply must be those of one policy."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        elif isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0

@@ -65,7 +65,8 @@ def expert_chats(
         factory: makes an environment.
         problems: indices of the split.
         rules: the system message; "" = none.
-        stray: share of the turns the expert would read on in that store the sentence in a free slot instead.
+        stray: share of the turns the expert would read on in that store the sentence in a free slot instead. They are learned
+            with the rest (`labelled`).
         seed: of straying.
     """
     environment, draw = factory(), rng(seed, 9)

@@ -1,8 +1,8 @@
 """What bounded memory is compared with: a language model that is shown, once the text is over, as much of it as fits a window.
 
 "last" shows the end of the text, "tf-idf" the units nearest to the question; either fills the window from its best unit on,
-and shows what it chose in the order of the text. Nothing is decided while reading, so `WindowAgent` asks the model once an
-episode. To be fair to all, the window is given in tokens: those of the longest prompt that a playing model sees.
+and shows what it chose in the order of the text. Nothing is decided while reading, so `WindowAgent` asks the model when it has
+read. To be fair to all, the window is given in tokens: those of the longest prompt that a playing model sees.
 """
 
 from __future__ import annotations

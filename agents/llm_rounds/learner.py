@@ -126,7 +126,9 @@ class LanguageLearner(LLMPPO):
                 read["prompt"].tolist(), read["action_mask"], pairs.chosen.tolist(), pairs.rejected.tolist(), strict=True
             )
         ]
-        return learn_pairs(self, told, beta=self._run.dpo_beta, epochs=self._run.dpo_epochs)
+        left = max(0.0, 1 - self.num_timesteps / (self._run.rounds * self._run.frames))
+        rate = self._run.learning_rate * (0.1 + 0.9 * left)
+        return learn_pairs(self, told, beta=self._run.dpo_beta, epochs=self._run.dpo_epochs, learning_rate=rate)
 
     def improve(self, frames: int, lessons: Lessons | None) -> dict[str, float]:
         """PPO for so many turns, with self-imitation on the lessons."""

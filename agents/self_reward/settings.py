@@ -31,7 +31,7 @@ class Settings:
         margin: least distance of a pair, mean over the criteria.
         dpo_beta, dpo_epochs: of step-wise DPO.
         fit_weights: whether β and gates follow what a round showed.
-        learning_rate: of PPO and DPO; falls linearly to a fiftieth over all rounds.
+        learning_rate: of PPO and DPO; falls linearly over all rounds, to a fiftieth (a language model's to a tenth).
         seed: of everything but the start.
     """
 

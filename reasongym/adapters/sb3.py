@@ -148,8 +148,9 @@ class ReasonGymVecEnv(VecEnv):
         return self.vector.get_state()
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Resumes from `get_state`."""
+        """Resumes from `get_state`; a seed that no reset has taken yet is dropped."""
         self.vector.set_state(state)
+        self._seed = None
 
     def close(self) -> None:
         self.vector.close()

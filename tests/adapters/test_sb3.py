@@ -163,6 +163,17 @@ def test_states_go_in_and_out():
         assert all(np.array_equal(seen[key], wanted[key]) for key in wanted)
 
 
+def test_a_state_is_not_undone_by_the_seed_of_fresh_environments():
+    venv = make_vec_env(QA1, n_envs=2, seed=0)
+    venv.reset()
+    for _ in range(2):
+        state, wanted = venv.get_state(), venv.reset()
+    fresh = make_vec_env(QA1, n_envs=2, seed=0)
+    fresh.set_state(state)
+    seen = fresh.reset()
+    assert all(np.array_equal(seen[key], wanted[key]) for key in wanted)
+
+
 @pytest.mark.parametrize("name", TRAINERS)
 @pytest.mark.parametrize("vector", ["adapter", "DummyVecEnv"])
 def test_trainers_as_they_are(name, vector):

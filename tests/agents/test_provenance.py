@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from agents.provenance import check_same_run, commit
+from agents.provenance import begin_run, check_same_run, commit
 
 
 @pytest.fixture
@@ -50,3 +50,27 @@ def test_a_run_goes_on_with_the_arguments_it_was_begun_with(tmp_path):
         check_same_run(tmp_path, now)
     with pytest.raises(ValueError, match=r"is a run with seed=3, now 4; warmup=1000, now 0: give"):
         check_same_run(tmp_path, {**now, "seed": 4, "warmup": 0}, ("timesteps",))
+
+
+def test_a_run_begins_anew_or_goes_on(tmp_path):
+    """One that begins anew leaves nothing behind that another could go on from by mistake."""
+    kept = ("checkpoint", "metrics.jsonl")
+
+    def begin(seed: int, head: str, resume: bool):
+        return begin_run(tmp_path, {"arguments": {"seed": seed}, "commit": head}, kept, resume)
+
+    assert begin(1, "a", resume=True) == {"arguments": {"seed": 1}, "commit": "a"}, "there is nothing to go on from"
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "metrics.jsonl").write_text("{}")
+    assert begin(1, "b", resume=True) == {"arguments": {"seed": 1}, "commit": "a", "resumed_with": ["b"]}
+    assert begin(1, "c", resume=True)["resumed_with"] == ["b", "c"]
+    with pytest.raises(ValueError, match="is a run with seed=1, now 2"):
+        begin(2, "d", resume=True)
+    assert json.loads((tmp_path / "config.json").read_text())["arguments"] == {"seed": 1}
+    assert begin(2, "d", resume=False)["commit"] == "d"
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_without_git_there_is_no_commit(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert commit() == ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import os
 import re
 import time
@@ -34,6 +35,8 @@ _SYSTEM = "\ue000system\ue000"
 """Stands for the system's text in the frame that is part of the identity: chat templates differ, and their keywords do."""
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 """What may be a name on the hub; anything else can only be a folder."""
+ADAPTERS = "adapter_config.json"
+"""What makes a folder one of adapters."""
 MOST_KNOWN = 4096
 """Texts whose tokens are remembered."""
 _PLAIN = "{system}\n\n{content}\n"
@@ -292,23 +295,27 @@ class LocalModel:
         return [spelled[label] for label in LABELS]
 
 
-def load_causal_lm(model: str, dtype: str, device: str) -> tuple[Any, Any]:
+def load_causal_lm(model: str, dtype: str, device: str, trainable: bool = False) -> tuple[Any, Any]:
     """Tokenizer and model of a folder, or of a name on the hub (the cache on this machine, else over the network).
+
+    Args:
+        model: folder or name. A folder of adapters, as `peft` writes it, names the model that they are put on.
+        dtype: as `from_pretrained` takes it.
+        device: where it goes.
+        trainable: whether adapters may be trained further.
 
     Raises:
         CapabilityError: there is no such model, or it cannot be loaded.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     folder, wanted = Path(model), "a folder that save_pretrained wrote (config.json, tokenizer, weights)"
-    if folder.is_dir() and not (folder / "config.json").is_file():
+    adapters = (folder / ADAPTERS).is_file()
+    if folder.is_dir() and not adapters and not (folder / "config.json").is_file():
         raise CapabilityError(f"the folder {model} holds no language model: config.json is missing; expected {wanted}")
     if not folder.is_dir() and not _HUB_NAME.fullmatch(model):
         raise CapabilityError(f"there is no folder {model!r} (here is {Path.cwd()}); expected {wanted}")
     try:
-        causal: Any = AutoModelForCausalLM
-        tokenizer = AutoTokenizer.from_pretrained(model)
-        return tokenizer, causal.from_pretrained(model, dtype=dtype).to(device).eval()
+        found = _with_adapters(model, dtype, trainable) if adapters else _loaded(model, dtype)
+        return found[0], found[1].to(device).eval()
     except (OSError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"
         if folder.is_dir():
@@ -317,6 +324,30 @@ def load_causal_lm(model: str, dtype: str, device: str) -> tuple[Any, Any]:
             f"no language model {model!r}: there is no such folder (here is {Path.cwd()}), and as a name on the Hugging Face "
             f"hub it could not be loaded either (which needs a connection, unless it is in the cache); {reason}"
         ) from error
+
+
+def _loaded(model: str, dtype: str) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    causal: Any = AutoModelForCausalLM
+    return AutoTokenizer.from_pretrained(model), causal.from_pretrained(model, dtype=dtype)
+
+
+def _with_adapters(model: str, dtype: str, trainable: bool) -> tuple[Any, Any]:
+    """Of a folder of adapters; the tokenizer is the folder's own where it has one."""
+    try:
+        from peft import PeftModel
+    except ImportError as missing:
+        raise ImportError(f"{model} holds adapters: loading them needs peft; run: pip install peft") from missing
+    from transformers import AutoTokenizer
+
+    base = json.loads((Path(model) / ADAPTERS).read_text())["base_model_name_or_path"]
+    if Path(base).resolve() == Path(model).resolve():
+        raise CapabilityError(f"{model} holds adapters and the model that they are put on: save them in a folder of their own")
+    tokenizer, whole = _loaded(base, dtype)
+    if (Path(model) / "tokenizer_config.json").is_file():
+        tokenizer = AutoTokenizer.from_pretrained(model)
+    return tokenizer, PeftModel.from_pretrained(whole, model, is_trainable=trainable)
 
 
 def common(rows: Sequence[Tokens]) -> int:

@@ -17,6 +17,7 @@ from agents.episodes import record_episodes
 from agents.llm import LLMAgent
 from agents.llm.models import Said
 from reasongym.adapters.sb3 import make_vec_env
+from reasongym.errors import UnknownNameError
 from tests.agents.llm.conftest import KEYWORDS
 
 ID = "ReasonGym-bAbI-qa1-v0"
@@ -31,11 +32,19 @@ def expert_speaks(agent: LLMAgent, monkeypatch, thought: str = "") -> None:
     """Puts the expert's command in the place of the model's replies."""
     from reasongym.engine.expert import expert_action
 
+    rows = range(0)
+    ask = agent.reply
+
+    def asked(chats, which, deterministic):
+        nonlocal rows
+        rows = which
+        return ask(chats, which, deterministic)
+
     def reply(chats, sampling, tries=None):
         batch, commands = agent.interface.batch, agent.interface.commands
-        live = batch.memory.state["ended"] == 0
-        return [Said(thought + commands.of(expert_action(batch, i))) if live[i] else Said("") for i in range(len(chats))]
+        return [Said(thought + commands.of(expert_action(batch, i))) for i in rows]
 
+    monkeypatch.setattr(agent, "reply", asked)
     monkeypatch.setattr(agent.backend, "reply", reply)
 
 
@@ -45,6 +54,16 @@ def test_what_it_says_is_what_is_done(agent, monkeypatch, env_id):
     found = evaluate(agent, env_id, problems=20, num_envs=7)
     assert found.accuracy == 1.0
     assert found.rates["use"] == 1.0
+
+
+def test_nobody_is_asked_in_episodes_that_no_longer_count(agent, monkeypatch):
+    """Replies are the steps of the problems, whatever the number of environments: a server is paid for no others."""
+    expert_speaks(agent, monkeypatch)
+    for num_envs in (1, 5, 8):
+        before = agent.ledger["replies"]
+        found = evaluate(agent, ID, problems=13, num_envs=num_envs)
+        assert agent.ledger["replies"] - before == round(found.mean_length * 13)
+        assert found.accuracy == 1.0
 
 
 def test_constrained_replies_are_legal_commands(agent):
@@ -122,6 +141,10 @@ def test_what_cannot_be_is_refused(model_folder, agent, venv):
         agent.reply([[{"role": "user", "content": "x"}]])
     with pytest.raises(TypeError, match="timeout: for models behind a url only"):
         LLMAgent(model=str(model_folder), timeout=3)
+    with pytest.raises(UnknownNameError, match="unknown keyword of LLMAgent 'constraned': did you mean 'constrained'"):
+        LLMAgent(model=str(model_folder), constraned=True)
+    with pytest.raises(TypeError, match="dtype, template: for models in this process only"):
+        LLMAgent(model="m", url="http://127.0.0.1:9/v1", dtype="bfloat16", template={"enable_thinking": False})
     with pytest.raises(ValueError, match="a server cannot be held"):
         LLMAgent(model="m", url="http://127.0.0.1:9/v1", constrained=True)
     with pytest.raises(ValueError, match="on_failure must be"):
@@ -156,6 +179,15 @@ def test_a_server_plays(talking):
     assert agent.ledger["tokens_in"] == 100 * agent.ledger["replies"]
     assert "Choices: " not in talking.asked[0]  # rules and worked episode stand in the system turn
     assert talking.asked[0].startswith("Question: ")
+
+
+def test_a_server_is_told_how_to_sample(talking):
+    talking.reply = lambda asked: "next"
+    agent = LLMAgent(model="m", url=talking.url, temperature=0.7, top_p=0.9, request={"seed": 5})
+    agent.reply([[{"role": "user", "content": "x"}]])
+    assert {name: talking.last.get(name) for name in ("temperature", "top_p", "seed")} == {
+        "temperature": 0.7, "top_p": 0.9, "seed": 5,
+    }  # fmt: skip
 
 
 def test_a_server_that_dies_is_counted_or_raises(talking):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("transformers")
 
@@ -68,3 +69,16 @@ def test_what_was_chosen_becomes_likelier(trainer):
     assert told["preferred_after"] > max(told["preferred_before"], 0.8)
     assert told["dpo_loss"] < np.log(2)
     assert learn_pairs(trainer, []) == {}
+
+
+def test_its_learning_rate_is_its_own(trainer):
+    """Whatever PPO's schedule came to, 0 at its beginning: pairs are learned from, and PPO goes on at its own rate."""
+    pairs, _ = pairs_of(candidates(trainer, rounds=12, most=5), margin=0.01)
+    for group in trainer.optimizer.param_groups:
+        group["lr"] = 0.0
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    learn_pairs(trainer, pairs, learning_rate=0.0)
+    assert all(torch.equal(one, other) for one, other in zip(before, trainer.model.parameters(), strict=True))
+    learn_pairs(trainer, pairs)
+    assert any(not torch.equal(one, other) for one, other in zip(before, trainer.model.parameters(), strict=True))
+    assert {group["lr"] for group in trainer.optimizer.param_groups} == {0.0}

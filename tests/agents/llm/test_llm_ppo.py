@@ -9,12 +9,15 @@ pytest.importorskip("transformers")
 import torch
 from torch.distributions import Categorical
 
-from agents.llm import LLMAgent, LocalModel, Sampling
+from agents.base import evaluate
+from agents.llm import LLMAgent, LocalModel, Sampling, saving
 from agents.llm.constraint import Node
 from agents.llm.sampling import Reply
 from agents.llm.turns import gathered, likelihood, per_turn
 from agents.llm_ppo import LLMPPO, PPOSettings, ValueHead, ppo_loss
 from agents.rollout import gae
+from reasongym.adapters.sb3 import make_vec_env
+from tests.agents.llm.conftest import KEYWORDS
 
 SMALL = {"n_steps": 4, "batch_size": 8, "n_epochs": 2, "value_rollouts": 0}
 
@@ -235,17 +238,96 @@ def test_how_a_model_computes_outlives_a_file(venv, model_folder, tmp_path):
     assert (backend.dtype, backend.batch_size, backend.template) == ("mixed", 7, {"x": 1})
 
 
-def test_saved_and_loaded_it_goes_on(trainer, venv, tmp_path):
+def test_a_killed_training_goes_on_to_the_same_weights(venv, model_folder, tmp_path):
+    """Problems, draws, order, optimizer and what is logged, too."""
+    whole = LLMPPO(venv, model=str(model_folder), device="cpu", settings=SMALL, seed=3)
+    whole.learn(48, whole=144)
+    whole.save(tmp_path / "run")
+    whole.learn(48, whole=144)
+    torch.rand(7)  # another process would be elsewhere
+    again = make_vec_env("ReasonGym-bAbI-qa1-v0", 6, seed=5, **KEYWORDS)
+    resumed = LLMPPO.load(tmp_path / "run", again, device="cpu")
+    assert (resumed.num_timesteps, resumed.settings, len(resumed.rows)) == (48, whole.settings, 2)
+    resumed.reference = whole.reference
+    resumed.learn(48, whole=144)
+    for one, other in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    timeless = [[{k: v for k, v in row.items() if k != "tokens_per_second"} for row in t.rows] for t in (whole, resumed)]
+    assert timeless[0] == timeless[1]
+
+
+def test_a_saved_trainer_plays_anywhere(trainer, tmp_path):
+    """Without environments, and in others than it was trained in."""
     trainer.learn(24)
     trainer.save(tmp_path / "run")
-    again = LLMPPO.load(tmp_path / "run", venv, device="cpu")
-    assert again.num_timesteps == 24
-    assert again.settings == trainer.settings
-    for one, other in zip(trainer.model.parameters(), again.model.parameters(), strict=True):
-        assert torch.equal(one, other)
-    again.learn(24)
+    assert evaluate(LLMPPO.load(tmp_path / "run", device="cpu"), "ReasonGym-bAbI-qa1-v0", problems=4, **KEYWORDS).problems == 4
+    other = make_vec_env("ReasonGym-bAbI-qa1-v0", 2, seed=0, **KEYWORDS)
+    assert LLMPPO.load(tmp_path / "run", other, device="cpu").learn(8).num_timesteps == 32
+
+
+def test_a_folder_that_is_not_whole_is_refused(trainer, venv, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="was not written by LLMPPO"):
         LLMPPO.load(tmp_path, venv)
+    trainer.save(tmp_path / "run")
+    monkeypatch.setattr(saving.torch, "save", lambda *_: (_ for _ in ()).throw(OSError("No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        trainer.save(tmp_path / "run")
+    with pytest.raises(ValueError, match="or not to its end"):
+        LLMPPO.load(tmp_path / "run", venv)
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    place = tmp_path / "checkpoint"
+    assert not saving.settled(place)
+    for text in ("one", "two"):
+        with saving.replacing(place) as fresh:
+            (fresh / "file").write_text(text)
+        assert (place / "file").read_text() == text
+    with pytest.raises(ZeroDivisionError), saving.replacing(place) as fresh:
+        (fresh / "file").write_text(str(1 / 0))
+    assert saving.settled(place)
+    assert (place / "file").read_text() == "two"
+    place.rename(tmp_path / "checkpoint.old")  # where a kill falls between taking away and putting in place
+    assert saving.settled(place)
+    assert (place / "file").read_text() == "two"
+
+
+def test_adapters_are_trained_saved_and_trained_further(venv, model_folder, tmp_path):
+    peft = pytest.importorskip("peft", reason="peft is not installed")
+    local = LocalModel(model_folder, device="cpu")
+    local.model = peft.get_peft_model(local.model, peft.LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
+    player = LLMAgent(model=str(model_folder), backend=local, constrained=True, instructions="none")
+    trainer = LLMPPO(venv, model=player, settings=SMALL).learn(24)
+    trainer.save(tmp_path / "run")
+    again = LLMPPO.load(tmp_path / "run", venv, device="cpu")
+    kept = {name: p.detach().clone() for name, p in again.model.named_parameters()}
+    for name, p in trainer.model.named_parameters():
+        assert torch.equal(p, kept[name]), name
+    again.learn(24)
+    moved = {name for name, p in again.model.named_parameters() if not torch.equal(p, kept[name])}
+    assert moved
+    assert all("lora_" in name for name in moved)
+    with again.reference.model() as base, torch.no_grad():
+        ids = torch.tensor([[20, 21, 22]])
+        torch.testing.assert_close(base(ids).logits, LocalModel(model_folder, device="cpu").model(ids).logits)
+
+
+def test_dropout_has_no_part(venv, model_folder):
+    """Ratios before the first update are one whatever the model was trained with."""
+    local = LocalModel(model_folder, device="cpu")
+    local.model.model.layers[0].mlp.down_proj = torch.nn.Sequential(
+        local.model.model.layers[0].mlp.down_proj, torch.nn.Dropout(0.5)
+    )
+    local.model.model.layers[0].self_attn.attention_dropout = 0.5
+    player = LLMAgent(model=str(model_folder), backend=local, constrained=True, instructions="none")
+    trainer = LLMPPO(venv, model=player, settings={**SMALL, "learning_rate": 0.0, "n_epochs": 1})
+    assert abs(trainer.update(trainer.collect())["approx_kl"]) < 1e-5
+
+
+def test_one_turn_is_a_rollout(model_folder):
+    one = make_vec_env("ReasonGym-bAbI-qa1-v0", 1, seed=0, **KEYWORDS)
+    trainer = LLMPPO(one, model=str(model_folder), device="cpu", settings={**SMALL, "n_steps": 1}).learn(2)
+    assert all(torch.isfinite(p).all() for p in trainer.model.parameters())
 
 
 def test_what_cannot_be_trained_is_refused(venv, model_folder):
@@ -253,7 +335,30 @@ def test_what_cannot_be_trained_is_refused(venv, model_folder):
         LLMPPO(venv, model="m", url="http://127.0.0.1:9/v1", constrained=False)
     with pytest.raises(ValueError, match="top_p must be 1"):
         LLMPPO(venv, model=str(model_folder), device="cpu", top_p=0.9)
-    with pytest.raises(ValueError, match="n_steps, n_epochs"):
+    with pytest.raises(ValueError, match="n_steps must be a whole number of at least 1"):
         PPOSettings(n_steps=0)
-    with pytest.raises(ValueError, match="warmup_rollouts must be at least 0"):
+    with pytest.raises(ValueError, match="warmup_rollouts must be a whole number of at least 0"):
         PPOSettings(warmup_rollouts=-1)
+    with pytest.raises(ValueError, match=r"cut from outside after 2 steps"):
+        LLMPPO(make_vec_env("ReasonGym-bAbI-qa1-v0", 2, max_episode_steps=2, **KEYWORDS), model=str(model_folder), device="cpu")
+    player = LLMAgent(model=str(model_folder), device="cpu")
+    with pytest.raises(TypeError, match="history, kl_coef: an LLMAgent was given"):
+        LLMPPO(venv, model=player, history=5, kl_coef=9)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("gamma", 1.7, r"lie in \[0, 1\]"), ("gae_lambda", -3, r"lie in \[0, 1\]"), ("clip_range", -0.2, "positive"),
+        ("kl_coef", -1, "not be negative"), ("learning_rate", float("nan"), "not be negative"),
+        ("max_grad_norm", 0, "positive"), ("n_steps", 2.5, "whole number"), ("temperature", 0, "positive"),
+    ],
+)  # fmt: skip
+def test_hyper_parameters_out_of_range_are_refused(name, value, wanted):
+    with pytest.raises(ValueError, match=f"{name} must .*{wanted}"):
+        PPOSettings(**{name: value})
+
+
+def test_weights_too_coarse_to_learn_are_told_of(venv, model_folder):
+    with pytest.warns(UserWarning, match="trainable weights are torch.bfloat16, too coarse"):
+        LLMPPO(venv, model=str(model_folder), device="cpu", dtype="bfloat16", settings=SMALL)

@@ -15,6 +15,7 @@ class Talking:
 
     Attributes:
         asked: the user's messages, probes left out.
+        last: the last of these requests, whole.
         reply: text of a reply, by the user's message.
         labels: probability of "yes", by the user's message; None: no log-probabilities are returned.
         die_after: questions after which connections are closed without answer.
@@ -23,6 +24,7 @@ class Talking:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.last: dict[str, Any] = {}
         self.reply: Callable[[str], str] = lambda asked: "yes"
         self.labels: Callable[[str], float] | None = lambda asked: 0.9
         self.die_after: int | None = None
@@ -60,6 +62,7 @@ def _handler(talking: Talking) -> type[BaseHTTPRequestHandler]:
                     self.connection.close()
                     return
                 talking.asked.append(request["messages"][-1]["content"])
+                talking.last = request
             body = json.dumps(talking.completion(request)).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
