@@ -19,57 +19,59 @@ def commit(folder: Path = ROOT) -> str:
     return head + "+dirty" * bool(head and _git(folder, "status", "--porcelain", "--untracked-files=no"))
 
 
-def check_same_run(folder: Path, arguments: Mapping[str, Any], may_change: Collection[str] = ()) -> None:
+def check_same_run(file: Path, arguments: Mapping[str, Any], may_change: Collection[str] = ()) -> None:
     """Refuses to go on with a run of other arguments: what it learned before would be told as learned with these.
 
     Args:
-        folder: of the run; its `config.json` holds what it was begun with, under "arguments".
+        file: what it was begun with, under "arguments"; JSON in the run's folder.
         arguments: of now.
         may_change: names of those that may have another value.
 
     Raises:
         ValueError: names them, with both values.
     """
-    before = json.loads((folder / "config.json").read_text())["arguments"]
+    before = json.loads(file.read_text())["arguments"]
     other = [
         f"{name}={before[name]!r}, now {value!r}"
         for name, value in arguments.items()
         if name not in may_change and name in before and before[name] != value
     ]
     if other:
-        raise ValueError(f"{folder} is a run with {'; '.join(other)}: give the same arguments, another --out, or no --resume")
+        raise ValueError(
+            f"{file.parent} is a run with {'; '.join(other)}: give the same arguments, another --out, or no --resume"
+        )
 
 
 def begin_run(
-    folder: Path, record: dict[str, Any], kept: Collection[str], resume: bool, may_change: Collection[str] = ()
+    file: Path, record: dict[str, Any], kept: Collection[str], resume: bool, may_change: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Writes a run's `config.json` before it begins, or goes on; returns what is written.
+    """Writes what a run is begun, or goes on, with; returns what is written.
 
     A run that goes on keeps the commit that it was begun with; those that it went on with stand under "resumed_with". One that
     begins anew loses what an earlier run in its folder left to go on from.
 
     Args:
-        folder: of the run.
+        file: where it is written, in the run's folder.
         record: "arguments" and "commit", and what else is told.
-        kept: names in `folder` of what a run goes on from; the first must be there for it to go on.
+        kept: names in that folder of what a run goes on from; the first must be there for it to go on.
         resume: whether it is to go on.
         may_change: arguments that may have another value then.
 
     Raises:
         ValueError: it is to go on with other arguments.
     """
-    first = next(iter(kept))
+    folder, first = file.parent, next(iter(kept))
     if resume and (folder / first).exists():
-        check_same_run(folder, record["arguments"], may_change)
-        before = json.loads((folder / "config.json").read_text())
+        check_same_run(file, record["arguments"], may_change)
+        before = json.loads(file.read_text())
         with_what = before.get("resumed_with", [])
         record = {**record, "commit": before.get("commit", ""), "resumed_with": [*with_what, record["commit"]]}
     else:
         for name in kept:
             shutil.rmtree(folder / name) if (folder / name).is_dir() else (folder / name).unlink(missing_ok=True)
-    part = folder / "config.json.part"
+    part = file.with_suffix(".part")
     part.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(part, folder / "config.json")
+    os.replace(part, file)
     return record
 
 

@@ -16,8 +16,8 @@ Then, or instead, PPO with the reward of each step for the command that earned i
 
 `--model` takes a checkpoint of `transformers` instead, with its own tokenizer and chat template; on a GPU with
 `--dtype bfloat16 --lora 16 --gradient-checkpointing`. Into --out go the model (`transformers` loads it by this folder),
-`config.json`, `metrics.jsonl` and `result.json`, whose JSON is the last line printed. A run that was killed in PPO goes on with
---resume, from its last evaluation.
+`run.json` (arguments, versions), `metrics.jsonl` and `result.json`, whose JSON is the last line printed. A run that was killed
+in PPO goes on with --resume, from its last evaluation.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ MAY_CHANGE = ("turns", "eval_every", "eval_problems", "held_out", "threads", "de
 
 @dataclass(frozen=True)
 class Config:
-    """The arguments of a run, as they stand in `config.json`."""
+    """The arguments of a run, as they stand in `run.json`."""
 
     env: str = "ReasonGym-bAbI-qa1-v0"  # an id; its text twin is played
     max_units: int = 6  # of a story
@@ -272,7 +272,7 @@ def train(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     there = saving.settled(out / CHECKPOINT)
     record = {"arguments": asdict(config), "versions": versions(), "commit": commit()}
-    record = begin_run(out, record, (CHECKPOINT, "metrics.jsonl"), resume, MAY_CHANGE)
+    record = begin_run(out / "run.json", record, (CHECKPOINT, "metrics.jsonl"), resume, MAY_CHANGE)
     local = starting(config, out)
     result: dict[str, Any] = {**record, "parameters": sum(p.numel() for p in local.model.parameters())}
     if config.start or config.model:

@@ -242,7 +242,7 @@ def train(config: Config, out: Path, resume: bool, checkpoint_every: float = 30.
     saved = out / "checkpoint.pt"
     resume = resume and saved.exists()
     record = {"arguments": asdict(config), "versions": versions(), "commit": commit(), "data": env.batch.source.fingerprint}
-    record = begin_run(out, record, (saved.name, "metrics.jsonl"), resume, MAY_CHANGE)
+    record = begin_run(out / "config.json", record, (saved.name, "metrics.jsonl"), resume, MAY_CHANGE)
     extra: dict[str, Any] = {"spent": 0.0, "evaluated": 0, "episodes": 0}
     if resume:
         if checkpoint.frames(saved) > config.warmup_end():

@@ -152,14 +152,17 @@ def test_a_warm_up_on_another_source(tmp_path: Path, monkeypatch) -> None:
     assert "procedural" in played[0] != played[1]
 
 
-@pytest.mark.parametrize(("script", "checkpoint"), [("train_ppo", "checkpoint.pt"), ("train_llm", "checkpoint")])
-def test_a_run_of_other_arguments_is_not_resumed(script: str, checkpoint: str, tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("script", "file", "checkpoint"),
+    [("train_ppo", "config.json", "checkpoint.pt"), ("train_llm", "run.json", "checkpoint")],
+)
+def test_a_run_of_other_arguments_is_not_resumed(script: str, file: str, checkpoint: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.syspath_prepend(str(SCRIPT.parent))
     if script == "train_llm":
         pytest.importorskip("transformers", reason="transformers is not installed")
     module = importlib.import_module(script)
     before = module.Config(seed=3, num_envs=2, gamma=0.5)
-    (tmp_path / "config.json").write_text(json.dumps({"arguments": {**vars(before), "threads": 7}}))
+    (tmp_path / file).write_text(json.dumps({"arguments": {**vars(before), "threads": 7}}))
     (tmp_path / checkpoint).mkdir()
     with pytest.raises(ValueError, match=r"is a run with seed=3, now 4; gamma=0.5, now 0.25: give the same arguments, another"):
         module.train(module.Config(seed=4, num_envs=2, gamma=0.25), tmp_path, resume=True)

@@ -45,11 +45,11 @@ def test_a_run_goes_on_with_the_arguments_it_was_begun_with(tmp_path):
     before = {"seed": 3, "warmup": 1000, "timesteps": 5, "gone": 1}
     (tmp_path / "config.json").write_text(json.dumps({"arguments": before}))
     now = {"seed": 3, "warmup": 1000, "timesteps": 9, "new": 2}
-    check_same_run(tmp_path, now, may_change=("timesteps",))
+    check_same_run(tmp_path / "config.json", now, may_change=("timesteps",))
     with pytest.raises(ValueError, match=r"is a run with timesteps=5, now 9: give the same arguments"):
-        check_same_run(tmp_path, now)
+        check_same_run(tmp_path / "config.json", now)
     with pytest.raises(ValueError, match=r"is a run with seed=3, now 4; warmup=1000, now 0: give"):
-        check_same_run(tmp_path, {**now, "seed": 4, "warmup": 0}, ("timesteps",))
+        check_same_run(tmp_path / "config.json", {**now, "seed": 4, "warmup": 0}, ("timesteps",))
 
 
 def test_a_run_begins_anew_or_goes_on(tmp_path):
@@ -57,7 +57,7 @@ def test_a_run_begins_anew_or_goes_on(tmp_path):
     kept = ("checkpoint", "metrics.jsonl")
 
     def begin(seed: int, head: str, resume: bool):
-        return begin_run(tmp_path, {"arguments": {"seed": seed}, "commit": head}, kept, resume)
+        return begin_run(tmp_path / "config.json", {"arguments": {"seed": seed}, "commit": head}, kept, resume)
 
     assert begin(1, "a", resume=True) == {"arguments": {"seed": 1}, "commit": "a"}, "there is nothing to go on from"
     (tmp_path / "checkpoint").mkdir()
