@@ -35,6 +35,7 @@ import torch
 
 from agents.base import evaluate
 from agents.llm import LLMAgent, LocalModel
+from agents.llm.sampling import training_dtype
 from agents.llm.supervised import Fitting, Pair, fit
 from agents.llm.tiny import Shape, tiny_model, train_tokenizer
 from agents.llm.transcripts import KEEPING, Turn, expert_turns, tokens_of
@@ -69,6 +70,7 @@ class Config:
     layers: int = 4
     held_out: int = 200
     seed: int = 0
+    dtype: str = "auto"  # "mixed" where bfloat16 is multiplied in hardware, else float32
 
     def play(self) -> dict[str, Any]:
         """The environments' keywords."""
@@ -107,7 +109,8 @@ def made(config: Config, folder: Path, texts: Sequence[str]) -> Path:
 
 def trained(config: Config, folder: Path, pairs: Sequence[Pair], name: str) -> LocalModel:
     """The model after so many updates."""
-    local = LocalModel(folder, device="cpu", seed=config.seed)
+    dtype = training_dtype("cpu") if config.dtype == "auto" else config.dtype
+    local = LocalModel(folder, device="cpu", dtype=dtype, seed=config.seed)
     epochs = config.updates * config.batch_size / len(pairs)
     how = Fitting(epochs=epochs, batch_size=config.batch_size, learning_rate=config.learning_rate, seed=config.seed)
     fit(local.model, pairs, how, local.pad, lambda line: print(f"{name}: {line}", file=sys.stderr, flush=True))

@@ -41,6 +41,7 @@ import tyro
 from agents.base import evaluate
 from agents.episodes import record_episodes
 from agents.llm import LLMAgent, LocalModel, saving
+from agents.llm.sampling import training_dtype
 from agents.llm.supervised import Fitting, fit, seconds_on
 from agents.llm.tiny import Shape, tiny_model, train_tokenizer
 from agents.llm.transcripts import KEEPING, expert_turns, tokens_of
@@ -160,8 +161,7 @@ def starting(config: Config, out: Path) -> LocalModel:
         tokenizer = train_tokenizer(texts, config.vocabulary, phrases=True, apart=apart)
         tiny_model(tokenizer, Shape(config.hidden, config.layers, config.hidden // 32)).save_pretrained(out / BASE)
         tokenizer.save_pretrained(out / BASE)
-    fast = torch.cuda.is_available() or torch.cpu.get_capabilities().get("amx_bf16")
-    dtype = "mixed" if config.dtype == "auto" and fast and not config.lora else config.dtype
+    dtype = training_dtype(config.device) if config.dtype == "auto" and not config.lora else config.dtype
     local = LocalModel(config.start or config.model or out / BASE, device=config.device, dtype=dtype, seed=config.seed)
     if config.gradient_checkpointing:
         local.model.gradient_checkpointing_enable()

@@ -79,6 +79,12 @@ def compute_mixed(model: Any) -> None:
         model.set_attn_implementation("eager")  # torch's fused attention is several times slower there in bfloat16
 
 
+def training_dtype(device: str = "auto") -> str:
+    """The `dtype` that training all weights is fastest with: "mixed" where bfloat16 is multiplied in hardware, else "auto"."""
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    return "mixed" if on_gpu or torch.cpu.get_capabilities().get("amx_bf16") else "auto"
+
+
 def mixed(model: Any) -> torch.autocast:
     """The context that a model is computed in: bfloat16 products after `compute_mixed`, else as it is."""
     return torch.autocast(model.device.type, torch.bfloat16, enabled=getattr(model, "products_in_bfloat16", False))
