@@ -39,7 +39,7 @@ class Budget:
     """
 
     def __init__(self, total_timesteps: int, seconds: float | None = None, progress: Progress | None = None) -> None:
-        if total_timesteps < 0 or (seconds is not None and seconds < 0):
+        if not total_timesteps >= 0 or (seconds is not None and not seconds >= 0):
             raise ValueError(f"a budget must not be negative, got total_timesteps={total_timesteps}, seconds={seconds}")
         self.total_timesteps, self.seconds, self.progress = total_timesteps, seconds, progress
         self.frames, self.over = 0, total_timesteps == 0

@@ -8,6 +8,7 @@ leaves the one before.
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import time
 from pathlib import Path
@@ -52,16 +53,16 @@ def save(path: Path, model: MemoryPPO, **extra: Any) -> None:
 
 def frames(path: Path) -> int:
     """How many frames had been trained on when the checkpoint was saved."""
-    return torch.load(path, map_location="cpu", weights_only=False)["carried"]["num_timesteps"]
+    return _read(path, "cpu")["carried"]["num_timesteps"]
 
 
 def load(path: Path, model: MemoryPPO) -> dict[str, Any]:
     """Puts a checkpoint into a freshly made `model` with the same arguments; returns what `save` was given as `extra`.
 
     Raises:
-        ValueError: the checkpoint is of another network or other environments.
+        ValueError: the checkpoint is of another network or other environments, or damaged.
     """
-    state = torch.load(path, map_location=model.device, weights_only=False)
+    state = _read(path, model.device)
     try:
         model.policy.load_state_dict(state["policy"])
     except RuntimeError as error:
@@ -77,6 +78,13 @@ def load(path: Path, model: MemoryPPO) -> dict[str, Any]:
     np.random.set_state(state["numpy"])
     random.setstate(state["python"])
     return state["extra"]
+
+
+def _read(path: Path, device: Any) -> dict[str, Any]:
+    try:
+        return torch.load(path, map_location=device, weights_only=False)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is missing or damaged: {type(error).__name__}: {error}") from error
 
 
 class CheckpointCallback(BaseCallback):

@@ -46,10 +46,15 @@ def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, dete
         env: the held-out environments; their number changes nothing but speed.
         problems: P, default all of the split.
         deterministic: the most probable action instead of a sample.
+
+    Raises:
+        ValueError: there is no such number of problems.
     """
     total = env.batch.source.num_problems if problems is None else problems
     if total is None:
         raise ValueError("the source is endless: say how many problems to play with problems=...")
+    if total < 1:
+        raise ValueError(f"problems must be at least 1, got {total!r}")
     right, returns, lengths = np.zeros(total, bool), np.zeros(total), np.zeros(total, int)
     spans = env.batch.table.spans
     told = {name: np.full(total, np.nan) for name in (*RATES, *(() if spans is None else (spans.metric,)))}

@@ -14,7 +14,9 @@ Axes: P pairs, M candidates at one situation, k criteria.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -140,6 +142,19 @@ def pairs_of(
     return out, report
 
 
+@contextmanager
+def learning_at(optimizer: torch.optim.Optimizer, rate: float) -> Iterator[None]:
+    """One learning rate for all parameters; those from before come back, whatever happens."""
+    before = [group["lr"] for group in optimizer.param_groups]
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    try:
+        yield
+    finally:
+        for group, rate_before in zip(optimizer.param_groups, before, strict=True):
+            group["lr"] = rate_before
+
+
 def learn_pairs(
     trainer: LLMPPO,
     pairs: Sequence[Preference],
@@ -161,13 +176,20 @@ def learn_pairs(
 
     Returns:
         The mean loss, and the share of pairs whose order the policy agrees with, before and after; empty without pairs.
+
+    Raises:
+        ValueError: a hyper-parameter is out of range.
+        FloatingPointError: the loss is no finite number.
     """
+    rate = trainer.settings.learning_rate if learning_rate is None else learning_rate
+    for name, value in (("beta", beta), ("learning_rate", rate)):
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be positive, got {value!r}")
+    for name, count in (("epochs", epochs), ("batch_size", batch_size)):
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, got {count!r}")
     if not pairs:
         return {}
-    rate = trainer.settings.learning_rate if learning_rate is None else learning_rate
-    rates = [group["lr"] for group in trainer.optimizer.param_groups]
-    for group in trainer.optimizer.param_groups:
-        group["lr"] = rate
     model, device = trainer.model, trainer.model.device
     prompts = [pair.prompt for pair in pairs for _ in range(2)]
     replies = [reply for pair in pairs for reply in (pair.chosen, pair.rejected)]
@@ -187,14 +209,13 @@ def learn_pairs(
     model.eval()
     reference = all_of_them()
     losses: list[float] = []
-    for _ in range(epochs):
-        for rows in trainer.shuffled(len(pairs)).split(batch_size):
-            chosen, rejected = both(rows)
-            loss = dpo_loss(chosen, rejected, reference[0][rows], reference[1][rows], beta)
-            trainer.descend(loss)
-            losses.append(loss.item())
-    for group, before in zip(trainer.optimizer.param_groups, rates, strict=True):
-        group["lr"] = before
+    with learning_at(trainer.optimizer, rate):
+        for _ in range(epochs):
+            for rows in trainer.shuffled(len(pairs)).split(batch_size):
+                chosen, rejected = both(rows)
+                loss = dpo_loss(chosen, rejected, reference[0][rows], reference[1][rows], beta)
+                trainer.descend(loss)
+                losses.append(loss.item())
     after = all_of_them()
     return {
         "dpo_pairs": float(len(pairs)),

@@ -36,6 +36,7 @@ from agents.llm.supervised import adamw, seconds_on
 from agents.llm.surrogate import PPOSettings, Reference, ValueHead, ppo_loss, without_dropout
 from agents.llm.turns import Turns, gathered, likelihood
 from agents.rollout import gae
+from reasongym.adapters.sb3 import ReasonGymVecEnv
 from reasongym.text.interface import Interface
 
 
@@ -110,6 +111,15 @@ class LLMPPO:
             raise ValueError("only a model in this process can be trained: give a folder or a name, and no url")
         if self.player.sampling.top_p < 1:
             raise ValueError("top_p must be 1 in training: a ratio of probabilities needs the same support before and after")
+        if self.player.sampling.temperature not in (1.0, self.settings.temperature):
+            raise ValueError(
+                f"the player samples at temperature {self.player.sampling.temperature:g}, and training at "
+                f"{self.settings.temperature:g}: say it in the settings, settings={{'temperature': ...}}"
+            )
+        if env is not None and not isinstance(getattr(env, "unwrapped", None), ReasonGymVecEnv):
+            raise ValueError(
+                f"env must be environments by number, made by reasongym.adapters.sb3.make_vec_env, got {type(env).__name__}"
+            )
         limit = None if env is None else getattr(env.vector, "max_episode_steps", None)
         if limit is not None:
             raise ValueError(
@@ -184,6 +194,8 @@ class LLMPPO:
             total_timesteps, seconds, progress: as for every agent.
             whole: turns that learning rates fall over, counted from the trainer's first, where this is a part of them.
         """
+        if self.env is None:
+            raise ValueError("there are no environments to learn in: LLMPPO was made, or loaded, with env=None")
         budget, now = Budget(total_timesteps, seconds, progress), seconds_on(self.model.device)
         self._starts = None
         while not budget.over:

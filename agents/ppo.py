@@ -11,6 +11,7 @@ Axes: T time (n_steps), N environments, F = T * N frames or those of a minibatch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -108,9 +109,13 @@ class MemoryPPO(OnPolicyAlgorithm):
         for name, value in (("n_steps", n_steps), ("batch_size", batch_size), ("n_epochs", n_epochs)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value!r}")
-        for name, weight in (("answer_loss_coef", answer_loss_coef), ("expert_loss_coef", expert_loss_coef)):
-            if weight < 0:
-                raise ValueError(f"{name} must not be negative, got {weight!r}")
+        for name, share in (("gamma", gamma), ("gae_lambda", gae_lambda)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {share!r}")
+        weights = {"answer_loss_coef": answer_loss_coef, "expert_loss_coef": expert_loss_coef, "vf_coef": vf_coef}
+        for name, weight in weights.items():
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"{name} must be finite and not negative, got {weight!r}")
         if answer_loss_when not in ANSWER_LOSS_WHEN:
             raise unknown("answer_loss_when", answer_loss_when, ANSWER_LOSS_WHEN)
         self.batch_size, self.n_epochs = batch_size, n_epochs
@@ -203,7 +208,11 @@ class MemoryPPO(OnPolicyAlgorithm):
             self._current_progress_remaining = self.share_left()
 
     def train(self) -> None:
-        """Updates the policy from the rollout."""
+        """Updates the policy from the rollout.
+
+        Raises:
+            FloatingPointError: the loss is no finite number.
+        """
         policy, rollout = self.policy, self.rollout_buffer
         policy.set_training_mode(True)
         self._update_learning_rate(policy.optimizer)
@@ -214,6 +223,8 @@ class MemoryPPO(OnPolicyAlgorithm):
                 records.append(record)
                 if self.target_kl is not None and record["approx_kl"] > 1.5 * self.target_kl:
                     break
+                if not torch.isfinite(loss):
+                    raise FloatingPointError(f"training diverged after {self.num_timesteps:,} frames: {record}")
                 policy.optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(policy.parameters(), self.max_grad_norm)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from argparse import ArgumentTypeError
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ def check_same_run(file: Path, arguments: Mapping[str, Any], may_change: Collect
         may_change: names of those that may have another value.
 
     Raises:
-        ValueError: names them, with both values.
+        ValueError: names them, with both values; or the file is missing or damaged.
     """
-    before = json.loads(file.read_text())["arguments"]
+    before = _read(file)["arguments"]
     other = [
         f"{name}={before[name]!r}, now {value!r}"
         for name, value in arguments.items()
@@ -48,22 +49,22 @@ def begin_run(
     """Writes what a run is begun, or goes on, with; returns what is written.
 
     A run that goes on keeps the commit that it was begun with; those that it went on with stand under "resumed_with". One that
-    begins anew loses what an earlier run in its folder left to go on from.
+    begins anew loses what an earlier run in its folder left: call this when nothing can be wrong with its arguments any more.
 
     Args:
         file: where it is written, in the run's folder.
         record: "arguments" and "commit", and what else is told.
-        kept: names in that folder of what a run goes on from; the first must be there for it to go on.
-        resume: whether it is to go on.
+        kept: names in that folder of what a run leaves: what it goes on from, and what it came to.
+        resume: whether it goes on from what is there.
         may_change: arguments that may have another value then.
 
     Raises:
-        ValueError: it is to go on with other arguments.
+        ValueError: it is to go on with other arguments, or the file is missing or damaged.
     """
-    folder, first = file.parent, next(iter(kept))
-    if resume and (folder / first).exists():
+    folder = file.parent
+    if resume:
         check_same_run(file, record["arguments"], may_change)
-        before = json.loads(file.read_text())
+        before = _read(file)
         with_what = before.get("resumed_with", [])
         record = {**record, "commit": before.get("commit", ""), "resumed_with": [*with_what, record["commit"]]}
     else:
@@ -73,6 +74,31 @@ def begin_run(
     part.write_text(json.dumps(record, indent=1) + "\n")
     os.replace(part, file)
     return record
+
+
+def result_file(text: str) -> Path:
+    """The file that a result goes into, as a type of `argparse`: what could not be written is known before hours of work.
+
+    Raises:
+        ArgumentTypeError: it cannot be written there.
+    """
+    file = Path(text)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a"):
+            pass
+    except OSError as error:
+        raise ArgumentTypeError(f"nothing can be written to {file}: {error}") from error
+    if not file.stat().st_size:
+        file.unlink()
+    return file
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file}, which says what the run was begun with, cannot be read ({error}): begin it anew") from error
 
 
 def _git(folder: Path, *command: str) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
+from agents.provenance import result_file
 from reasongym.audit.play import sample
 from reasongym.audit.readers import Rarity
 from reasongym.envs import build
@@ -115,7 +116,7 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("REASONGYM_DATA"), help="default: REASONGYM_DATA")
     parser.add_argument("--problems", type=int, default=500, help="of a set, at most")
     parser.add_argument("--split", default="validation", choices=("validation", "train"))
-    parser.add_argument("--json", type=Path, help="write the results here")
+    parser.add_argument("--json", type=result_file, help="write the results here")
     parser.add_argument("--smoke", action="store_true", help="few problems, made to order only")
     options = parser.parse_args()
     problems = 8 if options.smoke else options.problems

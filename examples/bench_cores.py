@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from agents.memory import CORES, Core, State
 from agents.ppo import MemoryPPO
+from agents.provenance import result_file
 from reasongym.adapters.sb3 import make_vec_env
 
 INPUT, HIDDEN = 320, 128
@@ -146,7 +147,7 @@ def measure(rounds: int, seconds: float, frames: int, compile: bool) -> dict[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the results here")
+    parser.add_argument("--json", type=result_file, help="write the results here")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.5, help="CPU seconds of each measurement")
     parser.add_argument("--frames", type=int, default=2_048, help="of each PPO; 0: none")

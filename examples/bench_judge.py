@@ -33,6 +33,7 @@ import numpy as np
 import torch
 import train_judge
 
+from agents.provenance import result_file
 from reasongym.prm.judge import Ledger, Rubric, read_rubric
 from reasongym.prm.judge.local import LocalModel
 from reasongym.prm.judge.questions import PROMPTS, Asking, Question
@@ -115,7 +116,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--json", type=Path, help="write the results here")
+    parser.add_argument("--json", type=result_file, help="write the results here")
     parser.add_argument("--smoke", action="store_true", help="few steps, one repetition, a small model")
     options = parser.parse_args()
     if options.smoke:

@@ -34,6 +34,7 @@ from agents.llm import LLMAgent
 from agents.llm.tiny import Shape, tiny_model, train_tokenizer
 from agents.llm.transcripts import expert_turns
 from agents.llm_ppo import LLMPPO, PPOSettings
+from agents.provenance import result_file
 from reasongym.adapters.sb3 import make_vec_env
 
 ENV = "ReasonGym-bAbI-qa1-v0"
@@ -181,7 +182,7 @@ def main() -> None:
     parser.add_argument("--num-envs", type=int, default=64)
     parser.add_argument("--steps", type=int, default=16, help="of a round")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write the results here")
+    parser.add_argument("--json", type=result_file, help="write the results here")
     parser.add_argument("--smoke", action="store_true", help="few steps of a smaller model")
     options = parser.parse_args()
     shape = Shape(hidden=32, layers=1, heads=1, vocabulary=2048) if options.smoke else Shape(vocabulary=2048)

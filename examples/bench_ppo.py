@@ -28,6 +28,7 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.ppo import MemoryPPO
+from agents.provenance import result_file
 from reasongym.adapters.sb3 import make_vec_env
 
 ID = "ReasonGym-bAbI-qa1-v0"
@@ -81,7 +82,7 @@ def measured(model: Any, frames: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the results here")
+    parser.add_argument("--json", type=result_file, help="write the results here")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--frames", type=int, default=8_192, help="of each run")
     parser.add_argument("--smoke", action="store_true", help="small and quick, to see that it runs")

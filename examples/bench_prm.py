@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 import reasongym  # noqa: F401
+from agents.provenance import result_file
 from reasongym.audit.policies import Situation, any_kind, noise
 from reasongym.prm.learned import LearnedPRM, StepNetwork, vocabulary_of
 
@@ -97,7 +98,7 @@ def main() -> None:
     parser.add_argument("--num-envs", type=int, default=256)
     parser.add_argument("--max-steps", type=int, default=40, help="T: most steps of an episode")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write the result here")
+    parser.add_argument("--json", type=result_file, help="write the result here")
     parser.add_argument("--smoke", action="store_true", help="few environments and steps")
     options = parser.parse_args()
     torch.set_num_threads(1)

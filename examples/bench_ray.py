@@ -37,7 +37,7 @@ import ray
 import reasongym  # noqa: F401 (registers the ids)
 from agents.benchmark.ray_queue import RayQueue
 from agents.benchmark.suite import suite_of
-from agents.provenance import commit
+from agents.provenance import commit, result_file
 from reasongym.adapters.ray import RayPRM
 from reasongym.prm.base import StepBatch
 from reasongym.seeding import rng
@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=4, help="of a measured sweep")
     parser.add_argument("--suite-runs", type=int, default=321, help="of the simulated sweep")
     parser.add_argument("--run-seconds", type=float, default=205.0, help="of one of its runs")
-    parser.add_argument("--json", type=Path, help="write the results here")
+    parser.add_argument("--json", type=result_file, help="write the results here")
     parser.add_argument("--smoke", action="store_true", help="seconds, to see that it runs")
     options = parser.parse_args()
     repeats, runs, envs, times = (1, 1, 16, 1) if options.smoke else (options.repeats, options.runs, 1024, 2)

@@ -54,6 +54,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 import numpy as np
 
 import reasongym  # noqa: F401
+from agents.provenance import result_file
 from reasongym.audit.collect import collect
 from reasongym.audit.corruption import ERROR_CLASSES, RECALL_CLASSES, Planter
 from reasongym.prm.judge import LanguageModel
@@ -415,7 +416,7 @@ def table(result: Mapping[str, Any], kind: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, help="where the result goes")
+    parser.add_argument("--json", type=result_file, help="where the result goes")
     parser.add_argument("--mu", type=int, default=2, help="earlier steps that selection and scorer read")
     parser.add_argument("--budget", type=int, default=3, help="most criteria a step")
     parser.add_argument("--train-on", nargs="*", choices=list(DOMAINS), default=list(DOMAINS), help="rows of the table")

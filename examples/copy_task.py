@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents.memory import CORES
+from agents.provenance import result_file
 
 BITS = 4
 """Of a vector; two more inputs say that the vectors begin and that they are over."""
@@ -87,7 +88,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=2_000)
     parser.add_argument("--longest", type=int, default=4, help="vectors of a sequence, at most")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="write the results here")
+    parser.add_argument("--json", type=result_file, help="write the results here")
     parser.add_argument("--smoke", action="store_true", help="small and quick, to see that it runs")
     options = parser.parse_args()
     torch.set_num_threads(1)

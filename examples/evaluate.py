@@ -26,6 +26,7 @@ from train_ppo import Config, baselines, least, supervision, versions
 
 from agents.evaluation import evaluate
 from agents.ppo import MemoryPPO
+from agents.provenance import result_file
 from reasongym.adapters.sb3 import make_vec_env
 
 
@@ -74,7 +75,7 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--difficulty", default="", help="a named setting, or JSON; procedural sources only")
     parser.add_argument("--problems", type=int, default=10_000, help="at most")
-    parser.add_argument("--json", type=Path, help="file of results, to which these are added")
+    parser.add_argument("--json", type=result_file, help="file of results, to which these are added")
     parser.add_argument("--smoke", action="store_true", help="train something small first, and score that")
     options = parser.parse_args()
     if options.smoke:

@@ -23,6 +23,7 @@ from train_ppo import commit, versions
 
 from agents.baselines.settings import SETTINGS, memory_ppo
 from agents.goodhart import Beside, Watch, payments, summary
+from agents.provenance import result_file
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.prm.annotated import AnnotatedPRM
 from reasongym.prm.loading import load_prm
@@ -85,7 +86,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--only", nargs="+", help="of sum, clipped, 'soft minimum', potential, annotated")
     parser.add_argument("--stop", action="store_true", help="the alarm ends training")
-    parser.add_argument("--json", type=Path, help="write the results here")
+    parser.add_argument("--json", type=result_file, help="write the results here")
     parser.add_argument("--picture", type=Path, help="draw them here")
     parser.add_argument("--smoke", action="store_true", help="seconds, to see that it runs")
     options = parser.parse_args()

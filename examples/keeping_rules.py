@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
+from agents.provenance import result_file
 from reasongym.envs import build
 from reasongym.metrics import wilson
 from reasongym.types import ProblemSource
@@ -71,7 +72,7 @@ def main() -> None:
     parser.add_argument("--max-units", type=int, default=12)
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--problems", type=int, default=4_000, help="of the validation split")
-    parser.add_argument("--json", type=Path, help="write the results here")
+    parser.add_argument("--json", type=result_file, help="write the results here")
     parser.add_argument("--smoke", action="store_true", help="few problems")
     options = parser.parse_args()
     source, _ = build("babi", (options.task,), {"split": "validation", "difficulty": {"max_units": options.max_units}})

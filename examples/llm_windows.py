@@ -9,7 +9,8 @@ number of updates of the same size:
 
 The first learns from the expert's turns (of those that read on, a share), the others from gold answers. Prints held-out ROUGE-L
 and accuracy of each; the last line is the JSON, which --out also gets. What --runs already holds of a comparison with the same
-arguments is not played again, so one that was stopped goes on, and `--only` plays its parts in several processes.
+arguments is not played again, so one that was stopped goes on (training, too), and `--only` plays its parts in several
+processes.
 
     python examples/llm_windows.py --units 400 --out examples/results/llm_windows.json
 """
@@ -40,11 +41,11 @@ from agents.llm.supervised import Fitting, Pair, fit
 from agents.llm.tiny import Shape, tiny_model, train_tokenizer
 from agents.llm.transcripts import KEEPING, Turn, expert_turns, tokens_of
 from agents.llm.windows import SELECTIONS, Window, WindowAgent, window_turns
-from agents.provenance import commit
+from agents.provenance import commit, result_file
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.audit.accuracy import baselines
 from reasongym.audit.readers import Rarity
-from reasongym.seeding import rng
+from reasongym.seeding import hash64, rng
 
 ENV, TEXT = "ReasonGym-NarrativeQA-v0", "ReasonGymText-NarrativeQA-v0"
 MEMORY = "memory"
@@ -113,8 +114,14 @@ def trained(config: Config, folder: Path, pairs: Sequence[Pair], name: str) -> L
     local = LocalModel(folder, device="cpu", dtype=dtype, seed=config.seed)
     epochs = config.updates * config.batch_size / len(pairs)
     how = Fitting(epochs=epochs, batch_size=config.batch_size, learning_rate=config.learning_rate, seed=config.seed)
-    fit(local.model, pairs, how, local.pad, lambda line: print(f"{name}: {line}", file=sys.stderr, flush=True))
+    say = lambda line: print(f"{name}: {line}", file=sys.stderr, flush=True)  # noqa: E731
+    fit(local.model, pairs, how, local.pad, say, keep=kept_in(config, folder))
     return local
+
+
+def kept_in(config: Config, folder: Path) -> Path:
+    """The file that training with these arguments goes on from."""
+    return folder.with_name(f"{folder.name}-{hash64(json.dumps(asdict(config))):016x}.pt")
 
 
 def measured(config: Config, agent: Any) -> dict[str, Any]:
@@ -167,12 +174,15 @@ def compare(config: Config, runs: Path, only: Sequence[str] = PARTS) -> dict[str
     }  # fmt: skip
     for name in PARTS:
         file = runs / f"{name}.json"
-        there = json.loads(file.read_text()) if file.is_file() else {}
+        there = read(file) if file.is_file() else {}
         if there.get("arguments") != asdict(config):
             if name not in only:
                 continue
             there = {"arguments": asdict(config), "found": play(config, runs / name, name)}
-            file.write_text(json.dumps(there, indent=1) + "\n")
+            part = file.with_suffix(".part")
+            part.write_text(json.dumps(there, indent=1) + "\n")
+            part.replace(file)
+            kept_in(config, runs / name).unlink(missing_ok=True)
         result[name] = there["found"]
         print(name, result[name], file=sys.stderr, flush=True)
     rows = baselines(ENV, split="validation", most=config.held_out, difficulty=config.play()["difficulty"])
@@ -180,11 +190,19 @@ def compare(config: Config, runs: Path, only: Sequence[str] = PARTS) -> dict[str
     return result
 
 
+def read(file: Path) -> dict[str, Any]:
+    """A part that was played before."""
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged ({error}): delete it, and that part is played again") from error
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for field in fields(Config):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
-    parser.add_argument("--out", type=Path, help="where the JSON goes, too")
+    parser.add_argument("--out", type=result_file, help="where the JSON goes, too")
     parser.add_argument("--runs", type=Path, default=Path("runs/llm_windows"), help="where each part's model and numbers go")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to play")
     parser.add_argument("--smoke", action="store_true", help="seconds, to see that it runs")

@@ -28,7 +28,7 @@ import torch
 from agents.llm.tiny import Shape, tiny_model, train_tokenizer
 from agents.llm.transcripts import expert_turns
 from agents.llm_rounds import LanguageLearner
-from agents.provenance import commit
+from agents.provenance import commit, result_file
 from agents.self_reward import Settings
 from agents.self_reward.episodes import play, replayed
 from reasongym.adapters.sb3 import make_vec_env
@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=500, help="held-out problems")
     parser.add_argument("--training", type=int, default=500, help="training problems of each judge")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="where the JSON goes, too")
+    parser.add_argument("--out", type=result_file, help="where the JSON goes, too")
     parser.add_argument("--smoke", action="store_true", help="seconds, to see that it runs")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -39,7 +39,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np
 import torch
 
-from agents.provenance import commit
+from agents.provenance import commit, result_file
 from agents.self_reward import SelfReward, Settings, weak_start
 
 SHOWN = ("held_out", "verdict_auc", "judge_agreement", "length", "capture", "answer_entropy", "gold_bits", "annotation_bits")
@@ -181,7 +181,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=[], help="tasks, variants or seeds of the file to play; default all")
     parser.add_argument("--minutes", type=float, help="of CPU, after which to stop")
     parser.add_argument("--show", action="store_true", help="print what is there, play nothing")
-    parser.add_argument("--json", type=Path, help="of an experiment: the summary goes here")
+    parser.add_argument("--json", type=result_file, help="of an experiment: the summary goes here")
     parser.add_argument("--env", default="ReasonGym-bAbI-qa1-v0")
     parser.add_argument(
         "--keywords", type=json.loads, default={"difficulty": {"max_units": 6}}, help="JSON, of the environments"

@@ -20,6 +20,7 @@ import numpy as np
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 from agents.evaluation import evaluate
+from agents.provenance import result_file
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.audit import policies
 from reasongym.audit.policies import Policy, Situation
@@ -67,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=os.environ.get("REASONGYM_DATA"), help="default: REASONGYM_DATA")
     parser.add_argument("--problems", type=int, default=1_000, help="of a set, at most")
-    parser.add_argument("--json", type=Path, help="write the results here")
+    parser.add_argument("--json", type=result_file, help="write the results here")
     parser.add_argument("--smoke", action="store_true", help="few problems, made to order only, three slots")
     options = parser.parse_args()
     problems = 16 if options.smoke else options.problems

@@ -16,22 +16,23 @@ Then, or instead, PPO with the reward of each step for the command that earned i
 
 `--model` takes a checkpoint of `transformers` instead, with its own tokenizer and chat template; on a GPU with
 `--dtype bfloat16 --lora 16 --gradient-checkpointing`. Into --out go the model (`transformers` loads it by this folder),
-`run.json` (arguments, versions), `metrics.jsonl` and `result.json`, whose JSON is the last line printed. A run that was killed
-in PPO goes on with --resume, from its last evaluation.
+`run.json` (arguments, versions), `result.json`, whose JSON is the last line printed, `episodes.jsonl` (four held-out ones), the
+folder `supervised` of what supervised training came to, and of PPO `metrics.jsonl` and the folder `checkpoint`. A run that was
+killed goes on with --resume, from the end of supervised training or from PPO's last evaluation.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import platform
 import re
 import sys
-from dataclasses import asdict, dataclass, replace
-from functools import cache
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
@@ -41,108 +42,20 @@ import tyro
 from agents.base import evaluate
 from agents.episodes import record_episodes
 from agents.llm import LLMAgent, LocalModel, saving
+from agents.llm.recipe import HEAD, MAY_CHANGE, Config
 from agents.llm.sampling import training_dtype
-from agents.llm.supervised import Fitting, fit, seconds_on
+from agents.llm.supervised import fit, seconds_on
 from agents.llm.tiny import Shape, tiny_model, train_tokenizer
 from agents.llm.transcripts import KEEPING, expert_turns, tokens_of
-from agents.llm_ppo import LLMPPO, PPOSettings
+from agents.llm_ppo import LLMPPO
 from agents.provenance import begin_run, commit
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.audit.accuracy import baselines
 
-OUTCOME = {"logic": 0, "coherence": 0, "goal": 0, "validity": 0}
-BASE, CHECKPOINT = "base", "checkpoint"
-"""Folders in a run's: the model from scratch as it was before training, and what PPO goes on from."""
-MAY_CHANGE = ("turns", "eval_every", "eval_problems", "held_out", "threads", "device", "compile")
-"""Arguments that a resumed run may have another value of: they change when it ends and how it is looked at."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """The arguments of a run, as they stand in `run.json`."""
-
-    env: str = "ReasonGym-bAbI-qa1-v0"  # an id; its text twin is played
-    max_units: int = 6  # of a story
-    memory_slots: int = 4  # K
-    chain_length: int = 3  # recalls, at most
-    instructions: Literal["none", "full"] = "none"  # "full": rules in the prompt, for models that were not tuned on the format
-    free: bool = False  # replies are not held to legal commands
-    observer: str = ""  # whose scores the player is shown: "lexical", or the folder or name of a model that judges
-    reasons: bool = False  # the observer's reasons are shown, too; it must be a model
-    seed: int = 0  # of weights, transcripts and episodes
-    device: str = "auto"  # "cpu" or "cuda"
-    dtype: str = "auto"  # "mixed" where bfloat16 is multiplied in hardware; with adapters, and else, as `LocalModel` has it
-    compile: bool = False  # supervised training is compiled (half a minute, then up to twice as fast on a CPU)
-    threads: int = 1  # of torch
-    model: str = ""  # a checkpoint to begin from; "": a tiny model from scratch
-    start: str = ""  # the folder of a run to begin from
-    lora: int = 0  # rank of adapters; 0: all weights are trained
-    gradient_checkpointing: bool = False  # saves GPU memory, costs time
-    hidden: int = 192  # width of the model from scratch
-    layers: int = 4  # of the model from scratch
-    vocabulary: int = 1024  # tokens of its tokenizer
-    apart: bool = True  # names and answers are tokens by themselves; else a sentence that recurs is one token
-    episodes: int = 0  # of the expert that are learned from; default 4,000 where nothing else is asked for
-    first_problem: int = 0  # of the training split that they begin at
-    other_env: str = ""  # another id, whose expert's episodes are learned from beside
-    other_episodes: int = 0  # how many of them
-    epochs: float = 1.0  # over the transcripts
-    seconds: float = 0.0  # of supervised training, at most (CPU seconds; on a GPU, seconds); 0: no bound
-    batch_size: int = 32  # turns of a supervised update
-    learning_rate: float = 1e-3  # of supervised training
-    prompt_loss: float = 0.0  # weight of the loss on prompts
-    prudent: bool = True  # the expert also keeps what would be needed if the text ended there (see `expert_turns`)
-    stray: float = 0.1  # share of the expert's turns of reading on that store the sentence instead (see `expert_turns`)
-    keep_weight: float = 2.0  # of the loss of turns that keep: what is passed over cannot be had again
-    turns: int = 0  # of PPO
-    reward: Literal["process", "outcome"] = "process"  # of PPO; "outcome" is the right answer alone
-    utility: str = "balance"  # of working memory; what is passed over costs at once
-    utility_weight: float = 0.4  # of the utility in the reward
-    outcome_beta: float = 0.5  # weight of the right answer beside process rewards
-    num_envs: int = 64  # environments that are played together
-    n_steps: int = 16  # turns of each in a rollout
-    n_epochs: int = 3  # over a rollout
-    ppo_batch_size: int = 256  # turns of an update
-    ppo_learning_rate: float = 3e-4  # of PPO
-    kl_coef: float = 0.001  # of the divergence from the model that PPO began with
-    ent_coef: float = 0.02  # of the entropy
-    warmup_rollouts: int = 8  # over which learning rates rise
-    vf_coef: float = 10.0  # squared errors of dense rewards are small beside a loss of normalised advantages
-    gamma: float = 0.9  # the discount, by turns
-    gae_lambda: float = 0.5  # of advantages
-    eval_every: int = 10_000  # turns
-    eval_problems: int = 200  # held-out problems of an evaluation
-    held_out: int = 1_000  # problems of the final evaluation
-
-    def play(self) -> dict[str, Any]:
-        """The environments' keywords."""
-        played: dict[str, Any] = {
-            "difficulty": {"max_units": self.max_units},
-            "memory_slots": self.memory_slots,
-            "units_per_slot": 1,
-            "chain_length": self.chain_length,
-        }
-        return {**played, "observer": observer_of(self.observer, self.reasons)} if self.observer else played
-
-    def told(self) -> dict[str, Any]:
-        """What prompts hold beside the situation."""
-        return {"instructions": self.instructions, "reasons": self.reasons}
-
-    def rewards(self) -> dict[str, Any]:
-        """The keywords that make the reward."""
-        if self.reward == "outcome":
-            return {"prm": "annotated", "beta": OUTCOME, "utility": "none"}
-        return {"utility": self.utility, "utility_weight": self.utility_weight, "beta": {"outcome": self.outcome_beta}}
-
-
-@cache
-def observer_of(name: str, reasons: bool) -> Any:
-    """The observer of a name; one model for all environments, so what it once said costs nothing again."""
-    if name == "lexical":
-        return name
-    from reasongym.prm.judge import Judge
-
-    return Judge(name, reasons=reasons)
+BASE, SUPERVISED, CHECKPOINT = "base", "supervised", "checkpoint"
+"""Folders in a run's: the model from scratch as it was, after supervised training, and what PPO goes on from."""
+TOLD = "supervised.json"
+"""What is told of supervised training, in its folder."""
 
 
 def text_id(env_id: str) -> str:
@@ -150,27 +63,44 @@ def text_id(env_id: str) -> str:
     return env_id.replace("ReasonGym-", "ReasonGymText-", 1)
 
 
-def starting(config: Config, out: Path) -> LocalModel:
-    """The model that training begins with: from scratch, a checkpoint, or another run."""
-    if not config.model and not config.start:
-        torch.manual_seed(config.seed)
-        ids = [env for env in (config.env, config.other_env) if env]
-        turns = chain.from_iterable(expert_turns(text_id(env), range(300), **config.told(), **config.play()) for env in ids)
-        texts = [text for episode in turns for turn in episode for text in (*(m["content"] for m in turn.chat), turn.reply)]
-        apart = set().union(*(words_of(config, env) for env in ids)) if config.apart else ()
-        tokenizer = train_tokenizer(texts, config.vocabulary, phrases=True, apart=apart)
-        tiny_model(tokenizer, Shape(config.hidden, config.layers, config.hidden // 32)).save_pretrained(out / BASE)
-        tokenizer.save_pretrained(out / BASE)
+def from_scratch(config: Config, folder: Path) -> Path:
+    """A model with fresh weights and a tokenizer made for what it will read."""
+    torch.manual_seed(config.seed)
+    ids = [env for env in (config.env, config.other_env) if env]
+    turns = chain.from_iterable(expert_turns(text_id(env), range(300), **config.told(), **config.play()) for env in ids)
+    texts = [text for episode in turns for turn in episode for text in (*(m["content"] for m in turn.chat), turn.reply)]
+    apart = set().union(*(words_of(config, env) for env in ids)) if config.apart else ()
+    tokenizer = train_tokenizer(texts, config.vocabulary, phrases=True, apart=apart)
+    tiny_model(tokenizer, Shape(config.hidden, config.layers, config.hidden // HEAD)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def loaded(config: Config, model: str | Path) -> LocalModel:
+    """A model that is to be trained, with adapters if they are wanted and it has none.
+
+    Raises:
+        ValueError: it has adapters of another rank than is asked for.
+    """
     dtype = training_dtype(config.device) if config.dtype == "auto" and not config.lora else config.dtype
-    local = LocalModel(config.start or config.model or out / BASE, device=config.device, dtype=dtype, seed=config.seed)
+    local = LocalModel(model, device=config.device, dtype=dtype, seed=config.seed)
     if config.gradient_checkpointing:
         local.model.gradient_checkpointing_enable()
-    if config.lora and not hasattr(local.model, "disable_adapter"):
+    if config.lora and not adapted(local):
         from peft import LoraConfig, get_peft_model
 
         adapters = LoraConfig(r=config.lora, lora_alpha=2 * config.lora, target_modules="all-linear", task_type="CAUSAL_LM")
         local.model = get_peft_model(local.model, adapters)
+    elif config.lora and (rank := next(iter(local.model.peft_config.values())).r) != config.lora:
+        raise ValueError(
+            f"{model} holds adapters of rank {rank}, which are trained further as they are; got lora={config.lora}"
+        )
     return local
+
+
+def adapted(local: LocalModel) -> bool:
+    """Whether a model has adapters."""
+    return hasattr(local.model, "disable_adapter")
 
 
 def words_of(config: Config, env_id: str, problems: int = 300) -> set[str]:
@@ -194,12 +124,8 @@ def supervise(config: Config, local: LocalModel) -> dict[str, Any]:
     pairs = [tokens_of(turn, local.prompter) for turn in turns]
     weights = [config.keep_weight if turn.reply.startswith(KEEPING) else 1.0 for turn in turns]
     made = now() - began
-    how = Fitting(
-        epochs=config.epochs, seconds=config.seconds or float("inf"), batch_size=config.batch_size,
-        learning_rate=config.learning_rate, prompt_loss=config.prompt_loss, seed=config.seed,
-    )  # fmt: skip
     model = torch.compile(local.model, dynamic=True) if config.compile else local.model
-    losses = fit(model, pairs, how, local.pad, lambda line: print(line, file=sys.stderr, flush=True), weights)
+    losses = fit(model, pairs, config.fitting(), local.pad, lambda line: print(line, file=sys.stderr, flush=True), weights)
     return {
         "episodes": config.episodes,
         "turns": len(pairs),
@@ -223,15 +149,10 @@ def reinforce(config: Config, local: LocalModel, out: Path, resume: bool) -> dic
     env = make_vec_env(config.env, config.num_envs, seed=config.seed, **config.play(), **config.rewards())
     saved = out / CHECKPOINT
     if resume:
-        reference = None if config.lora else local.model
+        reference = None if adapted(local) else local.model
         trainer = LLMPPO.load(saved, env, config.device, reference)
     else:
-        settings = PPOSettings(
-            n_steps=config.n_steps, n_epochs=config.n_epochs, batch_size=config.ppo_batch_size,
-            learning_rate=config.ppo_learning_rate, kl_coef=config.kl_coef, ent_coef=config.ent_coef, gamma=config.gamma,
-            gae_lambda=config.gae_lambda, vf_coef=config.vf_coef, warmup_rollouts=config.warmup_rollouts,
-        )  # fmt: skip
-        trainer = LLMPPO(env, model=player_of(config, local), seed=config.seed, settings=settings)
+        trainer = LLMPPO(env, model=player_of(config, local), seed=config.seed, settings=config.settings())
     now = seconds_on(local.model.device)
     while trainer.num_timesteps < config.turns:
         began, spent = now(), next((row["seconds"] for row in trainer.rows[::-1] if "seconds" in row), 0.0)
@@ -242,7 +163,7 @@ def reinforce(config: Config, local: LocalModel, out: Path, resume: bool) -> dic
         row["held_out"] = found["accuracy"]
         with saving.replacing(saved) as fresh:
             trainer.save(fresh)
-        (out / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in trainer.rows))
+        (out / "metrics.jsonl").write_text("".join(json.dumps(finite(row)) + "\n" for row in trainer.rows))
         print(
             f"{row['timesteps']:>9,} turns {row['seconds']:>6.0f} s   held-out {row['held_out']:6.1%}   "
             f"train {row['success']:6.1%}   entropy {row['entropy']:.3f}   kl {row['kl']:.4f}   "
@@ -251,8 +172,13 @@ def reinforce(config: Config, local: LocalModel, out: Path, resume: bool) -> dic
             flush=True,
         )
     local.model = trainer.model
-    last = trainer.rows[-1]
+    last = finite(trainer.rows[-1])
     return {"turns": trainer.num_timesteps, "seconds": last["seconds"], "reward": config.reward, "last": last}
+
+
+def finite(row: dict[str, float]) -> dict[str, float]:
+    """What was logged, without what has no value: JSON knows no NaN."""
+    return {name: value for name, value in row.items() if math.isfinite(value)}
 
 
 def measure(config: Config, agent: Any, problems: int) -> dict[str, Any]:
@@ -267,28 +193,42 @@ def measure(config: Config, agent: Any, problems: int) -> dict[str, Any]:
 
 
 def train(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
-    """The whole run; returns the result."""
+    """The whole run; returns the result. What can be wrong with the arguments is found out before anything is written."""
     torch.set_num_threads(config.threads)
+    config.check_folders(out)
+    make_vec_env(config.env, 1, **config.play(), **config.rewards()).close()
+    config.fitting(), config.settings()
+    given = loaded(config, config.start or config.model) if config.start or config.model else None
     out.mkdir(parents=True, exist_ok=True)
-    there = saving.settled(out / CHECKPOINT)
+    trained, there = (resume and saving.settled(out / name) for name in (SUPERVISED, CHECKPOINT))
+    if resume and not (trained or there):
+        print(f"{out} holds nothing to go on from: a new run begins", file=sys.stderr, flush=True)
     record = {"arguments": asdict(config), "versions": versions(), "commit": commit()}
-    record = begin_run(out / "run.json", record, (CHECKPOINT, "metrics.jsonl"), resume, MAY_CHANGE)
-    local = starting(config, out)
+    left = (SUPERVISED, CHECKPOINT, "metrics.jsonl", "result.json")
+    record = begin_run(out / "run.json", record, left, trained or there, MAY_CHANGE)
+    local = given or loaded(config, from_scratch(config, out / BASE))
     result: dict[str, Any] = {**record, "parameters": sum(p.numel() for p in local.model.parameters())}
-    if config.start or config.model:
+    if given:
         result["start"] = measure(config, player_of(config, local), config.held_out)
-    if config.episodes:
+    if config.episodes and trained:
+        local = loaded(config, out / SUPERVISED)
+        result["supervised"] = json.loads((out / SUPERVISED / TOLD).read_text())
+    elif config.episodes:
         result["supervised"] = supervise(config, local)
+        with saving.replacing(out / SUPERVISED) as folder:
+            local.model.save_pretrained(folder)
+            local.tokenizer.save_pretrained(folder)
+            (folder / TOLD).write_text(json.dumps(result["supervised"], indent=1) + "\n")
     if config.turns:
-        result["ppo"] = reinforce(config, local, out, resume and there)
+        result["ppo"] = reinforce(config, local, out, there)
     agent = player_of(config, local)
     now = seconds_on(local.model.device)
     began = now()
     result |= measure(config, agent, config.held_out)
     result["seconds_of_evaluation"] = round(now() - began, 1)
     result["ledger"] = dict(agent.ledger)
-    there = baselines(config.env, split="validation", most=config.held_out, difficulty={"max_units": config.max_units})
-    result["baselines"] = {name: row.share for name, row in there.items()}
+    rows = baselines(config.env, split="validation", most=config.held_out, difficulty={"max_units": config.max_units})
+    result["baselines"] = {name: row.share for name, row in rows.items()}
     local.model.save_pretrained(out)
     local.tokenizer.save_pretrained(out)
     record_episodes(agent, config.env, out / "episodes.jsonl", problems=4, **config.play())
@@ -306,21 +246,20 @@ def versions() -> dict[str, str]:
 class Options:
     """The command line."""
 
-    config: Config = Config()
-    out: Path = Path("runs/llm")  # where the run's files go
-    resume: bool = False  # go on from the checkpoint in --out
-    smoke: bool = False  # seconds, to see that it runs
+    config: Config = field(default_factory=Config)
+    out: Path | None = None  # where the run's files go (default runs/llm, with --smoke runs/llm-smoke)
+    resume: bool = False  # go on from what a killed run left in --out, if it left anything
+    smoke: bool = False  # seconds with a small model, to see that it runs; sizes and counts are its own
 
 
 def main() -> None:
     options = tyro.cli(Options, description=__doc__, config=(tyro.conf.OmitArgPrefixes,))
-    config, out = options.config, options.out
+    config, out = options.config, options.out or Path("runs") / ("llm-smoke" if options.smoke else "llm")
     if options.smoke:
         config = replace(
-            config, max_units=4, hidden=32, layers=1, episodes=40, turns=64, num_envs=8, n_steps=4, eval_every=32,
+            config, max_units=4, hidden=64, layers=1, episodes=40, turns=64, num_envs=8, n_steps=4, eval_every=32,
             eval_problems=10, held_out=20, ppo_batch_size=16,
         )  # fmt: skip
-        out = Path("runs") / "llm-smoke"
     if not config.episodes and not config.turns:
         config = replace(config, episodes=4_000)
     print(json.dumps(train(config, out, options.resume)))

@@ -19,7 +19,13 @@ MASK64 = (1 << 64) - 1
 
 
 def rng(seed: int, *stream: int) -> np.random.Generator:
-    """A generator that is a pure function of `seed` and the path `stream` (non-negative integers)."""
+    """A generator that is a pure function of `seed` and the path `stream`.
+
+    Raises:
+        ValueError: one of them is negative.
+    """
+    if seed < 0 or min(stream, default=0) < 0:
+        raise ValueError(f"seed and stream must be non-negative integers, got {seed!r}, {stream!r}")
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=stream))
 
 

@@ -142,13 +142,20 @@ class LLMAgent:
         self._live = live
 
     def reply(self, chats: Sequence[Chat], rows: Sequence[int] | None = None, deterministic: bool = False) -> list[Said]:
-        """What the model says to each of some chats, such as `info["messages"]` of text environments.
+        """What the model says to each of some chats, such as `info["messages"]` of a vector of text environments.
 
         Args:
-            chats: lists of messages.
+            chats: lists of messages; one environment's `info["messages"]` is one chat: pass it in a list.
             rows: which of the attached environments they are about; needed where replies are constrained.
             deterministic: the likeliest tokens instead of a sample.
+
+        Raises:
+            ValueError: one chat instead of a list of them, or constrained replies without environments.
         """
+        if any(isinstance(chat, Mapping) for chat in chats):
+            raise ValueError(
+                "reply takes a list of chats, got one chat: agent.reply([info['messages']])[0].text is the reply to it"
+            )
         tries, most = None, self.sampling.max_new_tokens
         if self.constrained:
             if self.legal is None or rows is None:

@@ -12,6 +12,7 @@ import torch
 from agents.llm.chat import Message, Prompter
 from agents.llm.constraint import Node
 from agents.llm.sampling import Reply, Sampling, compute_mixed, generate
+from reasongym.errors import unknown
 from reasongym.prm.judge.clients import ServerClient
 from reasongym.prm.judge.errors import JudgeError
 from reasongym.prm.judge.ledger import Ledger
@@ -44,7 +45,7 @@ class LocalModel:
 
     Raises:
         CapabilityError: there is no such model, or it cannot be loaded.
-        ValueError: it has no chat template.
+        ValueError: it has no chat template, or an argument is out of range.
     """
 
     def __init__(
@@ -57,8 +58,12 @@ class LocalModel:
         template: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size!r}")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
+        if template is not None and not isinstance(template, Mapping):
+            raise ValueError(f"template must be a mapping of arguments of the chat template, got {template!r}")
+        if dtype not in ("auto", "mixed") and not isinstance(getattr(torch, dtype, None), torch.dtype):
+            raise unknown("dtype", dtype, ("auto", "mixed", "float32", "bfloat16", "float16"))
         self.name, self.dtype, self.template = os.fspath(model), dtype, template
         where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         kind = {"auto": "float32" if where == "cpu" else "auto", "mixed": "float32"}.get(dtype, dtype)

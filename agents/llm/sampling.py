@@ -5,6 +5,7 @@ Axes: B prompts, P tokens of the longest prompt (padded on the left), C tokens o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,9 +53,10 @@ class Sampling:
     max_new_tokens: int = 64
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.max_new_tokens < 1:
+        whole = isinstance(self.max_new_tokens, int) and self.max_new_tokens >= 1
+        if not (0 <= self.temperature < math.inf and 0 < self.top_p <= 1 and whole):
             raise ValueError(
-                "temperature must not be negative, top_p in (0, 1] and max_new_tokens at least 1, got "
+                "temperature must not be negative, top_p in (0, 1] and max_new_tokens a whole number of at least 1, got "
                 f"{self.temperature!r}, {self.top_p!r}, {self.max_new_tokens!r}"
             )
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -57,14 +59,23 @@ def record_of(folder: Path) -> dict[str, Any]:
     """
     if not (folder / AGENT).is_file():
         raise ValueError(f"{folder} was not written by LLMPPO.save, or not to its end: it holds no {AGENT}")
-    return json.loads((folder / AGENT).read_text())
+    try:
+        return json.loads((folder / AGENT).read_text())
+    except ValueError as error:
+        raise ValueError(f"{folder / AGENT} is damaged: {error}") from error
 
 
 def restore(trainer: LLMPPO, folder: Path) -> None:
-    """Puts what `write` wrote into a trainer with the same model; environments of other shapes or another number begin anew."""
+    """Puts what `write` wrote into a trainer with the same model.
+
+    Environments of other shapes or another number begin anew, with a warning.
+
+    Raises:
+        ValueError: a file is missing or damaged.
+    """
     device = trainer.model.device
-    trainer.value_head.load_state_dict(torch.load(folder / VALUE, map_location=device, weights_only=True))
-    kept = torch.load(folder / TRAINER, map_location=device, weights_only=True)
+    trainer.value_head.load_state_dict(_loaded(folder / VALUE, device))
+    kept = _loaded(folder / TRAINER, device)
     trainer.optimizer.load_state_dict(kept["optimizer"])
     trainer.backend.generator.set_state(kept["sampling"].cpu())
     trainer._draw.set_state(kept["order"].cpu())
@@ -72,11 +83,18 @@ def restore(trainer: LLMPPO, folder: Path) -> None:
     trainer._ended, trainer.rows = kept["ended"], kept["rows"]
     for name in COUNTS:
         setattr(trainer, name, kept[name])
-    if trainer.env is not None and (folder / ENVIRONMENTS).is_file():
+    if trainer.env is not None:
         try:
-            trainer.env.set_state(torch.load(folder / ENVIRONMENTS, weights_only=False))
-        except ValueError:  # not those it was trained in
-            return
+            trainer.env.set_state(_loaded(folder / ENVIRONMENTS, device, weights_only=False))
+        except ValueError as error:  # not those it was trained in, or it was saved without any
+            warnings.warn(f"training goes on in episodes that begin anew: {error}", stacklevel=3)
+
+
+def _loaded(file: Path, device: Any, weights_only: bool = True) -> Any:
+    try:
+        return torch.load(file, map_location=device, weights_only=weights_only)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{file} is missing or damaged: {type(error).__name__}: {error}") from error
 
 
 @contextmanager

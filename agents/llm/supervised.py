@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from agents.llm.sampling import mixed, padded, positions
+from agents.ranges import check_not_negative, check_positive, check_whole
 from reasongym.seeding import rng
 
 Pair = tuple[Sequence[int], Sequence[int]]
@@ -50,14 +54,9 @@ class Fitting:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int) or self.batch_size < 1:
-            raise ValueError(f"batch_size must be a whole number of at least 1, got {self.batch_size!r}")
-        for name in ("epochs", "seconds", "learning_rate", "clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
-        for name in ("warmup", "weight_decay", "prompt_loss"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)!r}")
+        check_whole(self, 1, "batch_size")
+        check_positive(self, "epochs", "seconds", "learning_rate", "clip")
+        check_not_negative(self, "epochs", "learning_rate", "warmup", "weight_decay", "prompt_loss")
 
 
 def fit(
@@ -67,8 +66,12 @@ def fit(
     pad: int,
     say: Callable[[str], None] | None = None,
     weights: Sequence[float] | None = None,
+    keep: Path | None = None,
 ) -> list[tuple[int, float]]:
     """Trains a causal language model on turns; returns (turns seen, loss of replies) some twenty times.
+
+    The turns of an update are computed in parts of like length, which takes a third of the time where lengths differ by as much
+    as a full memory makes them.
 
     Args:
         model: of `transformers`.
@@ -77,43 +80,93 @@ def fit(
         pad: any token id.
         say: is told of the progress.
         weights: of the turns' losses; None: all alike.
+        keep: a file that it all is kept in some twenty times, and gone on from where it is there: to the same weights, unless
+            `how.seconds` ends it.
 
     Raises:
-        ValueError: there are no turns.
+        ValueError: there are no turns, or a weight is negative or no number.
         FloatingPointError: the loss is no finite number.
     """
     if not pairs:
         raise ValueError("there are no turns to train on")
+    if weights is not None and not all(0 <= weight < math.inf for weight in weights):
+        raise ValueError("weights must be finite and not negative: a turn of negative weight would be unlearned")
     weighed = [(*pair, weight) for pair, weight in zip(pairs, weights or [1.0] * len(pairs), strict=True)]
     optimizer = adamw(model, how.learning_rate, how.weight_decay)
     updates = max(1, math.ceil(how.epochs * len(pairs) / how.batch_size))
-    told, losses, turns, now = [], [], 0, seconds_on(model.device)
-    started = now()
+    state = _State() if keep is None or not keep.is_file() else _restored(keep, model, optimizer)
+    now = seconds_on(model.device)
+    started = now() - state.seconds
     model.train()
     try:
-        for update, rows in zip(range(updates), _batches(weighed, how), strict=False):
+        for update, rows in islice(enumerate(_batches(weighed, how)), state.updates, updates):
             done = max(update / updates, (now() - started) / how.seconds)
             if done >= 1:
                 break
             for group in optimizer.param_groups:
                 group["lr"] = how.learning_rate * min(1.0, (update + 1) / max(1, how.warmup * updates)) * cosine(done)
-            loss, of_replies = losses_of(model, rows, pad, how.prompt_loss)
+            optimizer.zero_grad(set_to_none=True)
+            of_replies = 0.0
+            for part in by_length(rows):
+                loss, share = losses_of(model, part, pad, how.prompt_loss, rows)
+                loss.backward()
+                of_replies += share
             if not math.isfinite(of_replies):
                 raise FloatingPointError(f"the loss is {of_replies} after {update} updates: lower learning_rate")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), how.clip)
             optimizer.step()
-            losses.append(of_replies)
-            turns += len(rows)
+            state.losses.append(of_replies)
+            state.turns += len(rows)
             if (update + 1) % max(1, updates // 20) == 0 or update + 1 == updates:
-                told.append((turns, sum(losses) / len(losses)))
-                losses = []
+                state.told.append((state.turns, sum(state.losses) / len(state.losses)))
+                state.losses, state.updates, state.seconds = [], update + 1, now() - started
+                if keep is not None:
+                    _kept(keep, state, model, optimizer)
                 if say is not None:
-                    say(f"{told[-1][0]:,} turns: loss {told[-1][1]:.4f}, {now() - started:.0f} s")
+                    say(f"{state.turns:,} turns: loss {state.told[-1][1]:.4f}, {state.seconds:.0f} s")
     finally:
         model.eval()
-    return told
+    return state.told
+
+
+@dataclass
+class _State:
+    """How far training is: updates and turns, losses since it was told of last, what was told, seconds."""
+
+    updates: int = 0
+    turns: int = 0
+    losses: list[float] = field(default_factory=list)
+    told: list[tuple[int, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def _kept(keep: Path, state: _State, model: Any, optimizer: torch.optim.Optimizer) -> None:
+    """Writes it all, in the place of what was there."""
+    trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+    part = keep.with_name(f"{keep.name}.part")
+    torch.save({"state": asdict(state), "model": trained, "optimizer": optimizer.state_dict()}, part)
+    os.replace(part, keep)
+
+
+def _restored(keep: Path, model: Any, optimizer: torch.optim.Optimizer) -> _State:
+    """Puts what `_kept` wrote into a model and its optimizer."""
+    kept = torch.load(keep, map_location=model.device, weights_only=True)
+    model.load_state_dict(kept["model"], strict=False)
+    optimizer.load_state_dict(kept["optimizer"])
+    return _State(**kept["state"])
+
+
+def by_length(rows: Sequence[Weighed], ratio: float = 1.25, least: int = 8) -> list[list[Weighed]]:
+    """Turns in parts whose lengths differ by at most `ratio`, but in parts of fewer than `least`: padding is computed, too."""
+    parts: list[list[Weighed]] = []
+    shortest = 0
+    for row in sorted(rows, key=lambda row: len(row[0]) + len(row[1])):
+        length = len(row[0]) + len(row[1])
+        if not parts or (length > ratio * shortest and len(parts[-1]) >= least):
+            parts.append([])
+            shortest = length
+        parts[-1].append(row)
+    return parts
 
 
 def seconds_on(device: torch.device) -> Callable[[], float]:
@@ -136,8 +189,11 @@ def cosine(done: float, least: float = 0.1) -> float:
     return least + (1 - least) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
-def losses_of(model: Any, rows: Sequence[Weighed], pad: int, prompt_loss: float = 0.0) -> tuple[Tensor, float]:
-    """The loss to minimise, and the mean loss of the replies' tokens."""
+def losses_of(
+    model: Any, rows: Sequence[Weighed], pad: int, prompt_loss: float = 0.0, of: Sequence[Weighed] | None = None
+) -> tuple[Tensor, float]:
+    """The loss to minimise, and the mean loss of the replies' tokens; of turns that are a part `of` others, their share."""
+    whole = rows if of is None else of
     ids, seen = padded([[*prompt, *reply] for prompt, reply, _ in rows], pad, model.device)
     lengths = torch.tensor([len(reply) for _, reply, _ in rows], device=ids.device)
     weight = torch.tensor([weight for _, _, weight in rows], device=ids.device)[:, None]
@@ -148,11 +204,11 @@ def losses_of(model: Any, rows: Sequence[Weighed], pad: int, prompt_loss: float 
     targets, behind, there = ids[:, -keep:][:, 1:], behind[-keep:][1:], seen[:, -keep:]
     nll = torch.nn.functional.cross_entropy(out.logits[:, :-1].float().transpose(1, 2), targets, reduction="none")
     of_reply = (behind <= lengths[:, None]).float()
-    replies = (nll * of_reply * weight).sum() / (of_reply * weight).sum()
+    replies = (nll * of_reply * weight).sum() / sum(len(reply) * weight for _, reply, weight in whole)
     if not prompt_loss:
         return replies, replies.item()
     of_prompt = (there[:, 1:] * there[:, :-1]).float() * (1 - of_reply)
-    return replies + prompt_loss * (nll * of_prompt).sum() / of_prompt.sum().clamp(min=1), replies.item()
+    return replies + prompt_loss * (nll * of_prompt).sum() / max(1, sum(len(row[0]) - 1 for row in whole)), replies.item()
 
 
 def _batches(pairs: Sequence[Weighed], how: Fitting) -> Iterator[list[Weighed]]:

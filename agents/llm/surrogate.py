@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.llm.turns import Turns, likelihood, per_turn
+from agents.ranges import check_not_negative, check_positive, check_shares, check_whole
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,11 @@ class PPOSettings:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        least = {"n_steps": 1, "n_epochs": 1, "batch_size": 1, "value_rollouts": 0, "warmup_rollouts": 0}
-        for name, bound in least.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < bound:
-                raise ValueError(f"{name} must be a whole number of at least {bound}, got {value!r}")
-        for name in ("learning_rate", "value_learning_rate", "ent_coef", "vf_coef", "kl_coef", "target_kl"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)!r}")
-        for name in ("gamma", "gae_lambda"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)!r}")
-        for name in ("clip_range", "max_grad_norm", "temperature"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
+        check_whole(self, 1, "n_steps", "n_epochs", "batch_size")
+        check_whole(self, 0, "value_rollouts", "warmup_rollouts")
+        check_not_negative(self, "learning_rate", "value_learning_rate", "ent_coef", "vf_coef", "kl_coef", "target_kl")
+        check_shares(self, "gamma", "gae_lambda")
+        check_positive(self, "clip_range", "max_grad_norm", "temperature")
 
 
 class ValueHead(nn.Module):

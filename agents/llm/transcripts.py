@@ -51,8 +51,10 @@ def expert_turns(
         keywords: as for `gym.make_vec`: split, difficulty, memory_slots, instructions, ...
 
     Raises:
-        ValueError: `prudent`, and the source has no solver.
+        ValueError: `prudent`, and the source has no solver; `stray` is no share.
     """
+    if not 0 <= stray <= 1:
+        raise ValueError(f"stray must lie in [0, 1], got {stray!r}")
     todo, draw = np.asarray(problems), rng(seed, 9)
     for start in range(0, len(todo), num_envs):
         some = todo[start : start + num_envs]

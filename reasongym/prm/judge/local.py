@@ -306,7 +306,12 @@ def load_causal_lm(model: str, dtype: str, device: str, trainable: bool = False)
 
     Raises:
         CapabilityError: there is no such model, or it cannot be loaded.
+        ImportError: `transformers` is not installed.
     """
+    try:
+        from safetensors import SafetensorError
+    except ImportError as missing:
+        raise ImportError("a language model needs torch and transformers; run: pip install 'reasongym[llm]'") from missing
     folder, wanted = Path(model), "a folder that save_pretrained wrote (config.json, tokenizer, weights)"
     adapters = (folder / ADAPTERS).is_file()
     if folder.is_dir() and not adapters and not (folder / "config.json").is_file():
@@ -316,7 +321,7 @@ def load_causal_lm(model: str, dtype: str, device: str, trainable: bool = False)
     try:
         found = _with_adapters(model, dtype, trainable) if adapters else _loaded(model, dtype)
         return found[0], found[1].to(device).eval()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         reason = f"{type(error).__name__}: {error}"
         if folder.is_dir():
             raise CapabilityError(f"the language model in {model} cannot be loaded; expected {wanted}; {reason}") from error
@@ -344,7 +349,14 @@ def _with_adapters(model: str, dtype: str, trainable: bool) -> tuple[Any, Any]:
     base = json.loads((Path(model) / ADAPTERS).read_text())["base_model_name_or_path"]
     if Path(base).resolve() == Path(model).resolve():
         raise CapabilityError(f"{model} holds adapters and the model that they are put on: save them in a folder of their own")
-    tokenizer, whole = _loaded(base, dtype)
+    beside = Path(model) / Path(base).name  # a run that was moved
+    try:
+        tokenizer, whole = _loaded(str(beside) if not Path(base).is_dir() and beside.is_dir() else base, dtype)
+    except (OSError, ValueError) as error:
+        raise CapabilityError(
+            f"{model} holds adapters of {base!r}, and that cannot be loaded (here is {Path.cwd()}); "
+            f"{type(error).__name__}: {error}"
+        ) from error
     if (Path(model) / "tokenizer_config.json").is_file():
         tokenizer = AutoTokenizer.from_pretrained(model)
     return tokenizer, PeftModel.from_pretrained(whole, model, is_trainable=trainable)
