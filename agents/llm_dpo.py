@@ -182,9 +182,8 @@ def learn_pairs(
         FloatingPointError: the loss is no finite number.
     """
     rate = trainer.settings.learning_rate if learning_rate is None else learning_rate
-    for name, value in (("beta", beta), ("learning_rate", rate)):
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} must be positive, got {value!r}")
+    if not 0 < beta < math.inf or not 0 <= rate < math.inf:
+        raise ValueError(f"beta must be positive and learning_rate not negative, got {beta!r}, {rate!r}")
     for name, count in (("epochs", epochs), ("batch_size", batch_size)):
         if not isinstance(count, int) or count < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, got {count!r}")

@@ -98,6 +98,10 @@ class LLMPPO:
         **agent: Any,
     ) -> None:
         self.settings = PPOSettings(**settings) if isinstance(settings, dict) else settings or PPOSettings()
+        if env is not None and not isinstance(getattr(env, "unwrapped", None), ReasonGymVecEnv):
+            raise ValueError(
+                f"env must be environments by number, made by reasongym.adapters.sb3.make_vec_env, got {type(env).__name__}"
+            )
         if isinstance(model, LLMAgent):
             if agent:
                 raise TypeError(f"{', '.join(sorted(agent))}: an LLMAgent was given, which plays as it was made")
@@ -115,10 +119,6 @@ class LLMPPO:
             raise ValueError(
                 f"the player samples at temperature {self.player.sampling.temperature:g}, and training at "
                 f"{self.settings.temperature:g}: say it in the settings, settings={{'temperature': ...}}"
-            )
-        if env is not None and not isinstance(getattr(env, "unwrapped", None), ReasonGymVecEnv):
-            raise ValueError(
-                f"env must be environments by number, made by reasongym.adapters.sb3.make_vec_env, got {type(env).__name__}"
             )
         limit = None if env is None else getattr(env.vector, "max_episode_steps", None)
         if limit is not None:

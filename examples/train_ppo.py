@@ -99,14 +99,15 @@ class Config:
         if not self.difficulty and self.source == "procedural" and self.env == Config.env:
             difficulty = {"max_units": 14}
         elif difficulty.startswith("{"):
-            difficulty = json.loads(difficulty)
+            difficulty = read_json("difficulty", difficulty)
         source: Any = self.warmup_source if short and self.warmup_source else self.source
         if short and self.warmup_source:
-            difficulty = json.loads(self.warmup_difficulty) if self.warmup_difficulty else "published"
+            difficulty = read_json("warmup_difficulty", self.warmup_difficulty) if self.warmup_difficulty else "published"
         elif short:
-            easier = json.loads(self.warmup_difficulty) if self.warmup_difficulty else {"max_units": self.warmup_units}
+            units = {"max_units": self.warmup_units}
+            easier = read_json("warmup_difficulty", self.warmup_difficulty) if self.warmup_difficulty else units
             difficulty = {**(difficulty if isinstance(difficulty, dict) else {}), **easier}
-        source = json.loads(source) if source.startswith("{") else source
+        source = read_json("source", source) if source.startswith("{") else source
         chosen: dict[str, Any] = {"source": source, "difficulty": difficulty}
         if self.allow_partial:
             chosen["allow_partial"] = True
@@ -123,7 +124,7 @@ class Config:
         """The keywords that make the reward and the memory."""
         return {
             "prm": self.prm,
-            "beta": json.loads(self.beta) if self.beta else None,
+            "beta": read_json("beta", self.beta) if self.beta else None,
             "utility": self.utility,
             "utility_weight": self.utility_weight,
             "memory_slots": self.memory_slots,
@@ -242,7 +243,7 @@ def train(config: Config, out: Path, resume: bool, checkpoint_every: float = 30.
     saved = out / "checkpoint.pt"
     resume = resume and saved.exists()
     record = {"arguments": asdict(config), "versions": versions(), "commit": commit(), "data": env.batch.source.fingerprint}
-    record = begin_run(out / "config.json", record, (saved.name, "metrics.jsonl"), resume, MAY_CHANGE)
+    record = begin_run(out / "config.json", record, (saved.name, "metrics.jsonl", "result.json"), resume, MAY_CHANGE)
     extra: dict[str, Any] = {"spent": 0.0, "evaluated": 0, "episodes": 0}
     if resume:
         if checkpoint.frames(saved) > config.warmup_end():
@@ -350,6 +351,21 @@ def draw(out: Path) -> None:
     plt.close(figure)
 
 
+def read_json(name: str, text: str) -> dict[str, Any]:
+    """An argument that is a JSON object.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a JSON object, got {text!r}: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{name} must be a JSON object, got {text!r}")
+    return found
+
+
 @dataclass(frozen=True)
 class Options:
     """The command line."""
@@ -369,7 +385,7 @@ def main() -> None:
             config, timesteps=8_192, num_envs=32, n_steps=32, eval_every=4_096, eval_problems=50, held_out=100,
             difficulty=config.difficulty or '{"max_units": 6}',
         )  # fmt: skip
-    elif len(sys.argv) == 1:
+    elif config == Config():
         config = replace(config, stop_at=0.965, warmup=300_000)
     out = options.out or Path("runs") / f"{config.env}-{config.source.replace('/', '_')}-seed{config.seed}"
     out.mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,7 @@ from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 from agents.llm.tiny import Shape, tiny_model, train_tokenizer
 from agents.llm.tool_calls import expert_chats, labelled, texts_of, with_tools
 from agents.provenance import commit
+from agents.ranges import check_shares, check_whole
 from agents.trl_steps import StepGRPOTrainer
 from reasongym.adapters.trl import environment_factory, problem_rows
 
@@ -68,6 +69,10 @@ class Config:
     calls: int = 12  # most turns with tool calls in a rollout
     completion: int = 768  # most tokens of a rollout, results of tools among them
     reply: int = 24  # most tokens of a turn
+
+    def __post_init__(self) -> None:
+        check_whole(self, 1, "episodes", "batch_size", "steps", "problems", "group", "calls", "completion", "reply")
+        check_shares(self, "stray", "trace_decay")
 
     def factory(self) -> Any:
         """Makes environments."""
@@ -194,6 +199,8 @@ def train(config: Config, out: Path) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     result: dict[str, Any] = {"arguments": asdict(config), "commit": commit()}
     result["versions"] = {name: version(name) for name in ("trl", "transformers", "torch", "datasets", "gymnasium")}
+    if config.start and not Path(config.start).is_dir():
+        raise ValueError(f"start={config.start!r}: there is no such folder (here is {Path.cwd()})")
     if config.start:
         model, tokenizer = AutoModelForCausalLM.from_pretrained(config.start), AutoTokenizer.from_pretrained(config.start)
     else:
@@ -214,19 +221,18 @@ class Options:
     """The command line."""
 
     config: Config = Config()
-    out: Path = Path("runs/trl")  # where the run's files go
-    smoke: bool = False  # seconds, to see that it runs
+    out: Path | None = None  # where the run's files go (default runs/trl, with --smoke runs/trl-smoke)
+    smoke: bool = False  # seconds with a small model, to see that it runs; sizes and counts are its own
 
 
 def main() -> None:
     options = tyro.cli(Options, description=__doc__, config=(tyro.conf.OmitArgPrefixes,))
-    config, out = options.config, options.out
+    config, out = options.config, options.out or Path("runs") / ("trl-smoke" if options.smoke else "trl")
     if options.smoke:
         config = replace(
             config, max_units=2, memory_slots=1, chain_length=1, hidden=64, layers=1, episodes=240, batch_size=4,
             learning_rate=1e-2, steps=2, problems=2, group=4, calls=6,
         )  # fmt: skip
-        out = Path("runs") / "trl-smoke"
     print(json.dumps(train(config, out)))
 
 

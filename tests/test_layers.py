@@ -27,7 +27,7 @@ TREE = tuple(f"tree.{name}" for name in ("conditioned", "conditioned_network"))
 HEAVY = {
     "torch": {f"reasongym.prm.{name}" for name in (*LEARNED, *TREE, "judge.local", "sentence_model")},
     "transformers": {f"reasongym.prm.{name}" for name in (*LEARNED, "judge.local", "sentence_model")},
-    "safetensors": {"reasongym.prm.learned.prm"},
+    "safetensors": {"reasongym.prm.learned.prm", "reasongym.prm.judge.local"},
     "openai": {"reasongym.prm.judge.clients"},
     "anyio": {"reasongym.prm.judge.clients"},
     "diskcache": {"reasongym.prm.judge.store"},

@@ -166,3 +166,31 @@ def test_a_run_of_other_arguments_is_not_resumed(script: str, file: str, checkpo
     (tmp_path / checkpoint).mkdir()
     with pytest.raises(ValueError, match=r"is a run with seed=3, now 4; gamma=0.5, now 0.25: give the same arguments, another"):
         module.train(module.Config(seed=4, num_envs=2, gamma=0.25), tmp_path, resume=True)
+
+
+def test_the_first_run_is_the_same_whatever_its_folder(tmp_path: Path, monkeypatch) -> None:
+    """`train_ppo.py` alone warms up and stops early; with --out, and gone on with by --resume, it is that run too."""
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    module = importlib.import_module("train_ppo")
+    seen = []
+
+    def train(config, *_):
+        seen.append((config.warmup, config.stop_at))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "train", train)
+    monkeypatch.chdir(tmp_path)
+    for arguments in ([], ["--out", "here"], ["--resume"], ["--seed", "3"]):
+        monkeypatch.setattr(sys, "argv", ["train_ppo.py", *arguments])
+        with pytest.raises(KeyboardInterrupt):
+            module.main()
+    assert seen == [(300_000, 0.965)] * 3 + [(0, 0.0)]
+
+
+def test_arguments_that_are_no_json_are_named(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    module = importlib.import_module("train_ppo")
+    with pytest.raises(ValueError, match=r"beta must be a JSON object, got 'foo'"):
+        module.Config(beta="foo").rewards()
+    with pytest.raises(ValueError, match=r"difficulty must be a JSON object, got '\{bad'"):
+        module.Config(difficulty="{bad").keywords()

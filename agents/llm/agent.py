@@ -132,7 +132,13 @@ class LLMAgent:
             self.attach(env)
 
     def attach(self, env: Any) -> None:
-        """Plays in these environments by number, in words, from their next reset on."""
+        """Plays in these environments by number, in words, from their next reset on.
+
+        Raises:
+            ValueError: they are none.
+        """
+        if getattr(env, "batch", None) is None:
+            raise ValueError(f"env must be environments by number, as make_vec_env makes them, got {type(env).__name__}")
         self.interface = connect(env.batch, *self._view)
         self.legal = LegalCommands(self.interface, self.backend.encode) if isinstance(self.backend, LocalModel) else None
         self.observation_space, self.action_space = env.observation_space, env.action_space

@@ -225,10 +225,22 @@ def test_the_expert_is_asked_only_for_the_expert_loss(monkeypatch):
     assert asked
 
 
+@pytest.mark.parametrize(("name", "value"), [("gamma", 2.0), ("gamma", float("nan")), ("gae_lambda", -0.1), ("vf_coef", -1.0)])
+def test_hyper_parameters_out_of_range_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} must .*got {value}"):
+        small_model(reader_env(), "none", **{name: value})
+
+
+def test_a_training_that_diverges_ends_there():
+    model = small_model(reader_env(), "none", ent_coef=float("nan"))
+    with pytest.raises(FloatingPointError, match=r"training diverged after 64 frames: .*entropy"):
+        model.learn(256)
+
+
 def test_the_expert_loss_is_refused_where_it_cannot_be_told():
     with pytest.raises(PermissionError, match="training split only"):
         small_model(reader_env(split="validation"), "none", expert_loss_coef=1.0).learn(64)
     with pytest.raises(AttributeError, match="environments with an expert"):
         small_model(sb3_vec_env("CartPole-v1", n_envs=2), "none", expert_loss_coef=1.0).learn(64)
-    with pytest.raises(ValueError, match="expert_loss_coef must not be negative"):
+    with pytest.raises(ValueError, match="expert_loss_coef must be finite and not negative"):
         small_model(reader_env(), "none", expert_loss_coef=-1.0)

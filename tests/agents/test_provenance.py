@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
+from argparse import ArgumentTypeError
 
 import pytest
 
-from agents.provenance import begin_run, check_same_run, commit
+from agents.provenance import begin_run, check_same_run, commit, result_file
 
 
 @pytest.fixture
@@ -54,12 +55,14 @@ def test_a_run_goes_on_with_the_arguments_it_was_begun_with(tmp_path):
 
 def test_a_run_begins_anew_or_goes_on(tmp_path):
     """One that begins anew leaves nothing behind that another could go on from by mistake."""
-    kept = ("checkpoint", "metrics.jsonl")
+    kept = ("checkpoint", "metrics.jsonl", "result.json")
 
     def begin(seed: int, head: str, resume: bool):
         return begin_run(tmp_path / "config.json", {"arguments": {"seed": seed}, "commit": head}, kept, resume)
 
-    assert begin(1, "a", resume=True) == {"arguments": {"seed": 1}, "commit": "a"}, "there is nothing to go on from"
+    with pytest.raises(ValueError, match=r"config\.json, which says what the run was begun with, cannot be read"):
+        begin(1, "a", resume=True)
+    assert begin(1, "a", resume=False) == {"arguments": {"seed": 1}, "commit": "a"}
     (tmp_path / "checkpoint").mkdir()
     (tmp_path / "metrics.jsonl").write_text("{}")
     assert begin(1, "b", resume=True) == {"arguments": {"seed": 1}, "commit": "a", "resumed_with": ["b"]}
@@ -69,6 +72,16 @@ def test_a_run_begins_anew_or_goes_on(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["arguments"] == {"seed": 1}
     assert begin(2, "d", resume=False)["commit"] == "d"
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_where_a_result_goes_is_known_before_the_work(tmp_path):
+    file = result_file(str(tmp_path / "new" / "result.json"))
+    assert file.parent.is_dir()
+    assert not file.exists()
+    file.write_text("{}")
+    assert result_file(str(file)).read_text() == "{}", "what is there is kept"
+    with pytest.raises(ArgumentTypeError, match="nothing can be written to"):
+        result_file(str(file / "result.json"))
 
 
 def test_without_git_there_is_no_commit(monkeypatch):

@@ -139,6 +139,18 @@ def test_what_cannot_be_is_refused(model_folder, agent, venv):
         agent.act(venv.reset())
     with pytest.raises(ValueError, match="constrained replies need environments"):
         agent.reply([[{"role": "user", "content": "x"}]])
+    with pytest.raises(ValueError, match="reply takes a list of chats, got one chat"):
+        agent.reply([{"role": "user", "content": "x"}])
+    with pytest.raises(UnknownNameError, match="unknown dtype 'bfloat': did you mean 'bfloat16'"):
+        LLMAgent(model=str(model_folder), dtype="bfloat")
+    with pytest.raises(ValueError, match="template must be a mapping"):
+        LLMAgent(model=str(model_folder), template=3)
+    with pytest.raises(ValueError, match=r"temperature must not be negative, .* got nan"):
+        LLMAgent(model=str(model_folder), device="cpu", temperature=float("nan"))
+    with pytest.raises(ValueError, match="env must be environments by number, as make_vec_env makes them, got OrderEnforcing"):
+        agent.attach(gym.make("ReasonGymText-bAbI-qa1-v0"))
+    with pytest.raises(ValueError, match="problems must be at least 1"):
+        evaluate(agent, "ReasonGym-bAbI-qa1-v0", problems=0)
     with pytest.raises(TypeError, match="timeout: for models behind a url only"):
         LLMAgent(model=str(model_folder), timeout=3)
     with pytest.raises(UnknownNameError, match="unknown keyword of LLMAgent 'constraned': did you mean 'constrained'"):

@@ -8,7 +8,7 @@ import torch
 
 pytest.importorskip("transformers")
 
-from agents.llm_dpo import candidates, learn_pairs, pairs_of
+from agents.llm_dpo import candidates, learn_pairs, learning_at, pairs_of
 from agents.llm_ppo import LLMPPO
 from reasongym.adapters.sb3 import make_vec_env
 from tests.agents.llm.conftest import KEYWORDS
@@ -69,6 +69,25 @@ def test_what_was_chosen_becomes_likelier(trainer):
     assert told["preferred_after"] > max(told["preferred_before"], 0.8)
     assert told["dpo_loss"] < np.log(2)
     assert learn_pairs(trainer, []) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("learning_rate", float("nan")), ("learning_rate", -1e-3), ("beta", -1), ("epochs", 0), ("batch_size", 0)],
+)
+def test_hyper_parameters_out_of_range_are_refused(trainer, name, value):
+    with pytest.raises(ValueError, match=name):
+        learn_pairs(trainer, [], **{name: value})
+
+
+def test_learning_rates_come_back_whatever_happens(trainer):
+    before = [group["lr"] for group in trainer.optimizer.param_groups]
+    with learning_at(trainer.optimizer, 0.5):
+        assert {group["lr"] for group in trainer.optimizer.param_groups} == {0.5}
+    assert [group["lr"] for group in trainer.optimizer.param_groups] == before
+    with pytest.raises(ValueError, match="stop"), learning_at(trainer.optimizer, 0.5):
+        raise ValueError("stop")
+    assert [group["lr"] for group in trainer.optimizer.param_groups] == before
 
 
 def test_its_learning_rate_is_its_own(trainer):

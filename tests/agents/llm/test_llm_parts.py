@@ -217,7 +217,7 @@ def test_sampling_follows_the_probabilities():
     assert np.bincount(drawn.numpy(), minlength=3) / 4000 == pytest.approx([0.7, 0.2, 0.1], abs=0.03)
     assert told[0].exp().item() == pytest.approx([0.7, 0.2, 0.1][drawn[0]], abs=1e-5)
     for bad in ({"temperature": -1}, {"top_p": 0}, {"max_new_tokens": 0}):
-        with pytest.raises(ValueError, match="must not be negative"):
+        with pytest.raises(ValueError, match="temperature must not be negative, top_p in"):
             Sampling(**bad)
 
 

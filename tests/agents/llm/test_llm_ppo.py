@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
+import gymnasium as gym
 import pytest
 
 pytest.importorskip("transformers")
@@ -17,6 +21,7 @@ from agents.llm.turns import gathered, likelihood, per_turn
 from agents.llm_ppo import LLMPPO, PPOSettings, ValueHead, ppo_loss
 from agents.rollout import gae
 from reasongym.adapters.sb3 import make_vec_env
+from reasongym.prm.judge.errors import CapabilityError
 from tests.agents.llm.conftest import KEYWORDS
 
 SMALL = {"n_steps": 4, "batch_size": 8, "n_epochs": 2, "value_rollouts": 0}
@@ -276,6 +281,20 @@ def test_a_folder_that_is_not_whole_is_refused(trainer, venv, tmp_path, monkeypa
         LLMPPO.load(tmp_path / "run", venv)
 
 
+def test_damaged_files_are_named(trainer, venv, tmp_path):
+    trainer.learn(24)
+    for name, kind in (("trainer.pt", ValueError), ("value_head.pt", ValueError), ("model.safetensors", CapabilityError)):
+        trainer.save(tmp_path / name)
+        file = tmp_path / name / name
+        file.write_bytes(file.read_bytes()[:200])
+        with pytest.raises(kind, match=name.replace(".", r"\.")):
+            LLMPPO.load(tmp_path / name, venv, device="cpu")
+    trainer.save(tmp_path / "run")
+    (tmp_path / "run" / "environments.pt").unlink()
+    with pytest.warns(UserWarning, match=r"episodes that begin anew: .*environments\.pt is missing or damaged"):
+        LLMPPO.load(tmp_path / "run", venv, device="cpu")
+
+
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
     place = tmp_path / "checkpoint"
     assert not saving.settled(place)
@@ -310,6 +329,13 @@ def test_adapters_are_trained_saved_and_trained_further(venv, model_folder, tmp_
     with again.reference.model() as base, torch.no_grad():
         ids = torch.tensor([[20, 21, 22]])
         torch.testing.assert_close(base(ids).logits, LocalModel(model_folder, device="cpu").model(ids).logits)
+    told = json.loads((tmp_path / "run" / "adapter_config.json").read_text())
+    told["base_model_name_or_path"] = "gone/away"
+    (tmp_path / "run" / "adapter_config.json").write_text(json.dumps(told))
+    with pytest.raises(CapabilityError, match="holds adapters of 'gone/away', and that cannot be loaded"):
+        LocalModel(tmp_path / "run", device="cpu")
+    shutil.copytree(model_folder, tmp_path / "run" / "away")
+    LocalModel(tmp_path / "run", device="cpu")  # found beside them
 
 
 def test_dropout_has_no_part(venv, model_folder):
@@ -335,6 +361,14 @@ def test_what_cannot_be_trained_is_refused(venv, model_folder):
         LLMPPO(venv, model="m", url="http://127.0.0.1:9/v1", constrained=False)
     with pytest.raises(ValueError, match="top_p must be 1"):
         LLMPPO(venv, model=str(model_folder), device="cpu", top_p=0.9)
+    with pytest.raises(ValueError, match=r"samples at temperature 0.5, and training at 1: say it in the settings"):
+        LLMPPO(venv, model=str(model_folder), device="cpu", temperature=0.5)
+    with pytest.raises(ValueError, match=r"made by reasongym.adapters.sb3.make_vec_env, got OrderEnforcing"):
+        LLMPPO(gym.make("ReasonGymText-bAbI-qa1-v0"), model=str(model_folder), device="cpu")
+    with pytest.raises(ValueError, match="there are no environments to learn in"):
+        LLMPPO(None, model=str(model_folder), device="cpu").learn(8)
+    with pytest.raises(ValueError, match="a budget must not be negative, got total_timesteps=nan"):
+        LLMPPO(venv, model=str(model_folder), device="cpu").learn(float("nan"))
     with pytest.raises(ValueError, match="n_steps must be a whole number of at least 1"):
         PPOSettings(n_steps=0)
     with pytest.raises(ValueError, match="warmup_rollouts must be a whole number of at least 0"):
@@ -350,7 +384,7 @@ def test_what_cannot_be_trained_is_refused(venv, model_folder):
     ("name", "value", "wanted"),
     [
         ("gamma", 1.7, r"lie in \[0, 1\]"), ("gae_lambda", -3, r"lie in \[0, 1\]"), ("clip_range", -0.2, "positive"),
-        ("kl_coef", -1, "not be negative"), ("learning_rate", float("nan"), "not be negative"),
+        ("kl_coef", -1, "not negative"), ("learning_rate", float("nan"), "not negative"),
         ("max_grad_norm", 0, "positive"), ("n_steps", 2.5, "whole number"), ("temperature", 0, "positive"),
     ],
 )  # fmt: skip

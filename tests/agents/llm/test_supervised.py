@@ -12,7 +12,7 @@ import torch
 
 from agents.base import evaluate
 from agents.llm import LLMAgent, LocalModel
-from agents.llm.supervised import Fitting, cosine, fit, losses_of
+from agents.llm.supervised import Fitting, by_length, cosine, fit, losses_of
 from agents.llm.transcripts import expert_turns, tokens_of
 from reasongym.envs import ReasonGymEnv
 from tests.agents.llm.conftest import KEYWORDS
@@ -63,6 +63,58 @@ def test_a_turns_weight_is_that_of_its_tokens(local):
     first, second = (losses_of(local.model, [(*row, 1.0)], local.pad)[0].item() for row in rows)
     loss, _ = losses_of(local.model, [(*rows[0], 1.0), (*rows[1], 5.0)], local.pad)
     assert loss.item() == pytest.approx((3 * first + 10 * second) / 13, abs=1e-4)
+
+
+def test_parts_of_like_length_are_the_whole(local):
+    """Loss and gradient of an update are the same, however its turns are parted."""
+    rows = [([20 + k % 7] * (1 + k * k % 23), [30 + k % 5, 4][k % 2 :], 1.0 + k % 3) for k in range(29)]
+    parts = by_length(rows, least=3)
+    assert len(parts) > 3
+    assert sorted(map(str, (row for part in parts for row in part))) == sorted(map(str, rows))
+    for part in parts:
+        lengths = [len(prompt) + len(reply) for prompt, reply, _ in part]
+        assert len(part) <= 3 or max(lengths) <= 1.25 * min(lengths)
+    found = []
+    for some in ([rows], parts):
+        local.model.zero_grad()
+        told = 0.0
+        for part in some:
+            loss, share = losses_of(local.model, part, local.pad, 0.5, rows)
+            loss.backward()
+            told += share
+        found.append((told, local.model.lm_head.weight.grad.clone()))
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-5)
+    torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-3, atol=1e-6)
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(model_folder, tmp_path):
+    pairs = [([20 + k % 7] * (1 + k % 5), [30 + k % 5, 4]) for k in range(40)]
+    how = Fitting(epochs=4.0, batch_size=4, learning_rate=1e-3)
+
+    def trained(keep, killed_after=None):
+        local, told = LocalModel(model_folder, device="cpu"), []
+
+        def say(line):
+            told.append(line)
+            if len(told) == killed_after:
+                raise KeyboardInterrupt
+
+        return local.model, fit(local.model, pairs, how, local.pad, say, keep=keep)
+
+    whole, losses = trained(tmp_path / "whole.pt")
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "killed.pt", killed_after=7)
+    again, those = trained(tmp_path / "killed.pt")
+    assert those == losses
+    assert len(losses) == 20
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(weight, again.state_dict()[name]), name
+
+
+def test_a_turn_cannot_be_unlearned(local):
+    for weight in (-1.0, math.nan):
+        with pytest.raises(ValueError, match="weights must be finite and not negative"):
+            fit(local.model, [([20], [4])], Fitting(), local.pad, weights=[weight])
 
 
 def test_a_prudent_expert_keeps_what_would_be_needed_if_the_text_ended():
