@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="seconds, to see that it runs")
     options = parser.parse_args()
     if options.smoke:
-        options.timesteps, options.every, options.problems, options.num_envs, options.n_steps = 4_096, 2_048, 50, 32, 32
+        options.timesteps, options.every, options.problems, options.num_envs, options.n_steps = 1_024, 512, 20, 32, 16
     torch.set_num_threads(1)
     results: dict[str, list[dict[str, Any]]] = {}
     for seed in options.seeds:
