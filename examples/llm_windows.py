@@ -127,7 +127,7 @@ def kept_in(config: Config, folder: Path) -> Path:
 def measured(config: Config, agent: Any) -> dict[str, Any]:
     """Held-out ROUGE-L and accuracy."""
     began = time.perf_counter()
-    found = evaluate(agent, ENV, problems=config.held_out, num_envs=100, **config.play())
+    found = evaluate(agent, ENV, problems=config.held_out, num_envs=min(100, config.held_out), **config.play())
     return {
         "rouge_l": round(found.rates["rouge_l"], 4),
         "accuracy": found.accuracy,
