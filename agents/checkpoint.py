@@ -53,7 +53,7 @@ def save(path: Path, model: MemoryPPO, **extra: Any) -> None:
 
 def frames(path: Path) -> int:
     """How many frames had been trained on when the checkpoint was saved."""
-    return _read(path, "cpu")["carried"]["num_timesteps"]
+    return read(path, "cpu", weights_only=False)["carried"]["num_timesteps"]
 
 
 def load(path: Path, model: MemoryPPO) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def load(path: Path, model: MemoryPPO) -> dict[str, Any]:
     Raises:
         ValueError: the checkpoint is of another network or other environments, or damaged.
     """
-    state = _read(path, model.device)
+    state = read(path, model.device, weights_only=False)
     try:
         model.policy.load_state_dict(state["policy"])
     except RuntimeError as error:
@@ -80,9 +80,14 @@ def load(path: Path, model: MemoryPPO) -> dict[str, Any]:
     return state["extra"]
 
 
-def _read(path: Path, device: Any) -> dict[str, Any]:
+def read(path: Path, device: Any, weights_only: bool = True) -> Any:
+    """What `torch.save` wrote.
+
+    Raises:
+        ValueError: the file is missing or damaged.
+    """
     try:
-        return torch.load(path, map_location=device, weights_only=False)
+        return torch.load(path, map_location=device, weights_only=weights_only)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
         raise ValueError(f"{path} is missing or damaged: {type(error).__name__}: {error}") from error
 

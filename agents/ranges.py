@@ -29,15 +29,16 @@ def check_shares(of: Any, *names: str) -> None:
             raise ValueError(f"{name} must lie in [0, 1], got {getattr(of, name)!r}")
 
 
-def check_positive(of: Any, *names: str) -> None:
-    """Attributes are positive; infinity is.
+def check_positive(of: Any, *names: str, finite: bool = True) -> None:
+    """Attributes are positive and, unless it is said otherwise, finite.
 
     Raises:
         ValueError: the first that is not.
     """
     for name in names:
-        if not getattr(of, name) > 0:
-            raise ValueError(f"{name} must be positive, got {getattr(of, name)!r}")
+        value = getattr(of, name)
+        if not value > 0 or (finite and value == math.inf):
+            raise ValueError(f"{name} must be positive{' and finite' * finite}, got {value!r}")
 
 
 def check_not_negative(of: Any, *names: str) -> None:

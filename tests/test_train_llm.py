@@ -79,10 +79,9 @@ def test_a_mistyped_argument_costs_nothing_of_the_run_before(script, tmp_path):
     (tmp_path / "checkpoint").mkdir()
     for name in ("run.json", "metrics.jsonl", "result.json"):
         (tmp_path / name).write_text("{}")
-    wrong = {"start": "typo", "utility": "typo", "gae_lambda": 0.5, "kl_coef": -1.0}
-    for name in ("start", "utility", "kl_coef"):
+    for name, wrong in {"start": "typo", "utility": "typo", "kl_coef": -1.0}.items():
         with pytest.raises(ValueError, match=r"typo|kl_coef"):
-            script.train(script.Config(**{**SMALL, name: wrong[name]}), tmp_path)
+            script.train(script.Config(**{**SMALL, name: wrong}), tmp_path)
     with pytest.raises(ValueError, match="is the folder of start, and would be overwritten"):
         script.train(script.Config(**SMALL, start=str(tmp_path)), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", "metrics.jsonl", "result.json", "run.json"]

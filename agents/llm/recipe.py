@@ -88,7 +88,7 @@ class Config:
         check_whole(self, 0, "seed", "lora", "episodes", "first_problem", "other_episodes", "turns", "warmup_rollouts")
         check_shares(self, "stray", "gamma", "gae_lambda")
         check_positive(self, "keep_weight", "epochs", "learning_rate")
-        check_not_negative(self, "keep_weight", "seconds", "utility_weight", "outcome_beta")
+        check_not_negative(self, "seconds", "utility_weight", "outcome_beta")
         if self.hidden < 2 * HEAD or self.hidden % HEAD:
             raise ValueError(f"hidden must be a multiple of {HEAD}, {2 * HEAD} at least, got {self.hidden!r}")
         if self.start and self.model:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from agents import checkpoint
 
 if TYPE_CHECKING:
     from agents.llm_ppo import LLMPPO
@@ -74,8 +75,8 @@ def restore(trainer: LLMPPO, folder: Path) -> None:
         ValueError: a file is missing or damaged.
     """
     device = trainer.model.device
-    trainer.value_head.load_state_dict(_loaded(folder / VALUE, device))
-    kept = _loaded(folder / TRAINER, device)
+    trainer.value_head.load_state_dict(checkpoint.read(folder / VALUE, device))
+    kept = checkpoint.read(folder / TRAINER, device)
     trainer.optimizer.load_state_dict(kept["optimizer"])
     trainer.backend.generator.set_state(kept["sampling"].cpu())
     trainer._draw.set_state(kept["order"].cpu())
@@ -85,16 +86,9 @@ def restore(trainer: LLMPPO, folder: Path) -> None:
         setattr(trainer, name, kept[name])
     if trainer.env is not None:
         try:
-            trainer.env.set_state(_loaded(folder / ENVIRONMENTS, device, weights_only=False))
+            trainer.env.set_state(checkpoint.read(folder / ENVIRONMENTS, device, weights_only=False))
         except ValueError as error:  # not those it was trained in, or it was saved without any
             warnings.warn(f"training goes on in episodes that begin anew: {error}", stacklevel=3)
-
-
-def _loaded(file: Path, device: Any, weights_only: bool = True) -> Any:
-    try:
-        return torch.load(file, map_location=device, weights_only=weights_only)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{file} is missing or damaged: {type(error).__name__}: {error}") from error
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from agents import checkpoint
 from agents.llm.sampling import mixed, padded, positions
 from agents.ranges import check_not_negative, check_positive, check_whole
 from reasongym.seeding import rng
@@ -55,8 +56,9 @@ class Fitting:
 
     def __post_init__(self) -> None:
         check_whole(self, 1, "batch_size")
-        check_positive(self, "epochs", "seconds", "learning_rate", "clip")
-        check_not_negative(self, "epochs", "learning_rate", "warmup", "weight_decay", "prompt_loss")
+        check_positive(self, "epochs", "learning_rate")
+        check_positive(self, "seconds", "clip", finite=False)
+        check_not_negative(self, "warmup", "weight_decay", "prompt_loss")
 
 
 def fit(
@@ -150,7 +152,7 @@ def _kept(keep: Path, state: _State, model: Any, optimizer: torch.optim.Optimize
 
 def _restored(keep: Path, model: Any, optimizer: torch.optim.Optimizer) -> _State:
     """Puts what `_kept` wrote into a model and its optimizer."""
-    kept = torch.load(keep, map_location=model.device, weights_only=True)
+    kept = checkpoint.read(keep, model.device)
     model.load_state_dict(kept["model"], strict=False)
     optimizer.load_state_dict(kept["optimizer"])
     return _State(**kept["state"])

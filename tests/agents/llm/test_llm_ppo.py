@@ -385,7 +385,8 @@ def test_what_cannot_be_trained_is_refused(venv, model_folder):
     [
         ("gamma", 1.7, r"lie in \[0, 1\]"), ("gae_lambda", -3, r"lie in \[0, 1\]"), ("clip_range", -0.2, "positive"),
         ("kl_coef", -1, "not negative"), ("learning_rate", float("nan"), "not negative"),
-        ("max_grad_norm", 0, "positive"), ("n_steps", 2.5, "whole number"), ("temperature", 0, "positive"),
+        ("max_grad_norm", 0, "positive"), ("temperature", float("inf"), "positive and finite"),
+        ("n_steps", 2.5, "whole number"), ("temperature", 0, "positive"),
     ],
 )  # fmt: skip
 def test_hyper_parameters_out_of_range_are_refused(name, value, wanted):
