@@ -129,7 +129,7 @@ class Sizes:
     resamples: int = 2000
 
 
-SMOKE = Sizes(train=12, pairs=8, validation=6, test=6, epochs=1, seeds=1, resamples=50)
+SMOKE = Sizes(train=8, pairs=4, validation=4, test=3, epochs=1, seeds=1, resamples=50)
 
 
 class Remembered:

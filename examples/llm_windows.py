@@ -20,8 +20,10 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
@@ -50,6 +52,7 @@ from reasongym.seeding import hash64, rng
 ENV, TEXT = "ReasonGym-NarrativeQA-v0", "ReasonGymText-NarrativeQA-v0"
 MEMORY = "memory"
 PARTS = (MEMORY, *SELECTIONS)
+WORD = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True)
@@ -60,14 +63,15 @@ class Config:
     hops: int = 1  # sentences that an answer needs
     memory_slots: int = 4
     chain_length: int = 3
-    episodes: int = 2_000
-    reading: float = 4.0  # turns of reading on that are learned from, for each turn of another kind
+    episodes: int = 4_000
+    reading: float = 1.0  # turns of reading on that are learned from, for each turn of another kind
+    near: float = 0.5  # share of them whose sentence has a word of the question, where there are so many
     stray: float = 0.01  # share of turns of reading on in which the expert's episodes store the sentence instead
-    updates: int = 1_500
+    updates: int = 2_000
     batch_size: int = 64
     learning_rate: float = 2e-3
     vocabulary: int = 2048
-    hidden: int = 192
+    hidden: int = 128
     layers: int = 4
     held_out: int = 200
     seed: int = 0
@@ -86,22 +90,45 @@ class Config:
 @cache
 def learned_turns(config: Config) -> list[Turn]:
     """The expert's turns that are learned from: all that do something, and some of those that read on."""
-    draw, out = rng(config.seed, 21), []
+    draw, words, out = rng(config.seed, 21), content_words(config), []
     episodes = expert_turns(
         TEXT, range(config.episodes), stray=config.stray, seed=config.seed, instructions="none", **config.play()
     )
     for episode in episodes:
         acts = [turn for turn in episode if turn.reply != "next"]
-        reads = [turn for turn in episode if turn.reply == "next"]
+        reads = [episode[i] for i in draw.permutation(len(episode)) if episode[i].reply == "next"]
         count = min(len(reads), round(config.reading * len(acts)))
-        chosen = draw.choice(len(reads), count, replace=False) if count else []
-        out += [*acts, *(reads[i] for i in chosen)]
+        reads.sort(key=lambda turn: not is_near(turn, words))
+        some = round(config.near * count)
+        out += [*acts, *reads[:some], *reads[len(reads) - (count - some) :]]
     return out
 
 
+def is_near(turn: Turn, words: set[str]) -> bool:
+    """Whether the sentence on the desk has one of these words in common with the question."""
+    lines = turn.chat[-1]["content"].splitlines()
+    desk = next(line for line in lines if line.startswith("Desk"))
+    return bool(words & set(WORD.findall(lines[0])) & set(WORD.findall(desk)))
+
+
+@cache
+def content_words(config: Config, problems: int = 100, common: int = 60) -> set[str]:
+    """Words of tales and questions, without the commonest: these say little by themselves."""
+    source, count = source_of(config), Counter[str]()
+    for told in map(source.problem, range(problems)):
+        for text in (*told.story.units, told.question):
+            count.update(WORD.findall(text))
+    return {word for word, _ in count.most_common()[common:]}
+
+
+def source_of(config: Config) -> Any:
+    """The tales."""
+    return make_vec_env(ENV, 1, seed=config.seed, **config.play()).batch.source
+
+
 def made(config: Config, folder: Path, texts: Sequence[str]) -> Path:
-    """A model and a tokenizer."""
-    tokenizer = train_tokenizer(texts, config.vocabulary)
+    """A model and a tokenizer: what recurs around the words of the tales is one token, they are tokens by themselves."""
+    tokenizer = train_tokenizer(texts, config.vocabulary, phrases=True, apart=content_words(config))
     torch.manual_seed(config.seed)
     tiny_model(tokenizer, Shape(config.hidden, config.layers, config.hidden // 32)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -157,7 +184,7 @@ def play(config: Config, folder: Path, name: str) -> dict[str, Any]:
         local = trained(config, folder, pairs, name)
         agent: Any = LLMAgent(model=str(folder), backend=local, constrained=True, instructions="none")
     else:
-        source = make_vec_env(ENV, 1, seed=config.seed, **config.play()).batch.source
+        source = source_of(config)
         prompter = LocalModel(folder, device="cpu").prompter
         shown = Window(prompter, told["window"], name, Rarity(source))
         turns = [tokens_of(turn, prompter) for turn in window_turns(source, range(config.episodes), shown)]

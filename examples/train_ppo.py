@@ -374,7 +374,7 @@ class Options:
     out: Path | None = None  # folder of the run (default runs/ENV-seedN)
     resume: bool = False  # go on from the folder's checkpoint, if there is one
     checkpoint_every: float = 30.0  # seconds between checkpoints, at least
-    smoke: bool = False  # a minute at most, to see that it runs
+    smoke: bool = False  # seconds, to see that it runs
 
 
 def main() -> None:
@@ -382,7 +382,7 @@ def main() -> None:
     config = options.config
     if options.smoke:
         config = replace(
-            config, timesteps=8_192, num_envs=32, n_steps=32, eval_every=4_096, eval_problems=50, held_out=100,
+            config, timesteps=2_048, num_envs=16, n_steps=32, eval_every=1_024, eval_problems=20, held_out=50,
             difficulty=config.difficulty or '{"max_units": 6}',
         )  # fmt: skip
     elif config == Config():

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import gymnasium as gym
 import pytest
+from scripts import run_script
 
 import reasongym  # noqa: F401
 
@@ -34,11 +32,8 @@ def skip_without(code: str) -> None:
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_script_runs(script, tmp_path):
     skip_without(script.read_text())
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
-    done = subprocess.run(
-        [sys.executable, str(script), "--smoke"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    code, printed = run_script(script, "--smoke", cwd=tmp_path, PYTHONPATH=str(ROOT), MPLBACKEND="Agg")
+    assert code == 0, printed[-6000:]
 
 
 def test_short_scripts_are_short():
