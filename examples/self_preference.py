@@ -171,6 +171,13 @@ def smoke_models(folder: Path, env_id: str, **keywords: Any) -> list[str]:
     return out
 
 
+def at_least_one(text: str) -> int:
+    """The number that an argument is."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 at least, got {number}")
+    return number
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", help="of the models that play; two at least")
@@ -178,8 +185,8 @@ def main() -> None:
     parser.add_argument("--max-units", type=int, default=6)
     parser.add_argument("--memory-slots", type=int, default=4)
     parser.add_argument("--chain-length", type=int, default=3)
-    parser.add_argument("--problems", type=int, default=500, help="held-out problems")
-    parser.add_argument("--training", type=int, default=500, help="training problems of each judge")
+    parser.add_argument("--problems", type=at_least_one, default=500, help="held-out problems")
+    parser.add_argument("--training", type=at_least_one, default=500, help="training problems of each judge")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=result_file, help="where the JSON goes, too")
     parser.add_argument("--smoke", action="store_true", help="seconds, to see that it runs")
