@@ -8,7 +8,6 @@ halfway (`--timesteps`, `--stop-at`) makes other ones than planted or random err
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +17,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import numpy as np
 import torch
-from evaluate import TRAIN, trained
+from evaluate import trained
+from train_ppo import Config, small, train
 
 from agents.labels import AgentPolicy
 from agents.ppo import MemoryPPO
@@ -47,7 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         if options.smoke:
             options.run, options.out, options.episodes = Path(scratch) / "run", Path(scratch) / "steps.jsonl", 8
-            subprocess.run([sys.executable, str(TRAIN), "--smoke", "--out", str(options.run)], check=True, capture_output=True)
+            train(small(Config()), options.run)
         if options.run is None:
             parser.error("name the folder of a finished run")
         records = steps_of(options.run, options.episodes)

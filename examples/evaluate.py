@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-TRAIN = HERE / "train_ppo.py"
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import torch
-from train_ppo import Config, baselines, least, supervision, versions
+from train_ppo import Config, baselines, least, small, supervision, train, versions
 
 from agents.evaluation import evaluate
 from agents.ppo import MemoryPPO
@@ -80,7 +78,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.smoke:
         options.runs = [Path("runs") / "smoke"]
-        subprocess.run([sys.executable, TRAIN, "--smoke", "--out", options.runs[0]], check=True, capture_output=True)
+        train(small(Config()), options.runs[0])
         options.problems = 100
     if not options.runs:
         parser.error("name at least one folder that train_ppo.py wrote")

@@ -186,7 +186,8 @@ def play(config: Config, folder: Path, name: str) -> dict[str, Any]:
     else:
         source = source_of(config)
         prompter = LocalModel(folder, device="cpu").prompter
-        shown = Window(prompter, told["window"], name, Rarity(source))
+        rarity = None if name == "last" else Rarity(source, min(config.episodes, 200))
+        shown = Window(prompter, told["window"], name, rarity)
         turns = [tokens_of(turn, prompter) for turn in window_turns(source, range(config.episodes), shown)]
         agent = WindowAgent(trained(config, folder, turns, name), shown)
     return {"commit": commit(), **told, **measured(config, agent)}

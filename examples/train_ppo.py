@@ -229,7 +229,7 @@ def make_model(config: Config, env: ReasonGymVecEnv) -> MemoryPPO:
     )
 
 
-def train(config: Config, out: Path, resume: bool, checkpoint_every: float = 30.0) -> dict[str, Any]:
+def train(config: Config, out: Path, resume: bool = False, checkpoint_every: float = 30.0) -> dict[str, Any]:
     """Trains, evaluates on every held-out problem, and writes the run's files; returns the result."""
     torch.set_num_threads(config.threads)
     own = {"seed": config.seed, "split": config.split, **config.rewards()}
@@ -240,6 +240,7 @@ def train(config: Config, out: Path, resume: bool, checkpoint_every: float = 30.
         config.env, 500, seed=config.seed, split="validation", **config.keywords(), **config.rewards(), **shapes
     )
     model = make_model(config, short)
+    out.mkdir(parents=True, exist_ok=True)
     saved = out / "checkpoint.pt"
     resume = resume and saved.exists()
     record = {"arguments": asdict(config), "versions": versions(), "commit": commit(), "data": env.batch.source.fingerprint}
@@ -377,18 +378,22 @@ class Options:
     smoke: bool = False  # seconds, to see that it runs
 
 
+def small(config: Config) -> Config:
+    """The same in seconds, to see that it runs."""
+    return replace(
+        config, timesteps=2_048, num_envs=16, n_steps=32, eval_every=1_024, eval_problems=20, held_out=50,
+        difficulty=config.difficulty or '{"max_units": 6}',
+    )  # fmt: skip
+
+
 def main() -> None:
     options = tyro.cli(Options, description=__doc__, config=(tyro.conf.OmitArgPrefixes,))
     config = options.config
     if options.smoke:
-        config = replace(
-            config, timesteps=2_048, num_envs=16, n_steps=32, eval_every=1_024, eval_problems=20, held_out=50,
-            difficulty=config.difficulty or '{"max_units": 6}',
-        )  # fmt: skip
+        config = small(config)
     elif config == Config():
         config = replace(config, stop_at=0.965, warmup=300_000)
     out = options.out or Path("runs") / f"{config.env}-{config.source.replace('/', '_')}-seed{config.seed}"
-    out.mkdir(parents=True, exist_ok=True)
     result = train(config, out, options.resume, options.checkpoint_every)
     shown = ("accuracy", "interval", "problems", "baselines", "supervision", "timesteps", "cpu_seconds")
     print(json.dumps({"env": config.env, **{key: result[key] for key in shown}}))

@@ -32,11 +32,16 @@ COUNTING = ("when", "year", "many", "much", "old", "long", "tall", "high")
 
 
 class Rarity:
-    """How rare tokens are: `idf` (V + 1,) float64, 0 for padding; `common` (V + 1,) bool."""
+    """How rare tokens are: `idf` (V + 1,) float64, 0 for padding; `common` (V + 1,) bool.
 
-    def __init__(self, source: ProblemSource) -> None:
+    Args:
+        source: of the training texts.
+        texts: how many of them are read, at most.
+    """
+
+    def __init__(self, source: ProblemSource, texts: int = TEXTS) -> None:
         counts, units = np.zeros(len(source.vocabulary) + 1), 0
-        for index in sample(source.num_problems, TEXTS).tolist():
+        for index in sample(source.num_problems, texts).tolist():
             problem = source.problem(index)
             for unit in problem.story.units[: problem.num_units]:
                 counts[np.unique(source.tokenize(unit))] += 1
