@@ -17,7 +17,7 @@ def run_script(script: Path, *arguments: str, cwd: Path, timeout: float = 280, *
     """(exit code, what it printed) of `python SCRIPT ARGUMENTS`; None: it ran out of time and was killed."""
     environment = {**os.environ, **environment}
     printed = cwd / f"{script.stem}.printed"
-    process = _context().Process(target=_run, args=(str(script), arguments, str(cwd), str(printed), environment))  # type: ignore
+    process = _context().Process(target=_run, args=(str(script), arguments, str(cwd), str(printed), environment))
     process.start()
     process.join(timeout)
     code = process.exitcode

@@ -33,7 +33,7 @@ def skip_without(code: str) -> None:
 def test_script_runs(script, tmp_path):
     skip_without(script.read_text())
     code, printed = run_script(script, "--smoke", cwd=tmp_path, PYTHONPATH=str(ROOT), MPLBACKEND="Agg")
-    assert code == 0, printed[-6000:]
+    assert code == 0, f"exit code {code} (None: out of time)\n{printed[-6000:]}"
 
 
 def test_short_scripts_are_short():
