@@ -7,10 +7,10 @@ number of updates of the same size:
 - last: is shown the question and the last sentences that fit into the longest prompt that the first one sees, and answers;
 - tf-idf: the same with the sentences nearest to the question.
 
-The first learns from the expert's turns (of those that read on, a share), the others from gold answers. Prints held-out ROUGE-L
-and accuracy of each; the last line is the JSON, which --out also gets. What --runs already holds of a comparison with the same
-arguments is not played again, so one that was stopped goes on (training, too), and `--only` plays its parts in several
-processes.
+The first learns from the expert's turns (of those that read on, a share, many of them near misses), the others from gold
+answers. Prints held-out ROUGE-L and accuracy of each; the last line is the JSON, which --out also gets. What --runs already
+holds of a comparison with the same arguments is not played again, so one that was stopped goes on (training, too), and `--only`
+plays its parts in several processes.
 
     python examples/llm_windows.py --units 400 --out examples/results/llm_windows.json
 """
