@@ -1,7 +1,8 @@
 """Bounded memory beside windows on long tales: `python examples/llm_windows.py [--help]`.
 
 Three language models of one shape, one tokenizer and one beginning are trained on the same tales made to order, with the same
-number of updates of the same size:
+number of updates of the same size. All begin from the weights that an exercise in reading came to (which sentences of a short
+tale bear on a question, ten decisions in a sequence); then:
 
 - memory: reads a sentence a turn, keeps what matters in K slots, recalls, and points at the answer (`LLMAgent`);
 - last: is shown the question and the last sentences that fit into the longest prompt that the first one sees, and answers;
@@ -10,7 +11,7 @@ number of updates of the same size:
 The first learns from the expert's turns (of those that read on, a share, many of them near misses), the others from gold
 answers. Prints held-out ROUGE-L and accuracy of each; the last line is the JSON, which --out also gets. What --runs already
 holds of a comparison with the same arguments is not played again, so one that was stopped goes on (training, too), and `--only`
-plays its parts in several processes.
+plays its parts in several processes, once `--only beginning` is over.
 
     python examples/llm_windows.py --units 400 --out examples/results/llm_windows.json
 """
@@ -20,13 +21,12 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from shutil import rmtree
@@ -38,6 +38,7 @@ import torch
 
 from agents.base import evaluate
 from agents.llm import LLMAgent, LocalModel
+from agents.llm.exercise import WORD, exercises, marked
 from agents.llm.sampling import training_dtype
 from agents.llm.supervised import Fitting, Pair, fit
 from agents.llm.tiny import Shape, tiny_model, train_tokenizer
@@ -50,9 +51,10 @@ from reasongym.audit.readers import Rarity
 from reasongym.seeding import hash64, rng
 
 ENV, TEXT = "ReasonGym-NarrativeQA-v0", "ReasonGymText-NarrativeQA-v0"
-MEMORY = "memory"
+BEGINNING, MEMORY = "beginning", "memory"
 PARTS = (MEMORY, *SELECTIONS)
-WORD = re.compile(r"[^\W\d_]+")
+TURNS = "turns.json"
+"""The expert's turns that are learned from, in the folder of the beginning."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,16 @@ class Config:
     hops: int = 1  # sentences that an answer needs
     memory_slots: int = 4
     chain_length: int = 3
-    episodes: int = 4_000
+    exercises: int = 48_000  # short tales that all begin with
+    exercise_units: int = 60  # of these
+    exercise_rate: float = 2e-3  # the learning rate of the exercise
+    episodes: int = 8_000
     reading: float = 1.0  # turns of reading on that are learned from, for each turn of another kind
     near: float = 0.5  # share of them whose sentence has a word of the question, where there are so many
     stray: float = 0.01  # share of turns of reading on in which the expert's episodes store the sentence instead
-    updates: int = 2_000
+    updates: int = 1_000
     batch_size: int = 64
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     vocabulary: int = 2048
     hidden: int = 128
     layers: int = 4
@@ -77,17 +82,17 @@ class Config:
     seed: int = 0
     dtype: str = "auto"  # "mixed" where bfloat16 is multiplied in hardware, else float32
 
-    def play(self) -> dict[str, Any]:
-        """The environments' keywords."""
+    def play(self, units: int = 0) -> dict[str, Any]:
+        """The environments' keywords; tales of so many units."""
+        units = units or self.units
         return {
-            "difficulty": {"units": (self.units, self.units), "hops": (self.hops, self.hops)},
+            "difficulty": {"units": (units, units), "hops": (self.hops, self.hops)},
             "memory_slots": self.memory_slots,
             "units_per_slot": 1,
             "chain_length": self.chain_length,
         }
 
 
-@cache
 def learned_turns(config: Config) -> list[Turn]:
     """The expert's turns that are learned from: all that do something, and some of those that read on."""
     draw, words, out = rng(config.seed, 21), content_words(config), []
@@ -121,9 +126,9 @@ def content_words(config: Config, problems: int = 100, common: int = 60) -> set[
     return {word for word, _ in count.most_common()[common:]}
 
 
-def source_of(config: Config) -> Any:
+def source_of(config: Config, units: int = 0) -> Any:
     """The tales."""
-    return make_vec_env(ENV, 1, seed=config.seed, **config.play()).batch.source
+    return make_vec_env(ENV, 1, seed=config.seed, **config.play(units)).batch.source
 
 
 def made(config: Config, folder: Path, texts: Sequence[str]) -> Path:
@@ -135,20 +140,29 @@ def made(config: Config, folder: Path, texts: Sequence[str]) -> Path:
     return folder
 
 
-def trained(config: Config, folder: Path, pairs: Sequence[Pair], name: str) -> LocalModel:
-    """The model after so many updates."""
-    dtype = training_dtype("cpu") if config.dtype == "auto" else config.dtype
-    local = LocalModel(folder, device="cpu", dtype=dtype, seed=config.seed)
+def trained(config: Config, runs: Path, name: str, pairs: Sequence[Pair]) -> LocalModel:
+    """The model that all begin with, after so many updates."""
+    local = opened(config, runs)
     epochs = config.updates * config.batch_size / len(pairs)
     how = Fitting(epochs=epochs, batch_size=config.batch_size, learning_rate=config.learning_rate, seed=config.seed)
-    say = lambda line: print(f"{name}: {line}", file=sys.stderr, flush=True)  # noqa: E731
-    fit(local.model, pairs, how, local.pad, say, keep=kept_in(config, folder))
+    fit(local.model, pairs, how, local.pad, teller(name), keep=kept_in(config, runs, name))
     return local
 
 
-def kept_in(config: Config, folder: Path) -> Path:
+def opened(config: Config, runs: Path) -> LocalModel:
+    """The model that all begin with."""
+    dtype = training_dtype("cpu") if config.dtype == "auto" else config.dtype
+    return LocalModel(runs / BEGINNING, device="cpu", dtype=dtype, seed=config.seed)
+
+
+def teller(name: str) -> Callable[[str], None]:
+    """Tells of the progress."""
+    return lambda line: print(f"{name}: {line}", file=sys.stderr, flush=True)
+
+
+def kept_in(config: Config, runs: Path, name: str) -> Path:
     """The file that training with these arguments goes on from."""
-    return folder.with_name(f"{folder.name}-{hash64(json.dumps(asdict(config))):016x}.pt")
+    return runs / f"{name}-{hash64(json.dumps(asdict(config))):016x}.pt"
 
 
 def measured(config: Config, agent: Any) -> dict[str, Any]:
@@ -165,32 +179,48 @@ def measured(config: Config, agent: Any) -> dict[str, Any]:
     }
 
 
-def beginning(config: Config, folder: Path) -> tuple[list[Pair], dict[str, Any]]:
-    """The expert's turns as tokens, and what is told of them; into the folder go a model and a tokenizer."""
-    chosen = learned_turns(config)
+def begin(config: Config, runs: Path) -> dict[str, Any]:
+    """Makes the model that all begin with, and puts the first one's turns as tokens beside it; returns what is told of them."""
+    folder, chosen = runs / BEGINNING, learned_turns(config)
     some = rng(config.seed, 22).choice(len(chosen), min(len(chosen), 3_000), replace=False)
     texts = [text for i in some for text in (chosen[i].chat[-1]["content"], chosen[i].reply)]
     prompter = LocalModel(made(config, folder, texts), device="cpu").prompter
     pairs = [tokens_of(turn, prompter) for turn in chosen]
+    (folder / TURNS).write_text(json.dumps(pairs))
     keeping = sum(turn.reply.startswith(KEEPING) for turn in chosen)
-    return pairs, {"window": max(len(prompt) for prompt, _ in pairs), "turns": len(pairs), "keeping": keeping}
+    told = {"window": max(len(prompt) for prompt, _ in pairs), "turns": len(pairs), "keeping": keeping}
+    return {**told, "exercise": exercised(config, runs)}
 
 
-def play(config: Config, folder: Path, name: str) -> dict[str, Any]:
+def exercised(config: Config, runs: Path) -> list[tuple[int, float]]:
+    """Trains the model that all begin with on the exercise; returns (conversations, loss) as training went on."""
+    local = opened(config, runs)
+    chats = exercises(
+        source_of(config, config.exercise_units), range(config.exercises), content_words(config), seed=config.seed
+    )
+    rows = [marked(chat, local.prompter) for chat in chats]
+    how = Fitting(batch_size=32, learning_rate=config.exercise_rate, seed=config.seed)
+    pairs, weights = [pair for pair, _ in rows], [weight for _, weight in rows]
+    kept = kept_in(config, runs, BEGINNING)
+    losses = fit(local.model, pairs, how, local.pad, teller(BEGINNING), weights, kept)
+    local.model.save_pretrained(runs / BEGINNING)
+    return [(conversations, round(loss, 4)) for conversations, loss in losses]
+
+
+def play(config: Config, runs: Path, name: str, window: int) -> dict[str, Any]:
     """Trains and measures one of the three."""
-    pairs, told = beginning(config, folder)
-    print(f"{name}: {told['turns']} turns, the longest prompt has {told['window']} tokens", file=sys.stderr, flush=True)
     if name == MEMORY:
-        local = trained(config, folder, pairs, name)
-        agent: Any = LLMAgent(model=str(folder), backend=local, constrained=True, instructions="none")
+        pairs = json.loads((runs / BEGINNING / TURNS).read_text())
+        local = trained(config, runs, name, pairs)
+        agent: Any = LLMAgent(model=str(runs / BEGINNING), backend=local, constrained=True, instructions="none")
     else:
         source = source_of(config)
-        prompter = LocalModel(folder, device="cpu").prompter
+        prompter = LocalModel(runs / BEGINNING, device="cpu").prompter
         rarity = None if name == "last" else Rarity(source, min(config.episodes, 200))
-        shown = Window(prompter, told["window"], name, rarity)
+        shown = Window(prompter, window, name, rarity)
         turns = [tokens_of(turn, prompter) for turn in window_turns(source, range(config.episodes), shown)]
-        agent = WindowAgent(trained(config, folder, turns, name), shown)
-    return {"commit": commit(), **told, **measured(config, agent)}
+        agent = WindowAgent(trained(config, runs, name, turns), shown)
+    return measured(config, agent)
 
 
 def compare(config: Config, runs: Path, only: Sequence[str] = PARTS) -> dict[str, Any]:
@@ -199,23 +229,34 @@ def compare(config: Config, runs: Path, only: Sequence[str] = PARTS) -> dict[str
     result: dict[str, Any] = {
         "arguments": asdict(config),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ("torch", "transformers")}},
+        BEGINNING: played(config, runs, BEGINNING, lambda: begin(config, runs)),
     }  # fmt: skip
+    window = result[BEGINNING]["window"]
     for name in PARTS:
-        file = runs / f"{name}.json"
-        there = read(file) if file.is_file() else {}
-        if there.get("arguments") != asdict(config):
-            if name not in only:
-                continue
-            there = {"arguments": asdict(config), "found": play(config, runs / name, name)}
-            part = file.with_suffix(".part")
-            part.write_text(json.dumps(there, indent=1) + "\n")
-            part.replace(file)
-            kept_in(config, runs / name).unlink(missing_ok=True)
-        result[name] = there["found"]
-        print(name, result[name], file=sys.stderr, flush=True)
+        make = partial(play, config, runs, name, window) if name in only else None
+        if found := played(config, runs, name, make):
+            result[name] = found
     rows = baselines(ENV, split="validation", most=config.held_out, difficulty=config.play()["difficulty"])
     result["baselines"] = {name: row.share for name, row in rows.items()}
     return result
+
+
+def played(config: Config, runs: Path, name: str, make: Callable[[], dict[str, Any]] | None) -> dict[str, Any]:
+    """What `runs` holds of a part with these arguments; else what is made, if it may be."""
+    file = runs / f"{name}.json"
+    there = read(file) if file.is_file() else {}
+    if there.get("arguments") != asdict(config):
+        if make is None:
+            return {}
+        runs.mkdir(parents=True, exist_ok=True)
+        there = {"arguments": asdict(config), "found": {"commit": commit(), **make()}}
+        part = file.with_suffix(".part")
+        part.write_text(json.dumps(there, indent=1) + "\n")
+        part.replace(file)
+        kept_in(config, runs, name).unlink(missing_ok=True)
+    print(name, there["found"], file=sys.stderr, flush=True)
+    found: dict[str, Any] = there["found"]
+    return found
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -232,14 +273,24 @@ def main() -> None:
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
     parser.add_argument("--out", type=result_file, help="where the JSON goes, too")
     parser.add_argument("--runs", type=Path, default=Path("runs/llm_windows"), help="where each part's model and numbers go")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to play")
+    parser.add_argument("--only", nargs="+", choices=(BEGINNING, *PARTS), default=PARTS, help="parts to play")
     parser.add_argument("--smoke", action="store_true", help="seconds, to see that it runs")
     options = vars(parser.parse_args())
     out, smoke, runs, only = (options.pop(name) for name in ("out", "smoke", "runs", "only"))
     config = Config(**options)
     if smoke:
         config = replace(
-            config, units=20, episodes=12, updates=6, batch_size=8, hidden=32, layers=1, held_out=4, vocabulary=600
+            config,
+            units=20,
+            exercises=64,
+            exercise_units=12,
+            episodes=12,
+            updates=6,
+            batch_size=8,
+            hidden=32,
+            layers=1,
+            held_out=4,
+            vocabulary=600,
         )
         runs = Path("runs/llm_windows-smoke")
         rmtree(runs, ignore_errors=True)

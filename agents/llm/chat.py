@@ -57,10 +57,7 @@ class Prompter:
         """
         if not chat:
             raise ValueError("a chat needs at least one message, got none")
-        frame = self._frame(tuple(message["role"] for message in chat))
-        contents = [message["content"] for message in chat]
-        if not self._takes_system and chat[0]["role"] == "system":
-            contents = [f"{contents[0]}\n\n{contents[1]}", *contents[2:]]
+        frame, contents = self._laid_out(chat)
         ids = list(frame[0])
         for content, after in zip(contents, frame[1:], strict=True):
             ids += self.plain(content)
@@ -72,6 +69,33 @@ class Prompter:
                 "(max_new_tokens), or take a model with a longer window"
             )
         return ids
+
+    def conversation(self, chat: Sequence[Message]) -> tuple[Tokens, list[bool]]:
+        """Token ids of a chat whose last message is a reply, and which of them are replies, each with its end.
+
+        Raises:
+            ValueError: the last message is none of the assistant's.
+        """
+        if not chat or chat[-1]["role"] != "assistant":
+            raise ValueError(f"a conversation ends with a reply, got messages of {[message['role'] for message in chat]}")
+        frame, contents = self._laid_out(chat)
+        ids = list(frame[0])
+        said = [False] * len(ids)
+        for content, after, message in zip(
+            contents, [*frame[1:-1], [self.end]], chat[len(chat) - len(contents) :], strict=True
+        ):
+            reply, tokens = message["role"] == "assistant", self.plain(content)
+            ids += [*tokens, *after]
+            said += [reply] * len(tokens) + [reply and k == 0 for k in range(len(after))]
+        return ids, said
+
+    def _laid_out(self, chat: Sequence[Message]) -> tuple[list[Tokens], list[str]]:
+        """What the template puts before, between and after messages, and what they say."""
+        frame = self._frame(tuple(message["role"] for message in chat))
+        contents = [message["content"] for message in chat]
+        if not self._takes_system and chat[0]["role"] == "system":
+            contents = [f"{contents[0]}\n\n{contents[1]}", *contents[2:]]
+        return frame, contents
 
     def plain(self, text: str) -> Tokens:
         """Token ids of a text in which nothing is a special token."""

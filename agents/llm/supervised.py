@@ -21,8 +21,10 @@ from reasongym.seeding import rng
 
 Pair = tuple[Sequence[int], Sequence[int]]
 """(prompt, reply) in token ids."""
-Weighed = tuple[Sequence[int], Sequence[int], float]
-"""The same, with the weight of its loss."""
+Weight = float | Sequence[float]
+"""Of the loss of a reply: of all its tokens, or of each."""
+Weighed = tuple[Sequence[int], Sequence[int], Weight]
+"""A pair with the weight of its loss."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def fit(
     how: Fitting,
     pad: int,
     say: Callable[[str], None] | None = None,
-    weights: Sequence[float] | None = None,
+    weights: Sequence[Weight] | None = None,
     keep: Path | None = None,
 ) -> list[tuple[int, float]]:
     """Trains a causal language model on turns; returns (turns seen, loss of replies) some twenty times.
@@ -81,19 +83,19 @@ def fit(
         how: hyper-parameters.
         pad: any token id.
         say: is told of the progress.
-        weights: of the turns' losses; None: all alike.
+        weights: of the turns' losses, or of each token of their replies (0 for what others say in between); None: all alike.
         keep: a file that it all is kept in some twenty times, and gone on from where it is there: to the same weights, unless
             `how.seconds` ends it.
 
     Raises:
-        ValueError: there are no turns, or a weight is negative or no number.
+        ValueError: there are no turns, a weight is negative or no number, or a reply has other than a weight a token.
         FloatingPointError: the loss is no finite number.
     """
     if not pairs:
         raise ValueError("there are no turns to train on")
-    if weights is not None and not all(0 <= weight < math.inf for weight in weights):
-        raise ValueError("weights must be finite and not negative: a turn of negative weight would be unlearned")
     weighed = [(*pair, weight) for pair, weight in zip(pairs, weights or [1.0] * len(pairs), strict=True)]
+    if not all(0 <= weight < math.inf for row in weighed for weight in of_tokens(row)):
+        raise ValueError("weights must be finite and not negative: a turn of negative weight would be unlearned")
     optimizer = adamw(model, how.learning_rate, how.weight_decay)
     updates = max(1, math.ceil(how.epochs * len(pairs) / how.batch_size))
     state = _State() if keep is None or not keep.is_file() else _restored(keep, model, optimizer)
@@ -191,6 +193,20 @@ def cosine(done: float, least: float = 0.1) -> float:
     return least + (1 - least) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
+def of_tokens(row: Weighed) -> Sequence[float]:
+    """The weight of each token of a reply.
+
+    Raises:
+        ValueError: there are more or fewer weights than tokens.
+    """
+    _, reply, weight = row
+    if isinstance(weight, (int, float)):
+        return [weight] * len(reply)
+    if len(weight) != len(reply):
+        raise ValueError(f"a reply of {len(reply)} tokens needs as many weights, or one for all; got {len(weight)}")
+    return weight
+
+
 def losses_of(
     model: Any, rows: Sequence[Weighed], pad: int, prompt_loss: float = 0.0, of: Sequence[Weighed] | None = None
 ) -> tuple[Tensor, float]:
@@ -198,7 +214,9 @@ def losses_of(
     whole = rows if of is None else of
     ids, seen = padded([[*prompt, *reply] for prompt, reply, _ in rows], pad, model.device)
     lengths = torch.tensor([len(reply) for _, reply, _ in rows], device=ids.device)
-    weight = torch.tensor([weight for _, _, weight in rows], device=ids.device)[:, None]
+    weight = torch.zeros(ids.shape)
+    for row, of_row in zip(rows, weight, strict=True):
+        of_row[ids.shape[1] - len(row[1]) :] = torch.tensor(of_tokens(row))
     behind = torch.arange(ids.shape[1], 0, -1, device=ids.device)  # 1 = the last token
     keep = ids.shape[1] if prompt_loss else int(lengths.max()) + 1
     with mixed(model):
@@ -206,7 +224,7 @@ def losses_of(
     targets, behind, there = ids[:, -keep:][:, 1:], behind[-keep:][1:], seen[:, -keep:]
     nll = torch.nn.functional.cross_entropy(out.logits[:, :-1].float().transpose(1, 2), targets, reduction="none")
     of_reply = (behind <= lengths[:, None]).float()
-    replies = (nll * of_reply * weight).sum() / sum(len(reply) * weight for _, reply, weight in whole)
+    replies = (nll * weight.to(ids.device)[:, -keep:][:, 1:]).sum() / sum(sum(of_tokens(row)) for row in whole)
     if not prompt_loss:
         return replies, replies.item()
     of_prompt = (there[:, 1:] * there[:, :-1]).float() * (1 - of_reply)

@@ -1,0 +1,72 @@
+"""An exercise in reading, to begin from: sentences of a tale one after another, each followed by what to do with it.
+
+What a turn of play teaches is one decision for one sentence, with the memory around it. To see whether a sentence bears on a
+question takes a model from scratch many thousand of them; here a sequence has ten, in a third of the tokens. So the exercise is
+a conversation in which nothing is forgotten, and no substitute for play.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+
+from agents.llm.chat import Message, Prompter
+from agents.llm.supervised import Pair
+from reasongym.seeding import rng
+from reasongym.types import ProblemSource
+
+WORD = re.compile(r"[^\W\d_]+")
+
+
+def exercises(
+    source: ProblemSource,
+    problems: Sequence[int],
+    words: Collection[str],
+    sentences: int = 10,
+    near: float = 0.5,
+    seed: int = 0,
+) -> Iterator[list[Message]]:
+    """A conversation a problem: the question, then some sentences in the order of the text, those that are needed among them.
+
+    Args:
+        source: of problems whose support is known.
+        problems: indices of the split.
+        words: that say something: a sentence is near to a question that has one of its words.
+        sentences: of a conversation; texts that have fewer give what they have.
+        near: share of the sentences that are not needed which are near, where there are so many.
+        seed: of the choice.
+
+    Raises:
+        ValueError: a problem's support is not known.
+    """
+    draw, kept = rng(seed, 23), frozenset(words)
+    for index in problems:
+        problem = source.problem(int(index))
+        if problem.support is None:
+            raise ValueError(f"problem {index} of {source.name} has no support, so nobody knows what should be kept")
+        units, needed = problem.story.units[: problem.num_units], set(problem.support)
+        asked = kept.intersection(WORD.findall(problem.question))
+        others = [unit for unit in draw.permutation(len(units)).tolist() if unit not in needed]
+        others.sort(key=lambda unit: asked.isdisjoint(WORD.findall(units[unit])))
+        count = min(len(others), max(0, sentences - len(needed)))
+        some = round(near * count)
+        chosen = sorted([*needed, *others[:some], *others[len(others) - (count - some) :]])
+        yield conversation(problem.question, [(unit, units[unit], unit in needed) for unit in chosen], len(units))
+
+
+def conversation(question: str, sentences: Sequence[tuple[int, str, bool]], of: int) -> list[Message]:
+    """The question, and sentences (place in the text, words, whether it is needed) with what to do, in the words of play."""
+    chat: list[Message] = []
+    slot, lead = 1, f"Question: {question}\n"
+    for unit, text, needed in sentences:
+        chat.append({"role": "user", "content": f"{lead}Desk (sentence {unit + 1} of {of}): {text}"})
+        chat.append({"role": "assistant", "content": f"store {slot}" if needed else "next"})
+        slot, lead = slot + needed, "\n"
+    return chat
+
+
+def marked(chat: Sequence[Message], prompter: Prompter) -> tuple[Pair, list[float]]:
+    """(what precedes the first reply, the rest) in token ids, and weights of the tokens of the rest: 1 where it is a reply."""
+    ids, said = prompter.conversation(chat)
+    first = said.index(True)
+    return (ids[:first], ids[first:]), [float(one) for one in said[first:]]
