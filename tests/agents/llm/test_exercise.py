@@ -1,0 +1,113 @@
+"""Conversations in which a model from scratch learns to read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("transformers")
+
+import torch
+
+from agents.llm import LocalModel
+from agents.llm.exercise import WORD, conversation, exercises, marked
+from agents.llm.supervised import Fitting, fit, losses_of
+from reasongym.envs import build
+
+ASKED = re.compile(r"Question: (.*)\n")
+DESK = re.compile(r"Desk \(sentence (\d+) of (\d+)\): (.*)$")
+
+
+@pytest.fixture(scope="module")
+def source():
+    return build("narrativeqa", (), {"num_problems": 300, "difficulty": {"units": (30, 30), "hops": (1, 2)}})[0]
+
+
+@pytest.fixture
+def local(model_folder) -> LocalModel:
+    return LocalModel(model_folder, device="cpu")
+
+
+def test_sentences_stand_in_the_order_of_the_text_and_those_needed_are_stored(source):
+    for index, chat in enumerate(exercises(source, range(40), ["cloak"], 8)):
+        problem = source.problem(index)
+        assert [message["role"] for message in chat] == ["user", "assistant"] * 8
+        assert ASKED.match(chat[0]["content"])[1] == problem.question
+        shown = [DESK.search(message["content"]) for message in chat[::2]]
+        places = [int(found[1]) - 1 for found in shown]
+        assert places == sorted(set(places))
+        assert [found[3] for found in shown] == [problem.story.units[place] for place in places]
+        assert {int(found[2]) for found in shown} == {30}
+        stored = [place for place, said in zip(places, chat[1::2], strict=True) if said["content"] != "next"]
+        assert set(stored) == set(problem.support)
+        assert [m["content"] for m in chat[1::2] if m["content"] != "next"] == [f"store {k + 1}" for k in range(len(stored))]
+
+
+def test_some_of_those_not_needed_have_a_word_of_the_question(source):
+    words = {word for i in range(40) for word in WORD.findall(source.problem(i).question)} - {"the", "a", "to", "of", "was"}
+
+    def near(share: float) -> float:
+        found = []
+        for chat in exercises(source, range(40), words, 8, share):
+            asked = words.intersection(WORD.findall(ASKED.match(chat[0]["content"])[1]))
+            desks = [
+                DESK.search(user["content"])[3]
+                for user, said in zip(chat[::2], chat[1::2], strict=True)
+                if said["content"] == "next"
+            ]
+            found += [not asked.isdisjoint(WORD.findall(desk)) for desk in desks]
+        return sum(found) / len(found)
+
+    assert near(0.0) < near(0.5) < near(1.0)
+
+
+def test_the_choice_is_that_of_the_seed(source):
+    first, again, other = (list(exercises(source, range(5), (), 6, seed=seed)) for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_a_text_of_few_sentences_gives_what_it_has(source):
+    assert len(next(exercises(source, [0], (), 500))) == 2 * 30
+
+
+def test_problems_of_unknown_support_are_refused(source):
+    class Unknown:
+        name = "unknown"
+
+        def problem(self, index):
+            return replace(source.problem(index), support=None)
+
+    with pytest.raises(ValueError, match="problem 3 of unknown has no support"):
+        next(exercises(Unknown(), [3], ()))
+
+
+def test_a_conversation_is_its_prompts_and_replies(local):
+    chat = conversation("Where is it?", [(0, "It is here.", True), (4, "It rains.", False), (6, "It is there.", True)], 9)
+    ids, said = local.prompter.conversation(chat)
+    assert len(ids) == len(said)
+    for k in (1, 3, 5):
+        prompt = local.prompter(chat[:k])
+        reply = [*local.prompter.plain(chat[k]["content"]), local.prompter.end]
+        assert ids[: len(prompt) + len(reply)] == [*prompt, *reply]
+        assert said[len(prompt) : len(prompt) + len(reply)] == [True] * len(reply)
+    assert sum(said) == sum(len(local.prompter.plain(m["content"])) + 1 for m in chat[1::2])
+    with pytest.raises(ValueError, match="ends with a reply"):
+        local.prompter.conversation(chat[:-1])
+
+
+def test_what_others_say_in_between_carries_no_loss(local):
+    (prompt, rest), weights = marked(conversation("Who?", [(0, "Ann ran.", False), (1, "Bo sat.", True)], 2), local.prompter)
+    loss, told = losses_of(local.model, [(prompt, rest, weights), ([5, 6], [7, 4], 1.0)], local.pad)
+    wanted = []
+    for tokens, carries in ((prompt + rest, [0.0] * len(prompt) + weights), ([5, 6, 7, 4], [0.0, 0.0, 1.0, 1.0])):
+        logits = local.model(torch.tensor([tokens])).logits[0].log_softmax(-1)
+        wanted += [-logits[k - 1, token] for k, (token, here) in enumerate(zip(tokens, carries, strict=True)) if here]
+    assert loss.item() == pytest.approx(torch.stack(wanted).mean().item(), abs=1e-4) == told
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 1.0, 1.0], [1.0, -1.0], [1.0, float("nan")]])
+def test_weights_of_tokens_are_checked(local, weights):
+    with pytest.raises(ValueError, match="weights"):
+        fit(local.model, [([5, 6], [7, 4])], Fitting(), local.pad, weights=[weights])
