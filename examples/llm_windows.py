@@ -48,6 +48,7 @@ from agents.provenance import commit, result_file
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.audit.accuracy import baselines
 from reasongym.audit.readers import Rarity
+from reasongym.engine.infos import RATES
 from reasongym.seeding import hash64, rng
 
 ENV, TEXT = "ReasonGym-NarrativeQA-v0", "ReasonGymText-NarrativeQA-v0"
@@ -83,7 +84,7 @@ class Config:
     dtype: str = "auto"  # "mixed" where bfloat16 is multiplied in hardware, else float32
 
     def play(self, units: int = 0) -> dict[str, Any]:
-        """The environments' keywords; tales of so many units."""
+        """The environments' keywords; of tales of so many units, where that is said."""
         units = units or self.units
         return {
             "difficulty": {"units": (units, units), "hops": (self.hops, self.hops)},
@@ -126,9 +127,9 @@ def content_words(config: Config, problems: int = 100, common: int = 60) -> set[
     return {word for word, _ in count.most_common()[common:]}
 
 
-def source_of(config: Config, units: int = 0) -> Any:
-    """The tales."""
-    return make_vec_env(ENV, 1, seed=config.seed, **config.play(units)).batch.source
+def source_of(config: Config, units: int = 0, split: str = "train") -> Any:
+    """The tales; of so many units, where that is said."""
+    return make_vec_env(ENV, 1, seed=config.seed, split=split, **config.play(units)).batch.source
 
 
 def made(config: Config, folder: Path, texts: Sequence[str]) -> Path:
@@ -166,17 +167,28 @@ def kept_in(config: Config, runs: Path, name: str) -> Path:
 
 
 def measured(config: Config, agent: Any) -> dict[str, Any]:
-    """Held-out ROUGE-L and accuracy."""
+    """Held-out ROUGE-L, accuracy, and how much of what was needed it had before it when it answered."""
     began = time.perf_counter()
     found = evaluate(agent, ENV, problems=config.held_out, num_envs=min(100, config.held_out), **config.play())
+    shown = getattr(agent, "window", None)
     return {
         "rouge_l": round(found.rates["rouge_l"], 4),
         "accuracy": found.accuracy,
         "interval": list(found.interval),
-        "evidence_recall": found.rates.get("evidence_recall"),
+        "evidence": round(found.rates["evidence_recall"] if shown is None else evidence(config, shown), 4),
+        "rates": {name: round(found.rates[name], 4) for name in RATES if shown is None and name in found.rates},
         "tokens_an_episode": round((agent.ledger["tokens_in"] + agent.ledger["tokens_out"]) / config.held_out),
         "seconds": round(time.perf_counter() - began, 1),
     }
+
+
+def evidence(config: Config, shown: Window) -> float:
+    """Share of the needed sentences of held-out tales that a window shows."""
+    source, found = source_of(config, split="validation"), []
+    for told in map(source.problem, range(config.held_out)):
+        there = shown.chosen(source, told.question, told.story.units[: told.num_units])
+        found += [unit in there for unit in told.support or ()]
+    return sum(found) / max(1, len(found))
 
 
 def begin(config: Config, runs: Path) -> dict[str, Any]:

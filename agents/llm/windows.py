@@ -47,12 +47,17 @@ class Window:
         self._prompter, self.tokens, self.select, self._rarity = prompter, tokens, select, rarity
 
     def chat(self, source: ProblemSource, question: str, units: Sequence[str]) -> list[Message]:
-        """The question with as many units as fit.
+        """The question with as many units as fit, in the order of the text; raises as `chosen`."""
+        lines = _numbered(units)
+        return _asked(question, [lines[i] for i in self.chosen(source, question, units)])
+
+    def chosen(self, source: ProblemSource, question: str, units: Sequence[str]) -> list[int]:
+        """Which units it shows, in the order of the text.
 
         Raises:
             ValueError: the window has no room for the question.
         """
-        lines = [f"{i + 1} of {len(units)}: {unit}" for i, unit in enumerate(units)]
+        lines = _numbered(units)
         room = self.tokens - len(self._prompter(_asked(question, [])))
         if room < 0:
             raise ValueError(f"a window of {self.tokens} tokens has no room for the question {question!r:.80}")
@@ -62,7 +67,7 @@ class Window:
             if room < 0:
                 break
             chosen.append(i)
-        return _asked(question, [lines[i] for i in sorted(chosen)])
+        return sorted(chosen)
 
     def _order(self, source: ProblemSource, question: str, units: Sequence[str]) -> list[int]:
         """Units, the best first."""
@@ -78,6 +83,11 @@ class Window:
 def _row(ids: Sequence[int]) -> np.ndarray:
     """Each token once: a word that is repeated counts once."""
     return np.unique(np.asarray(ids, np.int64))
+
+
+def _numbered(units: Sequence[str]) -> list[str]:
+    """Units as a window shows them."""
+    return [f"{i + 1} of {len(units)}: {unit}" for i, unit in enumerate(units)]
 
 
 def _asked(question: str, lines: Sequence[str]) -> list[Message]:

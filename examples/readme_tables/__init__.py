@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from readme_tables import environments, learning, models, scale
+from readme_tables import environments, language, learning, models, scale
 
 TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "ids": ("audit.json", environments.ids),
@@ -23,7 +23,10 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "readers": ("text_readers.json", environments.readers),
     "text": ("text", learning.text),
     "rounds": ("self_reward.json", learning.rounds),
-    "language models": ("llm_task2", learning.language_models),
+    "language models": ("llm_task2", language.trained),
+    "windows": ("llm_windows.json", language.windows),
+    "self-preference": ("self_preference.json", language.self_preference),
+    "observers": ("llm_observers", language.observers),
     "ray": ("bench_ray.json", scale.ray),
     "clusters": ("bench_ray.json", scale.clusters),
     "tree, threshold carried": ("compare_tree.json", partial(models.tree, threshold="carried")),

@@ -82,20 +82,3 @@ def rounds(result: dict[str, Any]) -> str:
             rows.append((task, variant, found[-1]["seeds"], *cells, *[""] * (most - len(found))))
     head = ("task", "variant", "seeds", "start", *(f"round {i}" for i in range(1, most)))
     return table(head, rows, left=("task", "variant"))
-
-
-def language_models(runs: dict[str, Any]) -> str:
-    """What a language model's training on task 2 added to its start, by kind: held-out accuracy and rates, in percent."""
-    rates = ("capture", "retention", "retrieval")
-    rows = []
-    for name, seeds in sorted(by_setting(runs).items(), key=lambda item: item[0] != "start"):
-        accuracies = [run["accuracy"] for run in seeds]
-        mean, *ends = interval(accuracies, seeds[0]["problems"])
-        gain = "" if name == "start" else f"{100 * (mean - np.mean([run['start']['accuracy'] for run in seeds])):+.1f}"
-        trained = [run.get("ppo") or run["supervised"] for run in seeds]
-        turns = f"{np.mean([told['turns'] for told in trained]):,.0f}"
-        seconds = f"{np.mean([told.get('seconds', told.get('seconds_of_training')) for told in trained]):,.0f}"
-        found = (percent(np.mean([run["rates"][rate] for run in seeds])) for rate in rates)
-        rows.append((name, percent(mean), ", ".join(map(percent, accuracies)), between(*ends), gain, turns, seconds, *found))
-    head = ("training", "accuracy (%)", "by seed", "95% interval", "gain", "turns", "CPU seconds", *rates)
-    return table(head, rows, left=("training", "by seed", "95% interval"))
