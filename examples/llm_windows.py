@@ -1,10 +1,10 @@
 """Bounded memory beside windows on long tales: `python examples/llm_windows.py [--help]`.
 
 Three language models of one shape, one tokenizer and one beginning are trained on the same tales made to order, with the same
-number of updates of the same size. All begin from the weights that an exercise in reading came to (which sentences of a short
-tale bear on a question, ten decisions in a sequence); then:
+number of updates of the same size. All begin from the weights that an exercise in reading came to (which of ten sentences of a
+tale bear on a question, and the answer); then:
 
-- memory: reads a sentence a turn, keeps what matters in K slots, recalls, and points at the answer (`LLMAgent`);
+- memory: reads a sentence a turn, keeps what matters in K slots, recalls, and answers (`LLMAgent`);
 - last: is shown the question and the last sentences that fit into the longest prompt that the first one sees, and answers;
 - tf-idf: the same with the sentences nearest to the question.
 
@@ -24,7 +24,7 @@ import platform
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, partial
 from importlib.metadata import version
@@ -66,22 +66,28 @@ class Config:
     hops: int = 1  # sentences that an answer needs
     memory_slots: int = 4
     chain_length: int = 3
-    exercises: int = 48_000  # short tales that all begin with
+    exercises: int = 48_000  # tales that all begin with
     exercise_units: int = 60  # of these
     exercise_rate: float = 2e-3  # the learning rate of the exercise
-    episodes: int = 8_000
-    reading: float = 1.0  # turns of reading on that are learned from, for each turn of another kind
+    episodes: int = 2_000  # long tales that are learned from
+    short: int = 16_000  # short ones
+    short_units: int = 16  # of these
+    reading: float = 2.0  # turns of reading on that are learned from, for each turn of another kind
     near: float = 0.5  # share of them whose sentence has a word of the question, where there are so many
-    stray: float = 0.01  # share of turns of reading on in which the expert's episodes store the sentence instead
-    updates: int = 1_000
+    strays: float = 4.0  # sentences of a tale that the expert's episodes store in vain, in the mean
+    updates: int = 1_500
     batch_size: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     vocabulary: int = 2048
     hidden: int = 128
     layers: int = 4
     held_out: int = 200
     seed: int = 0
     dtype: str = "auto"  # "mixed" where bfloat16 is multiplied in hardware, else float32
+
+    def tales(self) -> tuple[tuple[int, range], tuple[int, range]]:
+        """What is learned from: (sentences of a tale, indices)."""
+        return (self.units, range(self.episodes)), (self.short_units, range(self.short))
 
     def play(self, units: int = 0) -> dict[str, Any]:
         """The environments' keywords; of tales of so many units, where that is said."""
@@ -95,12 +101,9 @@ class Config:
 
 
 def learned_turns(config: Config) -> list[Turn]:
-    """The expert's turns that are learned from: all that do something, and some of those that read on."""
+    """The expert's turns that are learned from: all that do something, and some of those that read on; answers are in words."""
     draw, words, out = rng(config.seed, 21), content_words(config), []
-    episodes = expert_turns(
-        TEXT, range(config.episodes), stray=config.stray, seed=config.seed, instructions="none", **config.play()
-    )
-    for episode in episodes:
+    for episode in (episode for tales in config.tales() for episode in spoken(config, *tales)):
         acts = [turn for turn in episode if turn.reply != "next"]
         reads = [episode[i] for i in draw.permutation(len(episode)) if episode[i].reply == "next"]
         count = min(len(reads), round(config.reading * len(acts)))
@@ -108,6 +111,15 @@ def learned_turns(config: Config) -> list[Turn]:
         some = round(config.near * count)
         out += [*acts, *reads[:some], *reads[len(reads) - (count - some) :]]
     return out
+
+
+def spoken(config: Config, units: int, problems: range) -> Iterator[list[Turn]]:
+    """The expert's episodes; the words of an answer are said, as in a window, where the expert points at them."""
+    source, stray = source_of(config, units), config.strays / units
+    episodes = expert_turns(TEXT, problems, stray=stray, seed=config.seed, instructions="none", **config.play(units))
+    for index, episode in zip(problems, episodes, strict=True):
+        ends = next(i for i, turn in enumerate(episode) if turn.reply.startswith("start"))
+        yield [*episode[:ends], Turn(episode[ends].chat, f"answer {source.problem(index).answers[0]}")]
 
 
 def is_near(turn: Turn, words: set[str]) -> bool:
@@ -224,13 +236,16 @@ def play(config: Config, runs: Path, name: str, window: int) -> dict[str, Any]:
     if name == MEMORY:
         pairs = json.loads((runs / BEGINNING / TURNS).read_text())
         local = trained(config, runs, name, pairs)
-        agent: Any = LLMAgent(model=str(runs / BEGINNING), backend=local, constrained=True, instructions="none")
+        agent: Any = LLMAgent(model=str(runs / BEGINNING), backend=local, instructions="none")
     else:
-        source = source_of(config)
         prompter = LocalModel(runs / BEGINNING, device="cpu").prompter
-        rarity = None if name == "last" else Rarity(source, min(config.episodes, 200))
+        rarity = None if name == "last" else Rarity(source_of(config), min(config.episodes, 200))
         shown = Window(prompter, window, name, rarity)
-        turns = [tokens_of(turn, prompter) for turn in window_turns(source, range(config.episodes), shown)]
+        turns = [
+            tokens_of(turn, prompter)
+            for units, problems in config.tales()
+            for turn in window_turns(source_of(config, units), problems, shown)
+        ]
         agent = WindowAgent(trained(config, runs, name, turns), shown)
     return measured(config, agent)
 
@@ -297,6 +312,8 @@ def main() -> None:
             exercises=64,
             exercise_units=12,
             episodes=12,
+            short=24,
+            short_units=10,
             updates=6,
             batch_size=8,
             hidden=32,

@@ -1,7 +1,7 @@
-"""An exercise in reading, to begin from: sentences of a tale one after another, each followed by what to do with it.
+"""An exercise in reading, to begin from: sentences of a text one after another, each with what to do, and the answer.
 
 What a turn of play teaches is one decision for one sentence, with the memory around it. To see whether a sentence bears on a
-question takes a model from scratch many thousand of them; here a sequence has ten, in a third of the tokens. So the exercise is
+question takes a model from scratch many thousand of them; here a sequence has ten, in a fifth of the tokens. So the exercise is
 a conversation in which nothing is forgotten, and no substitute for play.
 """
 
@@ -26,7 +26,7 @@ def exercises(
     near: float = 0.5,
     seed: int = 0,
 ) -> Iterator[list[Message]]:
-    """A conversation a problem: the question, then some sentences in the order of the text, those that are needed among them.
+    """A conversation a problem: the question, some sentences in the order of the text, those needed among them, the answer.
 
     Args:
         source: of problems whose support is known.
@@ -51,17 +51,20 @@ def exercises(
         count = min(len(others), max(0, sentences - len(needed)))
         some = round(near * count)
         chosen = sorted([*needed, *others[:some], *others[len(others) - (count - some) :]])
-        yield conversation(problem.question, [(unit, units[unit], unit in needed) for unit in chosen], len(units))
+        shown = [(unit, units[unit], unit in needed) for unit in chosen]
+        yield conversation(problem.question, shown, len(units), problem.answers[0] if problem.answers else "none")
 
 
-def conversation(question: str, sentences: Sequence[tuple[int, str, bool]], of: int) -> list[Message]:
-    """The question, and sentences (place in the text, words, whether it is needed) with what to do, in the words of play."""
+def conversation(question: str, sentences: Sequence[tuple[int, str, bool]], of: int, answer: str) -> list[Message]:
+    """The question, sentences (place in the text, words, whether it is needed) with what to do, the answer: all as in play."""
     chat: list[Message] = []
     slot, lead = 1, f"Question: {question}\n"
     for unit, text, needed in sentences:
         chat.append({"role": "user", "content": f"{lead}Desk (sentence {unit + 1} of {of}): {text}"})
         chat.append({"role": "assistant", "content": f"store {slot}" if needed else "next"})
         slot, lead = slot + needed, "\n"
+    chat.append({"role": "user", "content": "\nDesk is empty: the text is over."})
+    chat.append({"role": "assistant", "content": f"answer {answer}"})
     return chat
 
 

@@ -33,16 +33,20 @@ def local(model_folder) -> LocalModel:
 def test_sentences_stand_in_the_order_of_the_text_and_those_needed_are_stored(source):
     for index, chat in enumerate(exercises(source, range(40), ["cloak"], 8)):
         problem = source.problem(index)
-        assert [message["role"] for message in chat] == ["user", "assistant"] * 8
+        assert [message["role"] for message in chat] == ["user", "assistant"] * 9
+        assert [message["content"] for message in chat[-2:]] == [
+            "\nDesk is empty: the text is over.",
+            f"answer {problem.answers[0]}",
+        ]
         assert ASKED.match(chat[0]["content"])[1] == problem.question
-        shown = [DESK.search(message["content"]) for message in chat[::2]]
+        shown = [DESK.search(message["content"]) for message in chat[:-2:2]]
         places = [int(found[1]) - 1 for found in shown]
         assert places == sorted(set(places))
         assert [found[3] for found in shown] == [problem.story.units[place] for place in places]
         assert {int(found[2]) for found in shown} == {30}
-        stored = [place for place, said in zip(places, chat[1::2], strict=True) if said["content"] != "next"]
+        stored = [place for place, said in zip(places, chat[1:-2:2], strict=True) if said["content"] != "next"]
         assert set(stored) == set(problem.support)
-        assert [m["content"] for m in chat[1::2] if m["content"] != "next"] == [f"store {k + 1}" for k in range(len(stored))]
+        assert [m["content"] for m in chat[1:-2:2] if m["content"] != "next"] == [f"store {k + 1}" for k in range(len(stored))]
 
 
 def test_some_of_those_not_needed_have_a_word_of_the_question(source):
@@ -69,7 +73,7 @@ def test_the_choice_is_that_of_the_seed(source):
 
 
 def test_a_text_of_few_sentences_gives_what_it_has(source):
-    assert len(next(exercises(source, [0], (), 500))) == 2 * 30
+    assert len(next(exercises(source, [0], (), 500))) == 2 * 31
 
 
 def test_problems_of_unknown_support_are_refused(source):
@@ -84,10 +88,12 @@ def test_problems_of_unknown_support_are_refused(source):
 
 
 def test_a_conversation_is_its_prompts_and_replies(local):
-    chat = conversation("Where is it?", [(0, "It is here.", True), (4, "It rains.", False), (6, "It is there.", True)], 9)
+    chat = conversation(
+        "Where is it?", [(0, "It is here.", True), (4, "It rains.", False), (6, "It is there.", True)], 9, "there"
+    )
     ids, said = local.prompter.conversation(chat)
     assert len(ids) == len(said)
-    for k in (1, 3, 5):
+    for k in (1, 3, 5, 7):
         prompt = local.prompter(chat[:k])
         reply = [*local.prompter.plain(chat[k]["content"]), local.prompter.end]
         assert ids[: len(prompt) + len(reply)] == [*prompt, *reply]
@@ -98,7 +104,9 @@ def test_a_conversation_is_its_prompts_and_replies(local):
 
 
 def test_what_others_say_in_between_carries_no_loss(local):
-    (prompt, rest), weights = marked(conversation("Who?", [(0, "Ann ran.", False), (1, "Bo sat.", True)], 2), local.prompter)
+    (prompt, rest), weights = marked(
+        conversation("Who?", [(0, "Ann ran.", False), (1, "Bo sat.", True)], 2, "Bo"), local.prompter
+    )
     loss, told = losses_of(local.model, [(prompt, rest, weights), ([5, 6], [7, 4], 1.0)], local.pad)
     wanted = []
     for tokens, carries in ((prompt + rest, [0.0] * len(prompt) + weights), ([5, 6, 7, 4], [0.0, 0.0, 1.0, 1.0])):
