@@ -23,7 +23,6 @@ import json
 import platform
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, partial
@@ -38,11 +37,11 @@ import torch
 
 from agents.base import evaluate
 from agents.llm import LLMAgent, LocalModel
-from agents.llm.exercise import WORD, exercises, marked
+from agents.llm.exercise import exercises, marked, telling_words
 from agents.llm.sampling import training_dtype
 from agents.llm.supervised import Fitting, Pair, fit
 from agents.llm.tiny import Shape, tiny_model, train_tokenizer
-from agents.llm.transcripts import KEEPING, Turn, expert_turns, tokens_of
+from agents.llm.transcripts import KEEPING, Turn, chosen_turns, expert_turns, tokens_of
 from agents.llm.windows import SELECTIONS, Window, WindowAgent, window_turns
 from agents.provenance import commit, result_file
 from reasongym.adapters.sb3 import make_vec_env
@@ -101,16 +100,9 @@ class Config:
 
 
 def learned_turns(config: Config) -> list[Turn]:
-    """The expert's turns that are learned from: all that do something, and some of those that read on; answers are in words."""
-    draw, words, out = rng(config.seed, 21), content_words(config), []
-    for episode in (episode for tales in config.tales() for episode in spoken(config, *tales)):
-        acts = [turn for turn in episode if turn.reply != "next"]
-        reads = [episode[i] for i in draw.permutation(len(episode)) if episode[i].reply == "next"]
-        count = min(len(reads), round(config.reading * len(acts)))
-        reads.sort(key=lambda turn: not is_near(turn, words))
-        some = round(config.near * count)
-        out += [*acts, *reads[:some], *reads[len(reads) - (count - some) :]]
-    return out
+    """The expert's turns that are learned from."""
+    episodes = (episode for tales in config.tales() for episode in spoken(config, *tales))
+    return chosen_turns(episodes, config.reading, telling(config), config.near, config.seed)
 
 
 def spoken(config: Config, units: int, problems: range) -> Iterator[list[Turn]]:
@@ -122,21 +114,10 @@ def spoken(config: Config, units: int, problems: range) -> Iterator[list[Turn]]:
         yield [*episode[:ends], Turn(episode[ends].chat, f"answer {source.problem(index).answers[0]}")]
 
 
-def is_near(turn: Turn, words: set[str]) -> bool:
-    """Whether the sentence on the desk has one of these words in common with the question."""
-    lines = turn.chat[-1]["content"].splitlines()
-    desk = next(line for line in lines if line.startswith("Desk"))
-    return bool(words & set(WORD.findall(lines[0])) & set(WORD.findall(desk)))
-
-
 @cache
-def content_words(config: Config, problems: int = 100, common: int = 60) -> set[str]:
-    """Words of tales and questions, without the commonest: these say little by themselves."""
-    source, count = source_of(config), Counter[str]()
-    for told in map(source.problem, range(problems)):
-        for text in (*told.story.units, told.question):
-            count.update(WORD.findall(text))
-    return {word for word, _ in count.most_common()[common:]}
+def telling(config: Config, problems: int = 100) -> set[str]:
+    """Words that tell something."""
+    return telling_words(map(source_of(config).problem, range(problems)))
 
 
 def source_of(config: Config, units: int = 0, split: str = "train") -> Any:
@@ -146,7 +127,7 @@ def source_of(config: Config, units: int = 0, split: str = "train") -> Any:
 
 def made(config: Config, folder: Path, texts: Sequence[str]) -> Path:
     """A model and a tokenizer: what recurs around the words of the tales is one token, they are tokens by themselves."""
-    tokenizer = train_tokenizer(texts, config.vocabulary, phrases=True, apart=content_words(config))
+    tokenizer = train_tokenizer(texts, config.vocabulary, phrases=True, apart=telling(config))
     torch.manual_seed(config.seed)
     tiny_model(tokenizer, Shape(config.hidden, config.layers, config.hidden // 32)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -219,9 +200,7 @@ def begin(config: Config, runs: Path) -> dict[str, Any]:
 def exercised(config: Config, runs: Path) -> list[tuple[int, float]]:
     """Trains the model that all begin with on the exercise; returns (conversations, loss) as training went on."""
     local = opened(config, runs)
-    chats = exercises(
-        source_of(config, config.exercise_units), range(config.exercises), content_words(config), seed=config.seed
-    )
+    chats = exercises(source_of(config, config.exercise_units), range(config.exercises), telling(config), seed=config.seed)
     rows = [marked(chat, local.prompter) for chat in chats]
     how = Fitting(batch_size=32, learning_rate=config.exercise_rate, seed=config.seed)
     pairs, weights = [pair for pair, _ in rows], [weight for _, weight in rows]

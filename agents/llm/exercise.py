@@ -7,15 +7,23 @@ a conversation in which nothing is forgotten, and no substitute for play.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from agents.llm.chat import Message, Prompter
 from agents.llm.supervised import Pair
+from agents.llm.transcripts import WORD
 from reasongym.seeding import rng
-from reasongym.types import ProblemSource
+from reasongym.types import Problem, ProblemSource
 
-WORD = re.compile(r"[^\W\d_]+")
+
+def telling_words(problems: Iterable[Problem], common: int = 60) -> set[str]:
+    """Words of texts and questions, but for so many of the commonest, which say little by themselves."""
+    count = Counter[str]()
+    for problem in problems:
+        for text in (*problem.story.units, problem.question):
+            count.update(WORD.findall(text))
+    return {word for word, _ in count.most_common()[common:]}
 
 
 def exercises(
@@ -31,7 +39,7 @@ def exercises(
     Args:
         source: of problems whose support is known.
         problems: indices of the split.
-        words: that say something: a sentence is near to a question that has one of its words.
+        words: that tell something (`telling_words`): a sentence is near to a question that has one of its words.
         sentences: of a conversation; texts that have fewer give what they have.
         near: share of the sentences that are not needed which are near, where there are so many.
         seed: of the choice.

@@ -84,7 +84,8 @@ def compute_mixed(model: Any) -> None:
 def training_dtype(device: str = "auto") -> str:
     """The `dtype` that training all weights is fastest with: "mixed" where bfloat16 is multiplied in hardware, else "auto"."""
     on_gpu = device != "cpu" and torch.cuda.is_available()
-    return "mixed" if on_gpu or torch.cpu.get_capabilities().get("amx_bf16") else "auto"
+    can = torch.cpu.get_capabilities()
+    return "mixed" if on_gpu or can.get("amx_bf16") or can.get("avx512_bf16") else "auto"
 
 
 def mixed(model: Any) -> torch.autocast:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -21,6 +22,7 @@ class Turn(NamedTuple):
 
 KEEPING = ("store", "update")
 """Commands that write into memory."""
+WORD = re.compile(r"[^\W\d_]+")
 
 
 def expert_turns(
@@ -113,6 +115,42 @@ class Prudence:
             if (may & slots).any():
                 return f"store {1 + int((may & slots).argmax())}"
         return command
+
+
+def chosen_turns(
+    episodes: Iterable[Sequence[Turn]], reading: float, words: Collection[str] = (), near: float = 0.0, seed: int = 0
+) -> list[Turn]:
+    """The turns to learn from: all that do something, and some of those that read on, which in long texts are nearly all.
+
+    Args:
+        episodes: of an expert.
+        reading: turns of reading on for each of the others, where an episode has so many.
+        words: that tell something; a turn is near where the question and the unit on the desk have one of them in common.
+        near: share of the turns of reading on that are near, where there are so many.
+        seed: of the choice.
+
+    Raises:
+        ValueError: `reading` is negative, or `near` no share.
+    """
+    if not reading >= 0 or not 0 <= near <= 1:
+        raise ValueError(f"reading must not be negative and near lie in [0, 1], got {reading!r} and {near!r}")
+    draw, kept, chosen = rng(seed, 21), frozenset(words), list[Turn]()
+    for episode in episodes:
+        acts = [turn for turn in episode if turn.reply != "next"]
+        reads = [episode[i] for i in draw.permutation(len(episode)) if episode[i].reply == "next"]
+        reads.sort(key=lambda turn: not _is_near(turn, kept))
+        count = min(len(reads), round(reading * len(acts)))
+        some = round(near * count)
+        chosen += [*acts, *reads[:some], *reads[len(reads) - (count - some) :]]
+    return chosen
+
+
+def _is_near(turn: Turn, words: frozenset[str]) -> bool:
+    """Whether the unit on the desk has one of these words in common with the question."""
+    lines = turn.chat[-1]["content"].splitlines()
+    question = next(line for line in lines if line.startswith("Question"))
+    desk = next(line for line in lines if line.startswith("Desk"))
+    return not words.isdisjoint(set(WORD.findall(question)) & set(WORD.findall(desk)))
 
 
 def _free_slots(batch: Any) -> np.ndarray:

@@ -12,8 +12,9 @@ pytest.importorskip("transformers")
 import torch
 
 from agents.llm import LocalModel
-from agents.llm.exercise import WORD, conversation, exercises, marked
+from agents.llm.exercise import WORD, conversation, exercises, marked, telling_words
 from agents.llm.supervised import Fitting, fit, losses_of
+from agents.llm.transcripts import Turn, chosen_turns
 from reasongym.envs import build
 
 ASKED = re.compile(r"Question: (.*)\n")
@@ -119,3 +120,36 @@ def test_what_others_say_in_between_carries_no_loss(local):
 def test_weights_of_tokens_are_checked(local, weights):
     with pytest.raises(ValueError, match="weights"):
         fit(local.model, [([5, 6], [7, 4])], Fitting(), local.pad, weights=[weights])
+
+
+def test_the_commonest_words_tell_nothing(source):
+    problems = list(map(source.problem, range(50)))
+    all_of_them, some = telling_words(problems, 0), telling_words(problems, 60)
+    assert some < all_of_them
+    assert len(all_of_them) - len(some) == 60
+    said = WORD.findall(" ".join(text for problem in problems for text in (*problem.story.units, problem.question)))
+    assert min(said.count(word) for word in all_of_them - some) >= max(map(said.count, some))
+
+
+def read(sentence: str, reply: str = "next") -> Turn:
+    return Turn([{"role": "user", "content": f"Question: Where is the lamp?\nDesk (sentence 1 of 9): {sentence}"}], reply)
+
+
+def test_of_the_turns_that_read_on_so_many_are_chosen_and_so_many_of_them_near():
+    far = [read(f"Rain fell on day {day}.") for day in range(40)]
+    near = [read(f"A lamp of kind {kind} broke.") for kind in range(40)]
+    acts = [read("The lamp is here.", "store 1"), read("", "recall 1")]
+    episode = [*far, *near, *acts]
+    chosen = chosen_turns([episode, acts], 3.0, {"lamp", "fell"}, 0.5, seed=1)
+    assert [turn for turn in chosen if turn.reply != "next"] == acts * 2
+    assert (sum(turn in near for turn in chosen), sum(turn in far for turn in chosen)) == (3, 3)
+    assert chosen_turns([episode], 3.0, {"lamp"}, 0.5, seed=1) == chosen[:-2]
+    assert chosen_turns([episode], 3.0, {"lamp"}, 0.5, seed=2) != chosen[:-2]
+    assert all(turn in episode for turn in chosen_turns([episode], 1e6, {"lamp"}, 1.0))
+    assert len(chosen_turns([episode], 1e6)) == len(episode)
+
+
+@pytest.mark.parametrize(("reading", "near"), [(-1.0, 0.0), (float("nan"), 0.0), (1.0, 1.5)])
+def test_a_choice_that_cannot_be_made_is_refused(reading, near):
+    with pytest.raises(ValueError, match="near lie in"):
+        chosen_turns([], reading, (), near)
