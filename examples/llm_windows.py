@@ -1,7 +1,7 @@
 """Bounded memory beside windows on long tales: `python examples/llm_windows.py [--help]`.
 
-Three language models of one shape, one tokenizer and one beginning are trained on the same tales made to order, with the same
-number of updates of the same size. All begin from the weights that an exercise in reading came to (which of ten sentences of a
+Three language models of one shape, one tokenizer and one beginning are trained on the same tales made to order, in the same
+number of updates of as many tales. All begin from the weights that an exercise in reading came to (which of ten sentences of a
 tale bear on a question, and the answer); then:
 
 - memory: reads a sentence a turn, keeps what matters in K slots, recalls, and answers (`LLMAgent`);
@@ -9,9 +9,12 @@ tale bear on a question, and the answer); then:
 - tf-idf: the same with the sentences nearest to the question.
 
 The first learns from the expert's turns (of those that read on, a share, many of them near misses), the others from gold
-answers. Prints held-out ROUGE-L and accuracy of each; the last line is the JSON, which --out also gets. What --runs already
-holds of a comparison with the same arguments is not played again, so one that was stopped goes on (training, too), and `--only`
-plays its parts in several processes, once `--only beginning` is over.
+answers. As one sentence in hundreds is needed, and one turn in nine of those learned from keeps one, the first leans against
+keeping: so far that of training tales that nobody learned from it keeps as many sentences in vain as there are slots to spare.
+
+Prints held-out ROUGE-L and accuracy of each; the last line is the JSON, which --out also gets. What --runs already holds of a
+comparison with the same arguments is not played again, so one that was stopped goes on (training, too), and `--only` plays its
+parts in several processes, once `--only beginning` is over.
 
     python examples/llm_windows.py --units 400 --out examples/results/llm_windows.json
 """
@@ -38,6 +41,7 @@ import torch
 from agents.base import evaluate
 from agents.llm import LLMAgent, LocalModel
 from agents.llm.exercise import exercises, marked, telling_words
+from agents.llm.lean import lean_to, log_odds
 from agents.llm.sampling import training_dtype
 from agents.llm.supervised import Fitting, Pair, fit
 from agents.llm.tiny import Shape, tiny_model, train_tokenizer
@@ -74,15 +78,21 @@ class Config:
     reading: float = 2.0  # turns of reading on that are learned from, for each turn of another kind
     near: float = 0.5  # share of them whose sentence has a word of the question, where there are so many
     strays: float = 4.0  # sentences of a tale that the expert's episodes store in vain, in the mean
-    updates: int = 1_500
-    batch_size: int = 64
+    updates: int = 400
+    batch_size: int = 64  # tales in an update
     learning_rate: float = 2e-3
     vocabulary: int = 2048
     hidden: int = 128
     layers: int = 4
+    calibration: int = 10  # tales that it is found on how far to lean
     held_out: int = 200
     seed: int = 0
     dtype: str = "auto"  # "mixed" where bfloat16 is multiplied in hardware, else float32
+
+    def of(self, part: str) -> dict[str, Any]:
+        """The arguments that a part depends on."""
+        later = ("updates", "batch_size", "learning_rate", "calibration", "held_out") if part == BEGINNING else ()
+        return {name: value for name, value in asdict(self).items() if name not in later}
 
     def tales(self) -> tuple[tuple[int, range], tuple[int, range]]:
         """What is learned from: (sentences of a tale, indices)."""
@@ -99,8 +109,8 @@ class Config:
         }
 
 
-def learned_turns(config: Config) -> list[Turn]:
-    """The expert's turns that are learned from."""
+def learned_turns(config: Config) -> list[list[Turn]]:
+    """The expert's turns that are learned from, by tale."""
     episodes = (episode for tales in config.tales() for episode in spoken(config, *tales))
     return chosen_turns(episodes, config.reading, telling(config), config.near, config.seed)
 
@@ -134,13 +144,24 @@ def made(config: Config, folder: Path, texts: Sequence[str]) -> Path:
     return folder
 
 
-def trained(config: Config, runs: Path, name: str, pairs: Sequence[Pair]) -> LocalModel:
-    """The model that all begin with, after so many updates."""
+def trained(config: Config, runs: Path, name: str, tales: Sequence[Sequence[Pair]]) -> LocalModel:
+    """The model that all begin with, after so many updates on the turns of tales."""
     local = opened(config, runs)
-    epochs = config.updates * config.batch_size / len(pairs)
+    epochs = config.updates * config.batch_size / len(tales)
     how = Fitting(epochs=epochs, batch_size=config.batch_size, learning_rate=config.learning_rate, seed=config.seed)
-    fit(local.model, pairs, how, local.pad, teller(name), keep=kept_in(config, runs, name))
+    pairs, groups = [pair for turns in tales for pair in turns], [k for k, turns in enumerate(tales) for _ in turns]
+    fit(local.model, pairs, how, local.pad, teller(name), keep=kept_in(config, runs, name), groups=groups)
     return local
+
+
+def leaning(config: Config, local: LocalModel, turns_a_tale: int = 200) -> dict[str, float]:
+    """How far to lean against keeping, for as many sentences of a tale to be kept in vain as there are slots to spare."""
+    draw, reads = rng(config.seed, 24), list[Turn]()
+    for episode in spoken(config, config.units, range(config.episodes, config.episodes + config.calibration)):
+        some = [turn for turn in episode if turn.reply == "next"]
+        reads += [some[i] for i in draw.permutation(len(some))[:turns_a_tale]]
+    odds = log_odds(local, [turn.chat for turn in reads], "store 1", "next")
+    return {"store 1": lean_to(odds, max(1, config.memory_slots - config.hops) / config.units)}
 
 
 def opened(config: Config, runs: Path) -> LocalModel:
@@ -156,7 +177,7 @@ def teller(name: str) -> Callable[[str], None]:
 
 def kept_in(config: Config, runs: Path, name: str) -> Path:
     """The file that training with these arguments goes on from."""
-    return runs / f"{name}-{hash64(json.dumps(asdict(config))):016x}.pt"
+    return runs / f"{name}-{hash64(json.dumps(config.of(name))):016x}.pt"
 
 
 def measured(config: Config, agent: Any) -> dict[str, Any]:
@@ -186,14 +207,16 @@ def evidence(config: Config, shown: Window) -> float:
 
 def begin(config: Config, runs: Path) -> dict[str, Any]:
     """Makes the model that all begin with, and puts the first one's turns as tokens beside it; returns what is told of them."""
-    folder, chosen = runs / BEGINNING, learned_turns(config)
+    folder, tales = runs / BEGINNING, learned_turns(config)
+    chosen = [turn for tale in tales for turn in tale]
     some = rng(config.seed, 22).choice(len(chosen), min(len(chosen), 3_000), replace=False)
     texts = [text for i in some for text in (chosen[i].chat[-1]["content"], chosen[i].reply)]
     prompter = LocalModel(made(config, folder, texts), device="cpu").prompter
-    pairs = [tokens_of(turn, prompter) for turn in chosen]
+    pairs = [[tokens_of(turn, prompter) for turn in tale] for tale in tales]
     (folder / TURNS).write_text(json.dumps(pairs))
     keeping = sum(turn.reply.startswith(KEEPING) for turn in chosen)
-    told = {"window": max(len(prompt) for prompt, _ in pairs), "turns": len(pairs), "keeping": keeping}
+    longest = max(len(prompt) for tale in pairs for prompt, _ in tale)
+    told = {"window": longest, "tales": len(tales), "turns": len(chosen), "keeping": keeping}
     return {**told, "exercise": exercised(config, runs)}
 
 
@@ -213,20 +236,19 @@ def exercised(config: Config, runs: Path) -> list[tuple[int, float]]:
 def play(config: Config, runs: Path, name: str, window: int) -> dict[str, Any]:
     """Trains and measures one of the three."""
     if name == MEMORY:
-        pairs = json.loads((runs / BEGINNING / TURNS).read_text())
-        local = trained(config, runs, name, pairs)
-        agent: Any = LLMAgent(model=str(runs / BEGINNING), backend=local, instructions="none")
-    else:
-        prompter = LocalModel(runs / BEGINNING, device="cpu").prompter
-        rarity = None if name == "last" else Rarity(source_of(config), min(config.episodes, 200))
-        shown = Window(prompter, window, name, rarity)
-        turns = [
-            tokens_of(turn, prompter)
-            for units, problems in config.tales()
-            for turn in window_turns(source_of(config, units), problems, shown)
-        ]
-        agent = WindowAgent(trained(config, runs, name, turns), shown)
-    return measured(config, agent)
+        local = trained(config, runs, name, json.loads((runs / BEGINNING / TURNS).read_text()))
+        lean = leaning(config, local)
+        agent = LLMAgent(model=str(runs / BEGINNING), backend=local, instructions="none", lean=lean)
+        return {"lean": lean, **measured(config, agent)}
+    prompter = LocalModel(runs / BEGINNING, device="cpu").prompter
+    rarity = None if name == "last" else Rarity(source_of(config), min(config.episodes, 200))
+    shown = Window(prompter, window, name, rarity)
+    tales = [
+        [tokens_of(turn, prompter)]
+        for units, problems in config.tales()
+        for turn in window_turns(source_of(config, units), problems, shown)
+    ]
+    return measured(config, WindowAgent(trained(config, runs, name, tales), shown))
 
 
 def compare(config: Config, runs: Path, only: Sequence[str] = PARTS) -> dict[str, Any]:
@@ -251,11 +273,12 @@ def played(config: Config, runs: Path, name: str, make: Callable[[], dict[str, A
     """What `runs` holds of a part with these arguments; else what is made, if it may be."""
     file = runs / f"{name}.json"
     there = read(file) if file.is_file() else {}
-    if there.get("arguments") != asdict(config):
+    needed = config.of(name)
+    if there.get("arguments") != needed:
         if make is None:
             return {}
         runs.mkdir(parents=True, exist_ok=True)
-        there = {"arguments": asdict(config), "found": {"commit": commit(), **make()}}
+        there = {"arguments": needed, "found": {"commit": commit(), **make()}}
         part = file.with_suffix(".part")
         part.write_text(json.dumps(there, indent=1) + "\n")
         part.replace(file)
@@ -297,6 +320,7 @@ def main() -> None:
             batch_size=8,
             hidden=32,
             layers=1,
+            calibration=2,
             held_out=4,
             vocabulary=600,
         )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ SERVER = ("concurrency", "timeout", "max_retries", "price", "max_cost", "api_key
 """Keywords of models behind a url."""
 PLAY = (
     "model", "url", "seed", "device", "constrained", "temperature", "top_p", "max_new_tokens", "history", "instructions",
-    "reasons", "on_failure", "backend",
+    "reasons", "on_failure", "lean", "backend",
 )  # fmt: skip
 """Keywords of either."""
 
@@ -47,6 +48,8 @@ class LLMAgent:
         seed: of sampling, in this process.
         device, dtype, batch_size, template: see `LocalModel`; the last three are refused with `url`.
         constrained: whether a reply must be a legal command and nothing else: no thoughts, no own words. Local models only.
+        lean: log-odds that are added where a reply begins like one of these, such as {"store 1": -2.0}: commands that were
+            learned from at another rate than they are wanted at (`agents.llm.lean` finds how much). Local models only.
         temperature, top_p, max_new_tokens: how replies are sampled; `deterministic=True` takes the likeliest tokens (of a
             server, at temperature 0).
         history, instructions, reasons: of the text environments (`ReasonGymTextEnv`).
@@ -85,6 +88,7 @@ class LLMAgent:
         instructions: str = "full",
         reasons: bool = False,
         on_failure: str = "raise",
+        lean: Mapping[str, float] | None = None,
         backend: LocalModel | ServedModel | None = None,
         **server: Any,
     ) -> None:
@@ -106,12 +110,15 @@ class LLMAgent:
                 server = {**server, "request": {"top_p": top_p, **(server.get("request") or {})}}
         if url is not None and constrained:
             raise ValueError("constrained=True needs the weights in this process: a server cannot be held to legal commands")
+        if url is not None and lean:
+            raise ValueError("lean= needs the model in this process: a server does not say what its tokens are")
         if isinstance(backend, LocalModel):
             dtype, batch_size, template = backend.dtype, backend.batch_size, backend.template
         self.arguments = {
             "model": model, "url": url, "seed": seed, "dtype": dtype, "batch_size": batch_size, "template": template,
             "constrained": constrained, "temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens,
-            "history": history, "instructions": instructions, "reasons": reasons, "on_failure": on_failure, **server,
+            "history": history, "instructions": instructions, "reasons": reasons, "on_failure": on_failure, "lean": lean,
+            **server,
         }  # fmt: skip
         self.backend: LocalModel | ServedModel
         if backend is not None:
@@ -120,7 +127,10 @@ class LLMAgent:
             self.backend = LocalModel(model, device=device, dtype=dtype, batch_size=batch_size, template=template, seed=seed)
         else:
             self.backend = ServedModel(model, url, strict=on_failure == "raise", **server)
-        self.sampling = Sampling(temperature, top_p, max_new_tokens)
+        first: tuple[tuple[int, float], ...] = ()
+        if lean and isinstance(self.backend, LocalModel):
+            first = tuple((self.backend.encode(text)[0], more) for text, more in lean.items())
+        self.sampling = Sampling(temperature, top_p, max_new_tokens, first)
         self.constrained, self._view = constrained, (history, instructions, reasons)
         self.ledger = dict.fromkeys(("replies", "tokens_in", "tokens_out", "no_command", "failed"), 0)
         self.interface: Interface | None = None
@@ -168,7 +178,7 @@ class LLMAgent:
                 raise ValueError("constrained replies need environments: attach(env) first, and say which rows are asked")
             tries, most = self.legal(rows), max(most, self.legal.most_tokens)
         heat = 0.0 if deterministic else self.sampling.temperature
-        said = self.backend.reply(chats, Sampling(heat, self.sampling.top_p, most), tries)
+        said = self.backend.reply(chats, replace(self.sampling, temperature=heat, max_new_tokens=most), tries)
         self.ledger["replies"] += len(said)
         self.ledger["failed"] += sum(bool(one.fault) for one in said)
         self.ledger["tokens_in"] += sum(one.tokens_in for one in said)

@@ -46,11 +46,13 @@ class Sampling:
         temperature: of the softmax; 0: the likeliest token.
         top_p: of the likeliest tokens so many as have this much probability together.
         max_new_tokens: of a reply.
+        lean: (token, what is added to its logit) where a reply begins.
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
     max_new_tokens: int = 64
+    lean: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
         whole = isinstance(self.max_new_tokens, int) and self.max_new_tokens >= 1
@@ -168,6 +170,8 @@ def generate(
         if not any(running):
             break
         logits = out.logits[:, -1].float()
+        for token, more in sampling.lean if step == 0 else ():
+            logits[:, token] += more
         allowed = [node.allowed if node is not None and going else None for node, going in zip(nodes, running, strict=True)]
         drawn, log_probs = draw(allowed_logits(logits, allowed) if tries is not None else logits, sampling, generator)
         chosen, likely = drawn.tolist(), log_probs.tolist()

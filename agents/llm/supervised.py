@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -34,7 +34,7 @@ class Fitting:
     Attributes:
         epochs: over the turns; parts of one are allowed.
         seconds: at most; as `seconds_on` counts them.
-        batch_size: turns in an update; the last one of a pass has what is left.
+        batch_size: turns (or groups of them) in an update; the last one of a pass has what is left.
         learning_rate: the highest, after a linear warm-up; it falls to a tenth along a cosine.
         warmup: share of the updates.
         weight_decay: of matrices.
@@ -71,6 +71,7 @@ def fit(
     say: Callable[[str], None] | None = None,
     weights: Sequence[Weight] | None = None,
     keep: Path | None = None,
+    groups: Sequence[Hashable] | None = None,
 ) -> list[tuple[int, float]]:
     """Trains a causal language model on turns; returns (turns seen, loss of replies) some twenty times.
 
@@ -86,9 +87,11 @@ def fit(
         weights: of the turns' losses, or of each token of their replies (0 for what others say in between); None: all alike.
         keep: a file that it all is kept in some twenty times, and gone on from where it is there: to the same weights, unless
             `how.seconds` ends it.
+        groups: a name a turn: turns of one name, such as those of one text, are learned from in the same update.
 
     Raises:
-        ValueError: there are no turns, a weight is negative or no number, or a reply has other than a weight a token.
+        ValueError: there are no turns, or more or fewer weights or groups than turns; a weight is negative or no number, or a
+            reply has other than a weight a token.
         FloatingPointError: the loss is no finite number.
     """
     if not pairs:
@@ -96,14 +99,15 @@ def fit(
     weighed = [(*pair, weight) for pair, weight in zip(pairs, weights or [1.0] * len(pairs), strict=True)]
     if not all(0 <= weight < math.inf for row in weighed for weight in of_tokens(row)):
         raise ValueError("weights must be finite and not negative: a turn of negative weight would be unlearned")
+    grouped = _grouped(weighed, groups)
     optimizer = adamw(model, how.learning_rate, how.weight_decay)
-    updates = max(1, math.ceil(how.epochs * len(pairs) / how.batch_size))
+    updates = max(1, math.ceil(how.epochs * len(grouped) / how.batch_size))
     state = _State() if keep is None or not keep.is_file() else _restored(keep, model, optimizer)
     now = seconds_on(model.device)
     started = now() - state.seconds
     model.train()
     try:
-        for update, rows in islice(enumerate(_batches(weighed, how)), state.updates, updates):
+        for update, rows in islice(enumerate(_batches(grouped, how)), state.updates, updates):
             done = max(update / updates, (now() - started) / how.seconds)
             if done >= 1:
                 break
@@ -160,13 +164,16 @@ def _restored(keep: Path, model: Any, optimizer: torch.optim.Optimizer) -> _Stat
     return _State(**kept["state"])
 
 
-def by_length(rows: Sequence[Weighed], ratio: float = 1.25, least: int = 8) -> list[list[Weighed]]:
-    """Turns in parts whose lengths differ by at most `ratio`, but in parts of fewer than `least`: padding is computed, too."""
+def by_length(rows: Sequence[Weighed], ratio: float = 1.25, least: int = 8, most: int = 128) -> list[list[Weighed]]:
+    """Turns in parts of at most `most` whose lengths differ by at most `ratio`, but in parts of fewer than `least`.
+
+    Padding is computed, too, and all of a part is in memory at once.
+    """
     parts: list[list[Weighed]] = []
     shortest = 0
     for row in sorted(rows, key=lambda row: len(row[0]) + len(row[1])):
         length = len(row[0]) + len(row[1])
-        if not parts or (length > ratio * shortest and len(parts[-1]) >= least):
+        if not parts or len(parts[-1]) >= most or (length > ratio * shortest and len(parts[-1]) >= least):
             parts.append([])
             shortest = length
         parts[-1].append(row)
@@ -231,11 +238,21 @@ def losses_of(
     return replies + prompt_loss * (nll * of_prompt).sum() / max(1, sum(len(row[0]) - 1 for row in whole)), replies.item()
 
 
-def _batches(pairs: Sequence[Weighed], how: Fitting) -> Iterator[list[Weighed]]:
-    """Turns in random order, without end: sorted by length, a batch would be of one part of an episode only."""
+def _grouped(rows: Sequence[Weighed], groups: Sequence[Hashable] | None) -> list[list[Weighed]]:
+    """Turns by name, in the order in which the names come up; each by itself where there are none."""
+    if groups is None:
+        return [[row] for row in rows]
+    named: dict[Hashable, list[Weighed]] = {}
+    for name, row in zip(groups, rows, strict=True):
+        named.setdefault(name, []).append(row)
+    return list(named.values())
+
+
+def _batches(groups: Sequence[Sequence[Weighed]], how: Fitting) -> Iterator[list[Weighed]]:
+    """Groups in random order, without end: sorted by length, a batch would be of one part of an episode only."""
     epoch = 0
     while True:
-        order = rng(how.seed, 7, epoch).permutation(len(pairs))
+        order = rng(how.seed, 7, epoch).permutation(len(groups))
         for start in range(0, len(order), how.batch_size):
-            yield [pairs[i] for i in order[start : start + how.batch_size]]
+            yield [row for i in order[start : start + how.batch_size] for row in groups[i]]
         epoch += 1

@@ -119,8 +119,8 @@ class Prudence:
 
 def chosen_turns(
     episodes: Iterable[Sequence[Turn]], reading: float, words: Collection[str] = (), near: float = 0.0, seed: int = 0
-) -> list[Turn]:
-    """The turns to learn from: all that do something, and some of those that read on, which in long texts are nearly all.
+) -> list[list[Turn]]:
+    """The turns to learn from, by episode: all that do something, and some of those that read on, nearly all in long texts.
 
     Args:
         episodes: of an expert.
@@ -134,14 +134,14 @@ def chosen_turns(
     """
     if not reading >= 0 or not 0 <= near <= 1:
         raise ValueError(f"reading must not be negative and near lie in [0, 1], got {reading!r} and {near!r}")
-    draw, kept, chosen = rng(seed, 21), frozenset(words), list[Turn]()
+    draw, kept, chosen = rng(seed, 21), frozenset(words), list[list[Turn]]()
     for episode in episodes:
         acts = [turn for turn in episode if turn.reply != "next"]
         reads = [episode[i] for i in draw.permutation(len(episode)) if episode[i].reply == "next"]
         reads.sort(key=lambda turn: not _is_near(turn, kept))
         count = min(len(reads), round(reading * len(acts)))
         some = round(near * count)
-        chosen += [*acts, *reads[:some], *reads[len(reads) - (count - some) :]]
+        chosen.append([*acts, *reads[:some], *reads[len(reads) - (count - some) :]])
     return chosen
 
 
