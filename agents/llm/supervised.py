@@ -242,6 +242,8 @@ def _grouped(rows: Sequence[Weighed], groups: Sequence[Hashable] | None) -> list
     """Turns by name, in the order in which the names come up; each by itself where there are none."""
     if groups is None:
         return [[row] for row in rows]
+    if len(groups) != len(rows):
+        raise ValueError(f"{len(rows)} turns need as many names of groups, got {len(groups)}")
     named: dict[Hashable, list[Weighed]] = {}
     for name, row in zip(groups, rows, strict=True):
         named.setdefault(name, []).append(row)

@@ -11,7 +11,7 @@ pytest.importorskip("transformers")
 import torch
 
 from agents.base import evaluate
-from agents.llm import LLMAgent, LocalModel
+from agents.llm import LLMAgent, LocalModel, supervised
 from agents.llm.supervised import Fitting, by_length, cosine, fit, losses_of
 from agents.llm.transcripts import expert_turns, tokens_of
 from reasongym.envs import ReasonGymEnv
@@ -109,6 +109,31 @@ def test_a_killed_training_goes_on_to_the_same_weights(model_folder, tmp_path):
     assert len(losses) == 20
     for name, weight in whole.state_dict().items():
         assert torch.equal(weight, again.state_dict()[name]), name
+
+
+def test_parts_are_of_so_many_at_most():
+    rows = [([20] * 9, [4], 1.0)] * 11
+    assert [len(part) for part in by_length(rows, most=4)] == [4, 4, 3]
+
+
+def test_turns_of_one_name_are_learned_from_together(local, monkeypatch):
+    pairs = [([20 + k], [30, 4]) for k in range(12)]
+    names = ["a", "b", "b", "c", "a", "d", "e", "e", "e", "f", "g", "a"]
+    seen: list[list[int]] = []
+
+    def kept(rows):
+        seen.append([prompt[0] - 20 for prompt, _, _ in rows])
+        return [rows]
+
+    monkeypatch.setattr(supervised, "by_length", kept)
+    told = fit(local.model, pairs, Fitting(epochs=2, batch_size=2), local.pad, groups=names)
+    assert len(seen) == 7  # of 7 names two an update, the last of a pass has one; ceil(2 * 7 / 2) updates
+    assert [len({names[k] for k in turns}) for turns in seen] == [2, 2, 2, 1, 2, 2, 2]
+    assert sorted(k for turns in seen[:4] for k in turns) == list(range(12))
+    assert all(names.count(names[k]) == [names[j] for j in turns].count(names[k]) for turns in seen for k in turns)
+    assert told[-1][0] == sum(map(len, seen))
+    with pytest.raises(ValueError, match="12 turns need as many names of groups, got 5"):
+        fit(local.model, pairs, Fitting(), local.pad, groups=names[:5])
 
 
 def test_a_turn_cannot_be_unlearned(local):
