@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -216,29 +217,27 @@ def evaluate(
     env_id: str,
     *,
     split: str = "validation",
-    problems: int | None = None,
+    problems: int | Sequence[int] | None = None,
     num_envs: int = 500,
     deterministic: bool = True,
     **keywords: Any,
 ) -> Evaluation:
-    """Plays problems 0 ... P - 1 of a split once each.
+    """Plays problems of a split once each.
 
     Args:
         agent: any.
         env_id: a registered id.
         split: which problems.
-        problems: P, at most; default all of the split.
+        problems: which ones; or how many, at most, always the same draw; default all of the split.
         num_envs: environments side by side, which changes nothing but speed.
         deterministic: the best action instead of a sample.
         keywords: as for `gym.make_vec`; the widths of texts are those of the agent's observations where they are not given.
 
     Raises:
-        ValueError: the agent is of other spaces, or the split is endless and P is not given.
+        ValueError: the agent is of other spaces, or the split is endless and `problems` is not given.
     """
-    env = fitting(agent, env_id, max(1, min(num_envs, problems or num_envs)), split=split, **keywords)
-    there = env.batch.source.num_problems
-    if problems is not None and there is not None:
-        problems = min(problems, there)
+    wanted = num_envs if problems is None else problems if isinstance(problems, int) else len(problems)
+    env = fitting(agent, env_id, max(1, min(num_envs, wanted)), split=split, **keywords)
     try:
         return evaluate_in(agent, env, problems, deterministic)
     finally:
@@ -260,7 +259,9 @@ def fitting(agent: Agent, env_id: str, num_envs: int, **keywords: Any) -> Reason
     return env
 
 
-def evaluate_in(agent: Agent, env: ReasonGymVecEnv, problems: int | None = None, deterministic: bool = True) -> Evaluation:
+def evaluate_in(
+    agent: Agent, env: ReasonGymVecEnv, problems: int | Sequence[int] | None = None, deterministic: bool = True
+) -> Evaluation:
     """As `evaluate`, in held-out environments that are there already."""
     return evaluation.evaluate(_Player(agent), prepared(agent, env), problems, deterministic)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from reasongym.adapters.sb3 import ReasonGymVecEnv
+from reasongym.audit.play import sample
 from reasongym.engine.infos import RATES
 from reasongym.metrics import wilson
 
@@ -25,6 +27,7 @@ class Evaluation(NamedTuple):
             problems with an answer and among those without.
         terms: mean over episodes of the sum of every weighted reward term, by name; they add up to `mean_return`.
         right: of each of the P problems, whether it was answered right.
+        by_task: the accuracy on each of the tasks that the problems are of (bAbI: 1-20), by its number.
     """
 
     accuracy: float
@@ -35,37 +38,39 @@ class Evaluation(NamedTuple):
     rates: dict[str, float]
     terms: dict[str, float]
     right: tuple[bool, ...]
+    by_task: dict[int, float]
 
 
-def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, deterministic: bool = True) -> Evaluation:
-    """Play problems 0 ... P - 1 of `env` once each, `env.num_envs` at a time.
+def evaluate(
+    model: Any, env: ReasonGymVecEnv, problems: int | Sequence[int] | None = None, deterministic: bool = True
+) -> Evaluation:
+    """Play P problems of `env` once each, `env.num_envs` at a time.
 
     Args:
         model: anything with SB3's `predict(observation, state, episode_start, deterministic)`; its `attend(live)`, where it has
             one, is told before each step which episodes still count.
         env: the held-out environments; their number changes nothing but speed.
-        problems: P, default all of the split.
+        problems: which ones; or P of them, always the same draw (published sources hold one task after another, so the first
+            P would be of the first tasks); default all of the split.
         deterministic: the most probable action instead of a sample.
 
     Raises:
-        ValueError: there is no such number of problems.
+        ValueError: there are no such problems.
     """
-    total = env.batch.source.num_problems if problems is None else problems
-    if total is None:
-        raise ValueError("the source is endless: say how many problems to play with problems=...")
-    if total < 1:
-        raise ValueError(f"problems must be at least 1, got {total!r}")
+    played = chosen_problems(env.batch.source.num_problems, problems)
+    total = len(played)
     right, returns, lengths = np.zeros(total, bool), np.zeros(total), np.zeros(total, int)
     spans = env.batch.table.spans
     told = {name: np.full(total, np.nan) for name in (*RATES, *(() if spans is None else (spans.metric,)))}
     answerable = np.ones(total, bool)
     names = (*env.batch.settings.criteria, "memory")
-    terms = np.zeros((total, len(names)))
+    terms, tasks = np.zeros((total, len(names))), np.zeros(total, int)
     attend = getattr(model, "attend", None) or (lambda live: None)
     for begin in range(0, total, env.num_envs):
         chosen = np.minimum(np.arange(begin, begin + env.num_envs), total - 1)
-        env.set_options([{"problem": int(problem)} for problem in chosen])
+        env.set_options([{"problem": int(problem)} for problem in played[chosen]])
         observation: Any = env.reset()
+        tasks[chosen] = env.batch.table.tables.problems["task"][env.batch.memory.state["row"]]
         state = None
         start, playing = np.ones(env.num_envs, bool), begin + np.arange(env.num_envs) < total
         sums = np.zeros((env.num_envs, len(names)))
@@ -91,4 +96,24 @@ def evaluate(model: Any, env: ReasonGymVecEnv, problems: int | None = None, dete
     rates = {name: float(np.nanmean(column)) for name, column in told.items() if not np.isnan(column).all()}
     paid = dict(zip(names, terms.mean(0).tolist(), strict=True))
     means = float(returns.mean()), float(lengths.mean())
-    return Evaluation(count / total, wilson(count, total), *means, total, rates, paid, tuple(right.tolist()))
+    by_task = {int(task): float(right[tasks == task].mean()) for task in np.unique(tasks)}
+    return Evaluation(count / total, wilson(count, total), *means, total, rates, paid, tuple(right.tolist()), by_task)
+
+
+def chosen_problems(there: int | None, problems: int | Sequence[int] | None) -> np.ndarray:
+    """(P,) indices of the problems to play, of a source that has `there` of them (None: no end).
+
+    Raises:
+        ValueError: none are chosen, or all of an endless source.
+    """
+    if problems is None:
+        if there is None:
+            raise ValueError("the source is endless: say how many problems to play with problems=...")
+        return np.arange(there)
+    if isinstance(problems, int | np.integer):
+        if problems < 1:
+            raise ValueError(f"problems must be at least 1, got {problems!r}")
+        return sample(there, int(problems))
+    if not len(problems):
+        raise ValueError("problems names none: leave it out for all of the split")
+    return np.asarray(problems, np.int64)

@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import torch
-from train_ppo import Config, baselines, least, small, supervision, train, versions
+from train_ppo import Config, baselines, by_task, small, supervision, train, versions
 
 from agents.evaluation import evaluate
 from agents.ppo import MemoryPPO
@@ -49,7 +49,7 @@ def score(folder: Path, source: str, split: str, difficulty: str, problems: int)
     model = MemoryPPO.load(folder / "model.zip", device=config.device)
     widths = {f"{name}_tokens": model.observation_space[name].shape[0] for name in ("unit", "question")}
     env = make_vec_env(there.env, 500, seed=0, split=split, **there.keywords(), **there.rewards(), **widths)
-    found = evaluate(model, env, problems=least(problems, env))
+    found = evaluate(model, env, problems=problems)
     beside = baselines(there.env, split=split, most=min(2_000, found.problems), **there.keywords())
     return {
         "run": folder.name,
@@ -59,6 +59,7 @@ def score(folder: Path, source: str, split: str, difficulty: str, problems: int)
         "accuracy": found.accuracy,
         "interval": found.interval,
         "problems": found.problems,
+        **by_task(found),
         "baselines": {name: baseline.share for name, baseline in beside.items()},
         "supervision": supervision(config),
         "data": env.batch.source.fingerprint,

@@ -152,7 +152,7 @@ class Progress(BaseCallback):
         if self.num_timesteps - self.evaluated < self.config.eval_every:
             return
         self.evaluated = self.num_timesteps
-        found = evaluate(self.model, self.held_out, problems=least(self.config.eval_problems, self.held_out))
+        found = evaluate(self.model, self.held_out, problems=self.config.eval_problems)
         model: Any = self.model
         row = {"timesteps": self.num_timesteps, "cpu_seconds": round(self.cpu_seconds(), 1), "held_out": found.accuracy}
         row |= {name: round(rate, 4) for name, rate in found.rates.items()}
@@ -192,12 +192,6 @@ class Until(BaseCallback):
 
     def _on_step(self) -> bool:
         return not self.over
-
-
-def least(wanted: int, env: ReasonGymVecEnv) -> int:
-    """`wanted` problems, or all there are."""
-    there: Any = env.vector.num_problems
-    return min(wanted, there)
 
 
 def make_model(config: Config, env: ReasonGymVecEnv) -> MemoryPPO:
@@ -265,7 +259,7 @@ def train(config: Config, out: Path, resume: bool = False, checkpoint_every: flo
         model.learn(config.timesteps - model.num_timesteps, [progress, keeper], reset_num_timesteps=False)
     seconds = progress.cpu_seconds()
     model.save(out / "model.zip")
-    found = evaluate(model, held_out, problems=least(config.held_out, held_out))
+    found = evaluate(model, held_out, problems=config.held_out)
     result = {
         **record,
         **summary(config, model, found, seconds),
@@ -283,6 +277,7 @@ def summary(config: Config, model: MemoryPPO, found: Evaluation, seconds: float)
         "accuracy": found.accuracy,
         "interval": found.interval,
         "problems": found.problems,
+        **by_task(found),
         "mean_return": found.mean_return,
         "rates": {name: round(value, 4) for name, value in found.rates.items()},
         "baselines": {name: baseline.share for name, baseline in there.items()},
@@ -291,6 +286,11 @@ def summary(config: Config, model: MemoryPPO, found: Evaluation, seconds: float)
         "cpu_seconds": round(seconds, 1),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} thread",
     }
+
+
+def by_task(found: Evaluation) -> dict[str, Any]:
+    """The accuracy by task, of ids with several."""
+    return {"by_task": found.by_task} if len(found.by_task) > 1 else {}
 
 
 def label_bits(config: Config, env: ReasonGymVecEnv, model: MemoryPPO, episodes: int) -> float | None:

@@ -33,7 +33,6 @@ from agents.episodes import record_episodes
 from agents.evaluation import Evaluation
 from agents.provenance import commit
 from reasongym.adapters.sb3 import make_vec_env
-from reasongym.audit.play import sample
 
 FULL, TAKEN = 28, 75
 """Exit codes: the disk is full (errno's number), another process plays the run."""
@@ -92,7 +91,7 @@ def play(folder: Path, data: str = "", threads: int = 1, parent: int = 0) -> dic
             folder,
             seconds=max(0.0, seconds - spent),
             points=how["points"] if config["trained"] else 0,
-            problems=_least(how["curve_problems"], stage.held_out),
+            problems=how["curve_problems"],
             spent=spent,
             played=stage.made.frames if stage.made else 0,
             parent=parent,
@@ -100,7 +99,7 @@ def play(folder: Path, data: str = "", threads: int = 1, parent: int = 0) -> dic
         diverged = learn(stage.agent, curve, config["budget"]["timesteps"], max(0.0, seconds - spent))
         learned, found = curve.spent, None
         if not diverged:
-            found = evaluate_in(stage.agent, stage.measured, _least(how["problems"], stage.measured))
+            found = evaluate_in(stage.agent, stage.measured, how["problems"])
             curve.add(found, learned, paid=stage.measured is stage.held_out)
             if how["episodes"]:
                 record(stage, config, run["row"], folder)
@@ -198,6 +197,7 @@ def result_of(run: Mapping[str, Any], stage: Stage, curve: Curve, found: Evaluat
         "interval": [0.0, 0.0] if found is None else list(found.interval),
         "problems": 0 if found is None else found.problems,
         "rates": {} if found is None else {name: round(found.rates[name], 4) for name in RATES if name in found.rates},
+        **({"by_task": found.by_task} if found is not None and len(found.by_task) > 1 else {}),
         "frames": curve.frames,
         "cpu_seconds": round(seconds, 2),
         "steps_to_threshold": min(reached) if reached and found is not None else None,
@@ -213,11 +213,6 @@ def versions() -> dict[str, str]:
     """Of what computed the result, and the machine."""
     found = {name: version(name) for name in PACKAGES}
     return {"python": platform.python_version(), **found, "machine": f"{platform.machine()}, {torch.get_num_threads()} thread"}
-
-
-def _least(wanted: int, env: Any) -> int:
-    """`wanted` problems, or all there are."""
-    return len(sample(env.batch.source.num_problems, wanted))
 
 
 def main() -> None:

@@ -56,7 +56,7 @@ def test_they_are_the_evaluation_episode_by_episode(learner):
     for agent in (make("tf-idf", make_vec_env(ENV, n_envs=4, seed=0, **SLOTS)).learn(1_000), learner):
         parts = list(rollouts(agent, ENV, problems, split="validation", deterministic=True, at_once=20, num_cpus=0.5, **SLOTS))
         assert [len(part) for part in parts] == [20, 20, 10]
-        played, there = Rollouts.joined(parts), evaluate(agent, ENV, problems=50, num_envs=20, **SLOTS)
+        played, there = Rollouts.joined(parts), evaluate(agent, ENV, problems=problems, num_envs=20, **SLOTS)
         assert played.problems.tolist() == list(problems)
         assert played.success.tolist() == list(there.right)
         assert len(played.actions) / 50 == pytest.approx(there.mean_length)
