@@ -68,7 +68,7 @@ class ReaderBody(nn.Module):
         items, n = features.items, len(vector)
         absent = torch.where(features.present, 0.0, ILLEGAL)[:, None]
         some = features.present.any(1)[:, None]  # nothing held: read zeros
-        pooled = (items * features.present[:, :, None]).sum(1) * SUM_SCALE
+        pooled = torch.bmm(features.present[:, None].to(items.dtype), items).squeeze(1) * SUM_SCALE
         h = F.relu(self.inlet(torch.cat([vector, pooled], 1)))
         for query, reader in zip(self.queries, self.readers, strict=True):
             q = query(h).view(n, self.num_heads, self.item_size)

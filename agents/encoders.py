@@ -26,11 +26,13 @@ from agents.frames import (
     Frames,
     Observation,
     last_link,
+    link_before,
     pad,
     recency,
     trim,
 )
 from agents.matching import NUM_SCORES, QuestionMatch
+from agents.roles import LINKS, Roles
 
 if TYPE_CHECKING:
     from agents.sentence_embeddings import SentenceEmbeddings
@@ -118,6 +120,7 @@ class ReaderEncoder(nn.Module):
         size: D.
         sentence_hidden: width of the sentence encoder's hidden layer.
         content_size: width of the bag of words; None: 32, of natural text 128.
+        num_roles: by which sentences are compared (`agents.roles`), for short sentences; 0: by their words alone.
         pretrained: a frozen encoder's embeddings of the sentences, added to what the words say.
     """
 
@@ -127,6 +130,7 @@ class ReaderEncoder(nn.Module):
         size: int = 64,
         sentence_hidden: int = 128,
         content_size: int | None = None,
+        num_roles: int = 0,
         pretrained: SentenceEmbeddings | None = None,
     ) -> None:
         super().__init__()
@@ -149,6 +153,9 @@ class ReaderEncoder(nn.Module):
         content_size = content_size or (128 if self.natural else 32)
         self.content = word_table(vocabulary_size + 1, content_size, content_size**-0.5)
         self.match = QuestionMatch(content_size, size) if self.natural else None
+        if num_roles and self.natural:
+            raise ValueError(f"num_roles={num_roles} is for sentences of at most {LONG} tokens, these have {self.length}")
+        self.roles = Roles(vocabulary_size, self.length, num_roles, size) if num_roles else None
         words = 6 + NUM_SCORES if self.natural else 4
         self.similarity_groups = (0,) if pretrained is None else (0, words)
         self.num_similarities = words if pretrained is None else words + pretrained.num_similarities
@@ -157,8 +164,10 @@ class ReaderEncoder(nn.Module):
         self.chain_place = nn.Parameter(0.5 * torch.randn(self.chain_length, size))
         self.slot_features = nn.Linear(shapes["memory_features"][1] + J, size)
         self.chain_features = nn.Linear(J, size)
-        matches = size + 4 + 2 * (size + NUM_SCORES) if self.natural else 0
-        self.context = nn.Linear(3 * size + self.num_extras + matches, 2 * size)
+        compared = size + 4 + 2 * (size + NUM_SCORES) if self.natural else 0
+        if self.roles is not None:
+            compared += (LINKS - 1) * size + self.roles.num_scores
+        self.context = nn.Linear(3 * size + self.num_extras + compared, 2 * size)
         self.output_size = 2 * size + 3 * size
         generator = torch.Generator().manual_seed(0)
         factors = torch.randint(-(2**62), 2**62, (self.length,), generator=generator) | 1
@@ -248,15 +257,20 @@ class ReaderEncoder(nn.Module):
         for j in range(c["chain"].shape[2]):
             chain = chain + units[j][c["chain"][:, :, j]]
         last = last_link(c["chain"], c["chain_size"])
-        focus = sum((units[j][last[:, j]] for j in range(last.shape[1])), torch.zeros_like(q))
+        focus = added_up(units, last)
         H = c["chain"].shape[1]
         if H:
             back = (c["chain_size"][:, None] - 1 - torch.arange(H, device=q.device)).clamp(min=0)
             chain = chain + self.chain_place[back]
-        matches = []
+        matches: list[Tensor] = []
         if self.natural:
             matches = [q * u * self.size**-0.5, self._overlaps(words, c)]
             matches += [matched["unit"], scores["unit"], matched["last"], scores["last"]]
+        if self.roles is not None:
+            added, alike = self.roles(frames.table, c)
+            slots = slots + added
+            earlier = [link_before(c["chain"], c["chain_size"] - step) for step in range(1, LINKS)]
+            matches += [*(added_up(units, link) for link in earlier), alike]
         context = F.relu(self.context(torch.cat([q, u, focus, c["extras"], *matches], 1)))
         items = torch.cat([slots, chain], 1)
         vector = torch.cat([context, q, u, focus], 1)
@@ -316,6 +330,11 @@ class ReaderEncoder(nn.Module):
         with torch.no_grad():
             lengths = self.content.weight.norm(dim=1, keepdim=True).clamp(min=1e-9)
             self.content.weight.mul_(torch.as_tensor(rarity, dtype=torch.float32)[:, None] / lengths / float(rarity.max()))
+
+
+def added_up(units: list[Tensor], entry: Tensor) -> Tensor:
+    """The sentences by their place in an entry, J times (U, D), and an entry's (F, J) -> (F, D), its units added up."""
+    return torch.stack([unit[entry[:, j]] for j, unit in enumerate(units)]).sum(0)
 
 
 def near_identity(size: int) -> nn.Linear:

@@ -83,6 +83,11 @@ def last_link(chain: Tensor, size: Tensor) -> Tensor:
     return chain[torch.arange(len(chain), device=chain.device), (size - 1).clamp(min=0)]
 
 
+def link_before(chain: Tensor, size: Tensor) -> Tensor:
+    """As `last_link`, for chains cut to lengths that may be negative: 0 where nothing is left."""
+    return last_link(chain, size) * (size > 0)[:, None]
+
+
 def pad(rows: Tensor, length: int) -> Tensor:
     """Zero-pad the last axis to `length`."""
     return F.pad(rows, (0, length - rows.shape[-1]))

@@ -60,6 +60,7 @@ class Config:
     seed: int = 0  # of weights, episodes and actions
     core: str = "none"  # memory core of the policy: "none", "slots", "gru", "lstm", "dnc", "rmc"
     head: Literal["flat", "hierarchical"] = "flat"  # "hierarchical": a learned gate decides on the kind of action
+    num_roles: int = 0  # by which the reader compares short sentences; 0: by their words alone
     encoder: str = ""  # a sentence-transformers folder, or an installed package with one; observations get its tokens
     device: str = "cpu"  # "cpu" or "cuda"
     prm: str = "annotated"  # by name (docs/reward.md), or the folder of a learned one, file.py:Object, ...
@@ -214,6 +215,7 @@ def make_model(config: Config, env: ReasonGymVecEnv) -> MemoryPPO:
             "core": config.core,
             "core_size": config.core_size,
             "head": config.head,
+            "num_roles": config.num_roles,
             "separate_critic": config.separate_critic,
             "sentence_encoder": config.encoder or None,
             "optimizer_kwargs": {"weight_decay": config.weight_decay},
