@@ -57,7 +57,7 @@ class Roles(nn.Module):
         held = self._summed(roles, c["memory"])
         alike = torch.bmm(told, told.transpose(1, 2)).view(n, 2 + LINKS, self.num_roles, 2 + LINKS, self.num_roles)
         wanted = told.view(n, 2 + LINKS, self.num_roles, -1)[:, [0, 2]].flatten(1, 2)  # the question and the last link
-        scores = torch.bmm(held, wanted.transpose(1, 2)).view(n, K, -1)
+        scores = torch.bmm(held, wanted.transpose(1, 2)).view(n, K, self.slots.in_features)
         return self.slots(scores), alike.transpose(2, 3)[:, pairs, others].flatten(1)
 
     def read(self, table: Tensor) -> Tensor:
@@ -70,6 +70,6 @@ class Roles(nn.Module):
 
     def _summed(self, roles: Tensor, sentences: Tensor) -> Tensor:
         """(U, R * E) and indices (F, S, J) -> (F, S * R, E), the roles of the units that stand together added up."""
-        n, S, J = sentences.shape
+        J = sentences.shape[2]
         added = sum((F.embedding(sentences[:, :, j], roles) for j in range(1, J)), F.embedding(sentences[:, :, 0], roles))
-        return added.view(n, S * self.num_roles, -1)
+        return added.unflatten(2, (self.num_roles, -1)).flatten(1, 2)

@@ -38,7 +38,7 @@ def test_what_is_recorded_is_what_is_evaluated():
     agent = agent_of("last-unit")
     few = list(range(20))
     episodes = record_episodes(agent, ID, problems=few, **SMALL)
-    found = evaluate(agent, ID, problems=20, num_envs=7, **SMALL)
+    found = evaluate(agent, ID, problems=few, num_envs=7, **SMALL)
     assert [episode["problem"] for episode in episodes] == few
     assert np.mean([episode["success"] for episode in episodes]) == pytest.approx(found.accuracy)
     assert np.mean([episode["return"] for episode in episodes]) == pytest.approx(found.mean_return, abs=1e-3)

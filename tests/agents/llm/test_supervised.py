@@ -178,7 +178,7 @@ def test_it_learns_the_experts_turns(model_folder, local, turns):
     assert told[-1][1] < 0.2 < told[0][1]
     assert [seen for seen, _ in told] == sorted(seen for seen, _ in told)
     agent = LLMAgent(model=str(model_folder), backend=local, constrained=True, instructions="none")
-    found = evaluate(agent, "ReasonGym-bAbI-qa1-v0", problems=4, split="train", **KEYWORDS)
+    found = evaluate(agent, "ReasonGym-bAbI-qa1-v0", problems=range(4), split="train", **KEYWORDS)
     assert found.accuracy >= 0.75
 
 

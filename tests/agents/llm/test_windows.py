@@ -70,7 +70,7 @@ def test_it_reads_to_the_end_and_answers_in_words(local, source, monkeypatch):
         gold[window.chat(held_out, problem.question, units)[0]["content"]] = problem.answers[0]
     monkeypatch.setattr(local, "reply", reply)
     agent = WindowAgent(local, window)
-    found = evaluate(agent, "ReasonGym-NarrativeQA-v0", problems=6, num_envs=3)
+    found = evaluate(agent, "ReasonGym-NarrativeQA-v0", problems=range(6), num_envs=3)
     assert found.accuracy == 1.0
     assert agent.ledger["replies"] >= 6
 
