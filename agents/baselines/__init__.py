@@ -48,6 +48,7 @@ BASELINES: dict[str, Baseline] = {
     "ppo": Baseline(PPOAgent),
     "cloning+ppo": Baseline(PPOAgent, {"cloning_share": 0.2}),
     "outcome-only": Baseline(PPOAgent, keywords=OUTCOME_ONLY),
+    "outcome+novelty": Baseline(PPOAgent, {"novelty": 0.05}, OUTCOME_ONLY),
     "prm-only": Baseline(PPOAgent, keywords=PRM_ONLY),
     "prm-only-no-memory": Baseline(PPOAgent, {"core": "lstm"}, NO_MEMORY),
     "rlhf": Baseline(RLHFAgent),

@@ -8,6 +8,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.base import REWARDS, SB3Agent
 from agents.baselines.cloning import Cloner
+from agents.baselines.novelty import Novelty
 from agents.baselines.settings import matched_core_size, memory_ppo
 from agents.budget import Budget, Progress
 from reasongym.adapters.feedback import ValueFeedback
@@ -24,6 +25,7 @@ class PPOAgent(SB3Agent):
         dagger: whether that is DAgger instead of behaviour cloning.
         match: parameters to have, by the size of the core, which must be recurrent; 0: as `policy_kwargs` say.
         feedback: whether the change of its own value estimate moves the salience of the slot it touched (`ValueFeedback`).
+        novelty: the bonus of what was never seen before (`Novelty`), while it learns; 0: none.
         supervision: in words, beside the cloned start.
         settings: for `memory_ppo`.
     """
@@ -40,6 +42,7 @@ class PPOAgent(SB3Agent):
         dagger: bool = False,
         match: int = 0,
         feedback: bool = False,
+        novelty: float = 0.0,
         supervision: str = REWARDS,
         **settings: Any,
     ) -> None:
@@ -49,6 +52,7 @@ class PPOAgent(SB3Agent):
             size = matched_core_size(env, match, **settings)
             settings["policy_kwargs"] = {**settings.get("policy_kwargs", {}), "core_size": size}
         told = " + expert actions (cloned start)" if cloning_share else ""
+        env = Novelty(env, novelty, seed=seed) if novelty else env
         wrapped = ValueFeedback(env) if feedback else env
         super().__init__(memory_ppo(wrapped, seed, device, **settings), supervision + told)
         self.model.value_feedback = feedback  # saved with the model
