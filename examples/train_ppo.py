@@ -33,6 +33,7 @@ from stable_baselines3.common.utils import LinearSchedule
 import reasongym
 from agents import checkpoint
 from agents.benchmark.ledger import reward_bits
+from agents.curriculum import TaskCurriculum
 from agents.evaluation import Evaluation, evaluate
 from agents.ppo import MemoryPPO
 from agents.provenance import begin_run, commit
@@ -56,6 +57,7 @@ class Config:
     warmup: int = 0  # frames at the beginning in which only problems of at most `warmup_units` units are played
     warmup_units: int = 14  # see `warmup`
     warmup_difficulty: str = ""  # JSON: knobs of the warm-up instead, e.g. '{"unanswerable": 0}'
+    curriculum: bool = False  # plays tasks that are not solved yet more often (`agents.curriculum`)
     warmup_source: str = ""  # plays the warm-up on another source ("procedural"), whole but for `warmup_difficulty`
     seed: int = 0  # of weights, episodes and actions
     core: str = "none"  # memory core of the policy: "none", "slots", "gru", "lstm", "dnc", "rmc"
@@ -235,6 +237,9 @@ def train(config: Config, out: Path, resume: bool = False, checkpoint_every: flo
     held_out = make_vec_env(
         config.env, 500, seed=config.seed, split="validation", **config.keywords(), **config.rewards(), **shapes
     )
+    training: Any = TaskCurriculum(env, config.seed) if config.curriculum else env
+    if config.curriculum:
+        short = training if short is env else TaskCurriculum(short, config.seed)
     model = make_model(config, short)
     out.mkdir(parents=True, exist_ok=True)
     saved = out / "checkpoint.pt"
@@ -244,7 +249,7 @@ def train(config: Config, out: Path, resume: bool = False, checkpoint_every: flo
     extra: dict[str, Any] = {"spent": 0.0, "evaluated": 0, "episodes": 0}
     if resume:
         if checkpoint.frames(saved) > config.warmup_end():
-            model.set_env(env)
+            model.set_env(training)
         extra |= checkpoint.load(saved, model)
         keep_metrics(out / "metrics.jsonl", extra["evaluated"])
     else:
@@ -254,7 +259,7 @@ def train(config: Config, out: Path, resume: bool = False, checkpoint_every: flo
     if config.warmup and model.num_timesteps <= config.warmup_end():
         until = Until(config.warmup_end())
         model.learn(config.timesteps - model.num_timesteps, [progress, until, keeper], reset_num_timesteps=False)
-        model.set_env(env)
+        model.set_env(training)
     if config.warmup:
         model.gae_lambda = config.late_lambda
     if model.num_timesteps < config.timesteps and not progress.over:

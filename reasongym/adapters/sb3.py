@@ -9,7 +9,7 @@ empty dictionaries are handed out step after step, and only those of episodes th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -38,6 +38,8 @@ class ReasonGymVecEnv(VecEnv):
     Attributes:
         scores: (N, k) float32 raw scores of the last step by `batch.settings.criteria`, NaN = unscored; those of last steps
             too, which a reset clears in `batch.result`.
+        next_problems: what environments play whose episode ended: called with (N,) bool which, returns (N,) indices of
+            problems, -1 leaves it to the order; None (all of it to the order). For curricula; whoever sets it keeps its state.
     """
 
     def __init__(self, vector: ReasonGymVectorEnv) -> None:
@@ -50,6 +52,7 @@ class ReasonGymVecEnv(VecEnv):
         self._seed: int | None = None
         self._masks: np.ndarray | None = None
         self.scores = self.batch.result.scores.copy()
+        self.next_problems: Callable[[np.ndarray], np.ndarray] | None = None
         super().__init__(vector.num_envs, vector.single_observation_space, vector.single_action_space)
 
     @property
@@ -119,7 +122,8 @@ class ReasonGymVecEnv(VecEnv):
         self._filled = np.flatnonzero(done).tolist()
         if self._filled:
             self._fill(done, truncated)
-            batch.reset(done)
+            chosen = None if self.next_problems is None else self.next_problems(done)
+            batch.reset(done, None if chosen is None else problem_indices({"problem": chosen}, batch))
         return batch.arena.copy(), reward, done, list(self._infos)
 
     def _fill(self, done: np.ndarray, truncated: np.ndarray) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = {
-    "what others are made of": ("budget", "provenance", "ranges", "memory", "distributions", "frames", "matching", "roles",
-                                "spans", "gates", "embedding_store", "sentence_embeddings", "frozen_encoder", "encoders",
-                                "bodies", "heads"),
+    "what others are made of": ("budget", "provenance", "ranges", "curriculum", "memory", "distributions", "frames",
+                                "matching", "roles", "spans", "gates", "embedding_store", "sentence_embeddings",
+                                "frozen_encoder", "encoders", "bodies", "heads"),
     "MemoryPPO": ("policy", "rollout", "ppo", "checkpoint"),
     "what an agent is": ("evaluation", "base", "episodes", "ray_rollouts", "annotators", "labels", "reward_model"),
     "agents": ("baselines", "self_reward", "goodhart", "llm", "llm_ppo", "llm_dpo", "llm_rounds", "trl_steps"),

@@ -1,0 +1,103 @@
+"""Plays tasks that are not yet solved more often: most of an id with many tasks is soon learned, and then only takes time.
+
+The next problem is of a task drawn in proportion to `floor + the share of wrong answers` in that task's last episodes, and
+within the task any problem; a task that is being forgotten comes back by itself. It is the idea of prioritised level replay
+(Jiang et al. 2021, arXiv 2010.03934) with tasks for levels and the failure rate for the score.
+
+Held-out problems are not touched: this wraps training environments.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+
+from reasongym.seeding import rng
+
+CURRICULUM = 0x637572
+"""Stream of the draws' generator, apart from those of the same seed elsewhere."""
+
+
+class TaskCurriculum(VecEnvWrapper):
+    """Chooses what a `ReasonGymVecEnv` plays next by the failures so far.
+
+    Args:
+        venv: a `ReasonGymVecEnv`, or wrappers around one, on a finite source.
+        seed: of the draws.
+        floor: what a solved task still weighs beside one that always fails.
+        window: episodes of a task over which its failures are averaged (exponentially); every task begins as one that fails.
+
+    Raises:
+        TypeError: other environments.
+        ValueError: `floor` or `window` is out of range, or the source does not say which problems are of which task.
+    """
+
+    def __init__(self, venv: VecEnv, seed: int = 0, floor: float = 0.05, window: int = 200) -> None:
+        if not 0 < floor <= 1:
+            raise ValueError(f"floor must lie in (0, 1], got {floor!r}: a task that is never played can be forgotten")
+        if window < 1:
+            raise ValueError(f"window must be at least 1 episode, got {window!r}")
+        inner: Any = venv.unwrapped
+        if not hasattr(inner, "next_problems"):
+            raise TypeError(f"TaskCurriculum wraps a ReasonGymVecEnv (adapters.sb3.make_vec_env), got {inner!r}")
+        of = problem_tasks(inner.batch.source)
+        super().__init__(venv)
+        self.tasks = np.unique(of)
+        """(J,) the numbers of the tasks."""
+        self.failures = np.ones(len(self.tasks))
+        """(J,) the average share of wrong answers in each one's last episodes."""
+        self._members = [np.flatnonzero(of == task) for task in self.tasks]
+        self._place = np.searchsorted(self.tasks, of)
+        self._floor, self._window, self._rng = floor, window, rng(seed, CURRICULUM)
+        self._inner = inner
+        inner.next_problems = self.next_problems
+
+    @property
+    def shares(self) -> np.ndarray:
+        """(J,) how often each task is played next; they sum to 1."""
+        weights = self._floor + self.failures
+        return weights / weights.sum()
+
+    def next_problems(self, ended: np.ndarray) -> np.ndarray:
+        """(N,) bool which episodes ended -> (N,) problems that follow them, -1 for the others."""
+        chosen = np.full(len(ended), -1)
+        drawn = self._rng.choice(len(self.tasks), size=int(ended.sum()), p=self.shares)
+        chosen[ended] = [self._rng.choice(self._members[task]) for task in drawn]
+        return chosen
+
+    def reset(self) -> Any:
+        return self.venv.reset()
+
+    def step_wait(self) -> Any:
+        result = self.venv.step_wait()
+        dones, infos = result[2], result[3]
+        for i in np.flatnonzero(dones).tolist():
+            place = self._place[infos[i]["problem"]]
+            self.failures[place] += (1.0 - infos[i]["is_success"] - self.failures[place]) / self._window
+        return result
+
+    def get_state(self) -> dict[str, Any]:
+        """The environments' state, the failures, and the generator's state."""
+        own = {"failures": self.failures.copy(), "generator": self._rng.bit_generator.state}
+        return {"environments": self.venv.get_state(), **own}  # type: ignore[attr-defined]
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Resumes from `get_state`."""
+        self.venv.set_state(state["environments"])  # type: ignore[attr-defined]
+        self.failures = state["failures"].copy()
+        self._rng.bit_generator.state = state["generator"]
+
+
+def problem_tasks(source: Any) -> np.ndarray:
+    """(P,) the task of each problem of a finite source with tasks.
+
+    Raises:
+        ValueError: it is endless, or has no tasks.
+    """
+    if source.num_problems is None or not hasattr(source, "tasks"):
+        raise ValueError(f"a curriculum of tasks needs a finite source with tasks, {source.name} is none")
+    if hasattr(source, "columns"):
+        return source.columns().task
+    return np.resize(source.tasks, source.num_problems)  # made to order: they take turns
