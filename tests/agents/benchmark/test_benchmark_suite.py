@@ -14,7 +14,7 @@ from agents.benchmark.suite import FOLDER, known_suites, load_suite, suite_of
 from reasongym.errors import UnknownNameError
 
 
-@pytest.mark.parametrize("name", ["smoke", "core", "memory", "babi20", "full"])
+@pytest.mark.parametrize("name", ["smoke", "core", "memory", "task2", "babi20", "supervised", "full"])
 def test_a_committed_suite(name):
     suite = load_suite(name)
     runs = list(suite.runs())
