@@ -23,8 +23,11 @@ HERE = Path(__file__).resolve().parent
 
 def command(name: str, settings: dict[str, Any], data: Path, folder: Path) -> list[str]:
     """The command line of a run."""
-    texts = {key: str(value).replace("{data}", str(data)) for key, value in settings.items()}
-    flags = [part for key, value in texts.items() for part in (f"--{key.replace('_', '-')}", value)]
+    flags: list[str] = []
+    for key, value in settings.items():
+        option = key.replace("_", "-")
+        flags += [f"--{'' if value else 'no-'}{option}"] if isinstance(value, bool) else [f"--{option}", str(value)]
+    flags = [flag.replace("{data}", str(data)) for flag in flags]
     return [sys.executable, str(HERE / "train_ppo.py"), *flags, "--out", str(folder / name), "--resume"]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from readme_tables import environments, language, learning, models, scale
+from readme_tables import babi, environments, language, learning, models, scale
 
 TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "ids": ("audit.json", environments.ids),
@@ -13,6 +13,8 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "bounds": ("audit.json", environments.bounds),
     "keeping rules": ("keeping_rules.json", environments.keeping),
     "learning": ("published", learning.published),
+    "babi, one agent": ("joint", babi.joint),
+    "babi, an agent each": ("babi20.json", babi.single),
     "transfer": ("transfer.json", environments.transfer),
     "speed": ("bench_engine.json", environments.speed),
     "ppo": ("bench_ppo.json", learning.ppo),
