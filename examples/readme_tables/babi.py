@@ -51,7 +51,7 @@ def _errors(ours: Mapping[str, Sequence[Mapping[int, float]]], theirs: Mapping[s
         for i, task in enumerate(tasks)
     ]
     rows.append((f"mean of {len(tasks)}", *(_spread(found.mean(1)) for found in columns.values())))
-    failed = {name: (found > FAILED).sum(1) for name, found in columns.items()}
+    failed = {name: (found > FAILED + 1e-9).sum(1) for name, found in columns.items()}
     rows.append((f"above {FAILED:.0f}%", *(f"{count.mean():.1f}" if len(count) > 1 else count[0] for count in failed.values())))
     return table(("task", *columns), rows, left=("task",))
 

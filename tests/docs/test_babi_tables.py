@@ -1,0 +1,48 @@
+"""The tables of all bAbI tasks: errors in percent by task, their mean over the tasks that every run has, and what failed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
+
+from readme_tables import babi
+
+
+def cells(table: str) -> dict[str, list[str]]:
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    return {line[0]: line[1:] for line in lines}
+
+
+def test_one_agent_for_all():
+    def run(error: float) -> dict:
+        return {"by_task": {str(task): 1 - (error if task < 11 else 0.0) for task in range(1, 21) if task != 3}}
+
+    found = cells(babi.joint({"answers-1": run(0.1), "answers-2": run(0.04), "rewards-1": run(0.2)}))
+    assert found["task"][:2] == ["answers (2)", "rewards (1)"]
+    assert found["10"][:2] == ["7.0", "20.0"]
+    assert "3" not in found
+    assert found["mean of 19"][:2] == ["3.3 ± 2.0", "9.5"]
+    assert found["above 5%"][:2] == ["4.5", "9"]
+    dnc = found["task"].index("DNC")
+    left = [error for task, error in enumerate(babi.JOINT["DNC"], 1) if task != 3]
+    assert float(found["mean of 19"][dnc]) == pytest.approx(sum(left) / 19, abs=0.05)
+
+
+def test_an_agent_each():
+    runs = [{"row": "answers", "setting": f"qa{task}", "seed": 1, "success": 1 - task / 100} for task in range(1, 21)]
+    found = cells(babi.single({"runs": runs}))
+    assert found["3*"][0] == "3.0"
+    assert found["mean of 20"][0] == "10.5"
+    assert found["above 5%"][0] == "15"
+
+
+@pytest.mark.parametrize("columns", [babi.JOINT, babi.SINGLE])
+def test_published_columns_have_all_tasks(columns):
+    assert all(len(errors) == 20 for errors in columns.values())
+    means = {"DNC": 16.7, "EntNet": 9.7, "ADNC": 6.3, "BiADNC": 3.2, "EntNet, best of 10": 0.5}
+    for name, errors in columns.items():
+        assert sum(errors) / 20 == pytest.approx(means[name], abs=0.06)
