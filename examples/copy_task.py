@@ -24,9 +24,12 @@ from torch import Tensor, nn
 from agents.memory import CORES
 from agents.provenance import result_file
 
-BITS = 4
+BITS = 8
 """Of a vector; two more inputs say that the vectors begin and that they are over."""
-SIZES: dict[str, dict[str, Any]] = {"dnc": {"memory_size": 8, "word_size": 8, "num_reads": 1}}
+SIZES: dict[str, dict[str, Any]] = {
+    "dnc": {"memory_size": 16, "word_size": 16, "num_reads": 1},
+    "rmc": {"num_slots": 8, "num_heads": 4, "head_size": 16},
+}
 """Sizes of a core that differ from its own."""
 
 
@@ -85,8 +88,8 @@ def train(core: str, iterations: int, longest: int, seed: int = 0, size: int = 6
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--core", choices=sorted(CORES), nargs="+", default=["gru", "lstm", "dnc", "rmc"])
-    parser.add_argument("--iterations", type=int, default=2_000)
-    parser.add_argument("--longest", type=int, default=4, help="vectors of a sequence, at most")
+    parser.add_argument("--iterations", type=int, default=6_000)
+    parser.add_argument("--longest", type=int, default=8, help="vectors of a sequence, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=result_file, help="write the results here")
     parser.add_argument("--smoke", action="store_true", help="small and quick, to see that it runs")

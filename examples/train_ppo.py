@@ -74,6 +74,7 @@ class Config:
     answer_loss_when: Literal["legal", "answered"] = "legal"  # it is taken where answering is legal, or where it was done
     expert_loss: float = 0.0  # weight of the loss on the expert's action in the steps after the text is read
     memory_slots: int = 10  # K
+    units_per_slot: int = 2  # sentences that a slot holds; 1: nothing is merged, so nothing is recalled along
     memory_view: Literal["full", "recalled"] = "full"  # "recalled": of working memory, only what was recalled is seen
     question_at: Literal["start", "end"] = "start"  # "end": the question is asked after the text is read
     num_envs: int = 256  # environments that are stepped together
@@ -131,6 +132,7 @@ class Config:
             "utility": self.utility,
             "utility_weight": self.utility_weight,
             "memory_slots": self.memory_slots,
+            "units_per_slot": self.units_per_slot,
             "memory_view": self.memory_view,
             "question_at": self.question_at,
         }

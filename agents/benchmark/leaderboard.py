@@ -80,7 +80,7 @@ def _line(suite: Suite, row: str, results: Results, wanted: int) -> Line:
     successes = [[result["success"] for result in runs] for runs in tasks.values()]
     seconds = float(np.mean([result["cpu_seconds"] for result in results]))
     points = 100 * mean(successes)
-    budget, horizon = suite.budget.seconds, suite.evaluation.horizon
+    horizon = suite.evaluation.horizon
     return Line(
         row=row,
         runs=len(results),
@@ -89,7 +89,7 @@ def _line(suite: Suite, row: str, results: Results, wanted: int) -> Line:
         success=bootstrap(iqm, successes),
         by_setting={name: float(np.mean([result["success"] for result in runs])) for name, runs in tasks.items()},
         rates=_means([result["rates"] for result in results]),
-        area_seconds=mean([[area(result, "cpu_seconds", budget) for result in runs] for runs in tasks.values()]),
+        area_seconds=mean([[area(run, "cpu_seconds", suite.seconds(name)) for run in runs] for name, runs in tasks.items()]),
         area_frames=mean([[area(result, "frames", horizon) for result in runs] for runs in tasks.values()]),
         steps={name: steps_to_threshold(runs) for name, runs in tasks.items()},
         frames=float(np.mean([result["frames"] for result in results])),
@@ -138,7 +138,9 @@ def improvement(results: Results, ours: str, theirs: str) -> Estimate | None:
 
 def table(suite: Suite, lines: Sequence[Line]) -> Table:
     """The leaderboard."""
-    title = f"{suite.name}: {suite.budget.seconds:g} CPU seconds a run; success: interquartile mean, 95% interval over seeds"
+    seconds = [suite.seconds(name) for name in suite.settings]
+    told = " to ".join(f"{bound:g}" for bound in sorted({min(seconds), max(seconds)}))
+    title = f"{suite.name}: {told} CPU seconds a run; success: interquartile mean, 95% interval over seeds"
     out = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     out.add_column("row", overflow="fold")
     for name in (

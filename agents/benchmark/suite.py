@@ -37,12 +37,14 @@ class Setting:
         env: a registered id.
         keywords: of its environments: source, difficulty, memory_slots, memory_view, ...; not `split`.
         threshold: the success whose steps are counted.
+        seconds: of learning, instead of the suite's budget: for every row alike.
         about: in words.
     """
 
     env: str
     keywords: Mapping[str, Any] = field(default_factory=dict)
     threshold: float = 0.9
+    seconds: float | None = None
     about: str = ""
 
     def __post_init__(self) -> None:
@@ -50,6 +52,8 @@ class Setting:
             raise ValueError("a setting trains on the split 'train' and is tested on that of `evaluation`: leave `split` out")
         if not 0 < self.threshold <= 1:
             raise ValueError(f"threshold must lie in (0, 1], got {self.threshold!r}")
+        if self.seconds is not None and not self.seconds > 0:
+            raise ValueError(f"the seconds of a setting must be positive, got {self.seconds!r}")
 
 
 @dataclass(frozen=True)
@@ -186,6 +190,10 @@ class Suite:
         chosen = self.rows[row].settings
         return chosen is None or setting in chosen
 
+    def seconds(self, setting: str) -> float:
+        """CPU seconds that every row learns for in a setting."""
+        return self.settings[setting].seconds or self.budget.seconds
+
     def runs(self, device: str = "cpu") -> Iterator[Run]:
         """All runs, seed by seed, so that a suite that was played in part has all rows in it."""
         each = {name: row.seeds or self.seeds for name, row in self.rows.items()}
@@ -208,7 +216,7 @@ class Suite:
             "reward_model": None if who.reward_model is None else dict(who.reward_model),
             "trained": who.trained,
             "tuning_trials": who.tuning_trials,
-            "budget": asdict(self.budget),
+            "budget": {**asdict(self.budget), "seconds": self.seconds(setting)},
             "evaluation": asdict(self.evaluation),
             "num_envs": self.num_envs,
             "device": device,

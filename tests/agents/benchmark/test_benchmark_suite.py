@@ -26,7 +26,9 @@ def test_a_committed_suite(name):
         assert baseline(row.agent)
         assert row.reward_model is None or Plan.of(row.reward_model)
     trained = [run for run in runs if run.config["trained"]]
-    assert {run.config["budget"]["seconds"] for run in trained} == {suite.budget.seconds}, "equal seconds for every trained row"
+    for name, setting in suite.settings.items():
+        told = {run.config["budget"]["seconds"] for run in trained if run.setting == name}
+        assert told == {setting.seconds or suite.budget.seconds}, "equal seconds for every trained row"
 
 
 def test_other_files_of_settings_are_no_suites():
@@ -115,3 +117,15 @@ def test_an_unknown_suite_and_another_protocol(tmp_path):
     (tmp_path / "old.json").write_text('{"protocol": 0}')
     with pytest.raises(ValueError, match="is of protocol 0, this version plays protocol 1"):
         load_suite(str(tmp_path / "old.json"))
+
+
+def test_a_setting_may_have_seconds_of_its_own(suite):
+    settings = {
+        "short": {"env": "ReasonGym-bAbI-qa1-v0"},
+        "long": {"env": "ReasonGym-bAbI-qa2-v0", "seconds": 7},
+    }
+    found = suite(settings=settings, budget={"seconds": 2, "timesteps": 99})
+    budgets = {run.setting: run.config["budget"] for run in found.runs()}
+    assert budgets == {"short": {"seconds": 2, "timesteps": 99}, "long": {"seconds": 7, "timesteps": 99}}
+    with pytest.raises(ValueError, match="seconds of a setting"):
+        suite(settings={"short": {**settings["short"], "seconds": 0}})
