@@ -74,6 +74,7 @@ def train(core: str, iterations: int, longest: int, seed: int = 0, size: int = 6
     generator = torch.Generator().manual_seed(seed)
     model = Copier(core, size)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, iterations)
     for iteration in range(iterations):
         length = 1 + iteration % longest
         x, bits = task(length, batch_size, generator)
@@ -82,6 +83,7 @@ def train(core: str, iterations: int, longest: int, seed: int = 0, size: int = 6
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        falling.step()
     return model
 
 
