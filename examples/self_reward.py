@@ -140,6 +140,7 @@ def summary(runs: list[Run], out: Path) -> dict[str, dict[str, list[dict[str, fl
             low, high = interval(values) if len(rows) > 1 else (rows[0]["low"], rows[0]["high"])
             others = {name: [row[name] for row in rows if row.get(name) is not None] for name in SHOWN[1:]}
             line = {"round": rows[0]["round"], "seeds": len(rows), "held_out": float(values.mean()), "low": low, "high": high}
+            line["by_seed"] = [round(float(value), 4) for value in values]
             table.append(line | {name: float(np.mean(found)) for name, found in others.items() if found})
         if table:
             told.setdefault(task, {})[variant] = table
