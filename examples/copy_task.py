@@ -90,7 +90,7 @@ def train(core: str, iterations: int, longest: int, seed: int = 0, size: int = 6
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--core", choices=sorted(CORES), nargs="+", default=["gru", "lstm", "dnc", "rmc"])
-    parser.add_argument("--iterations", type=int, default=6_000)
+    parser.add_argument("--iterations", type=int, default=20_000)
     parser.add_argument("--longest", type=int, default=8, help="vectors of a sequence, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=result_file, help="write the results here")
