@@ -1,7 +1,8 @@
 """Plays tasks that are not yet solved more often: most of an id with many tasks is soon learned, and then only takes time.
 
 The next problem is of a task drawn in proportion to `floor + the share of wrong answers` in that task's last episodes, and
-within the task any problem; a task that is being forgotten comes back by itself. It is the idea of prioritised level replay
+within the task any problem; a task that is being forgotten comes back by itself. Tasks whose solution is soon hidden by a
+habit that others teach can come first, alone. It is the idea of prioritised level replay
 (Jiang et al. 2021, arXiv 2010.03934) with tasks for levels and the failure rate for the score.
 
 Held-out problems are not touched: this wraps training environments.
@@ -9,6 +10,7 @@ Held-out problems are not touched: this wraps training environments.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ from reasongym.seeding import rng
 
 CURRICULUM = 0x637572
 """Stream of the draws' generator, apart from those of the same seed elsewhere."""
+SOLVED = 0.2
+"""Share of wrong answers, while exploring, below which a task that came first counts as solved."""
 
 
 class TaskCurriculum(VecEnvWrapper):
@@ -28,13 +32,15 @@ class TaskCurriculum(VecEnvWrapper):
         seed: of the draws.
         floor: what a solved task still weighs beside one that always fails.
         window: episodes of a task over which its failures are averaged (exponentially); every task begins as one that fails.
+        first: numbers of tasks that are played alone until each fails in less than `SOLVED` of its episodes.
 
     Raises:
         TypeError: other environments.
-        ValueError: `floor` or `window` is out of range, or the source does not say which problems are of which task.
+        ValueError: `floor` or `window` is out of range, `first` names a task that is not there, or the source does not say
+            which problems are of which task.
     """
 
-    def __init__(self, venv: VecEnv, seed: int = 0, floor: float = 0.05, window: int = 200) -> None:
+    def __init__(self, venv: VecEnv, seed: int = 0, floor: float = 0.05, window: int = 200, first: Sequence[int] = ()) -> None:
         if not 0 < floor <= 1:
             raise ValueError(f"floor must lie in (0, 1], got {floor!r}: a task that is never played can be forgotten")
         if window < 1:
@@ -48,6 +54,10 @@ class TaskCurriculum(VecEnvWrapper):
         """(J,) the numbers of the tasks."""
         self.failures = np.ones(len(self.tasks))
         """(J,) the average share of wrong answers in each one's last episodes."""
+        if missing := set(first) - set(self.tasks.tolist()):
+            raise ValueError(f"first names the tasks {sorted(missing)}, there are {self.tasks.tolist()}")
+        self.alone = np.isin(self.tasks, list(first))
+        """(J,) which tasks are played alone now; none when these are solved."""
         self._members = [np.flatnonzero(of == task) for task in self.tasks]
         self._place = np.searchsorted(self.tasks, of)
         self._floor, self._window, self._rng = floor, window, rng(seed, CURRICULUM)
@@ -58,6 +68,8 @@ class TaskCurriculum(VecEnvWrapper):
     def shares(self) -> np.ndarray:
         """(J,) how often each task is played next; they sum to 1."""
         weights = self._floor + self.failures
+        if self.alone.any():
+            weights = weights * self.alone
         return weights / weights.sum()
 
     def next_problems(self, ended: np.ndarray) -> np.ndarray:
@@ -76,17 +88,19 @@ class TaskCurriculum(VecEnvWrapper):
         for i in np.flatnonzero(dones).tolist():
             place = self._place[infos[i]["problem"]]
             self.failures[place] += (1.0 - infos[i]["is_success"] - self.failures[place]) / self._window
+        if self.alone.any() and (self.failures[self.alone] < SOLVED).all():
+            self.alone = np.zeros_like(self.alone)
         return result
 
     def get_state(self) -> dict[str, Any]:
         """The environments' state, the failures, and the generator's state."""
-        own = {"failures": self.failures.copy(), "generator": self._rng.bit_generator.state}
+        own = {"failures": self.failures.copy(), "alone": self.alone.copy(), "generator": self._rng.bit_generator.state}
         return {"environments": self.venv.get_state(), **own}  # type: ignore[attr-defined]
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Resumes from `get_state`."""
         self.venv.set_state(state["environments"])  # type: ignore[attr-defined]
-        self.failures = state["failures"].copy()
+        self.failures, self.alone = state["failures"].copy(), state["alone"].copy()
         self._rng.bit_generator.state = state["generator"]
 
 

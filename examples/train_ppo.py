@@ -58,6 +58,7 @@ class Config:
     warmup_units: int = 14  # see `warmup`
     warmup_difficulty: str = ""  # JSON: knobs of the warm-up instead, e.g. '{"unanswerable": 0}'
     curriculum: bool = False  # plays tasks that are not solved yet more often (`agents.curriculum`)
+    first_tasks: str = ""  # numbers of tasks, by commas, that the curriculum plays alone until they are solved
     warmup_source: str = ""  # plays the warm-up on another source ("procedural"), whole but for `warmup_difficulty`
     seed: int = 0  # of weights, episodes and actions
     core: str = "none"  # memory core of the policy: "none", "slots", "gru", "lstm", "dnc", "rmc"
@@ -239,9 +240,13 @@ def train(config: Config, out: Path, resume: bool = False, checkpoint_every: flo
     held_out = make_vec_env(
         config.env, 500, seed=config.seed, split="validation", **config.keywords(), **config.rewards(), **shapes
     )
-    training: Any = TaskCurriculum(env, config.seed) if config.curriculum else env
+    training: Any = env
     if config.curriculum:
-        short = training if short is env else TaskCurriculum(short, config.seed)
+        first = [int(task) for task in config.first_tasks.split(",") if task]
+        training = TaskCurriculum(env, config.seed, first=() if config.warmup else first)
+        short = TaskCurriculum(short, config.seed, first=first) if config.warmup else training
+    elif config.first_tasks:
+        raise ValueError("first_tasks are the curriculum's: add --curriculum")
     model = make_model(config, short)
     out.mkdir(parents=True, exist_ok=True)
     saved = out / "checkpoint.pt"

@@ -76,7 +76,26 @@ def test_a_run_goes_on_where_it_was():
     np.testing.assert_array_equal(env.failures, other.failures)
 
 
-@pytest.mark.parametrize(("options", "said"), [({"floor": 0.0}, "floor"), ({"window": 0}, "window")])
+def test_tasks_that_come_first_are_alone_until_they_are_solved():
+    env = TaskCurriculum(joint(), window=20, first=[6, 17])
+    env.reset()
+    assert set(np.flatnonzero(env.shares)) == {5, 16}
+    chosen = env.next_problems(np.ones(16, bool))
+    assert set(problem_tasks(env.unwrapped.batch.source)[chosen]) == {6, 17}
+    state = env.get_state()
+    env.failures[[5, 16]] = 0.1
+    play(env, 1, np.random.default_rng(0))
+    assert env.shares.min() > 0
+    env.failures[5] = 1.0
+    play(env, 1, np.random.default_rng(0))
+    assert env.shares.min() > 0, "once only"
+    env.set_state(state)
+    assert set(np.flatnonzero(env.shares)) == {5, 16}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({"floor": 0.0}, "floor"), ({"window": 0}, "window"), ({"first": [21]}, r"\[21\]")]
+)
 def test_what_is_out_of_range_is_refused(options, said):
     with pytest.raises(ValueError, match=said):
         TaskCurriculum(joint(2), **options)
