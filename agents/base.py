@@ -236,7 +236,7 @@ def evaluate(
     Raises:
         ValueError: the agent is of other spaces, or the split is endless and `problems` is not given.
     """
-    wanted = num_envs if problems is None else problems if isinstance(problems, int) else len(problems)
+    wanted = num_envs if problems is None else problems if isinstance(problems, int | np.integer) else len(problems)
     env = fitting(agent, env_id, max(1, min(num_envs, wanted)), split=split, **keywords)
     try:
         return evaluate_in(agent, env, problems, deterministic)

@@ -17,6 +17,7 @@ import numpy as np
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from reasongym.seeding import rng
+from reasongym.tasks.procedural import ProceduralSource
 
 CURRICULUM = 0x637572
 """Stream of the draws' generator, apart from those of the same seed elsewhere."""
@@ -36,18 +37,22 @@ class TaskCurriculum(VecEnvWrapper):
 
     Raises:
         TypeError: other environments.
-        ValueError: `floor` or `window` is out of range, `first` names a task that is not there, or the source does not say
-            which problems are of which task.
+        ValueError: `floor` or `window` is out of range, `first` names a task that is not there, the source does not say
+            which problems are of which task, the environments read no gold, or they have a curriculum.
     """
 
     def __init__(self, venv: VecEnv, seed: int = 0, floor: float = 0.05, window: int = 200, first: Sequence[int] = ()) -> None:
         if not 0 < floor <= 1:
             raise ValueError(f"floor must lie in (0, 1], got {floor!r}: a task that is never played can be forgotten")
-        if window < 1:
+        if not window >= 1:
             raise ValueError(f"window must be at least 1 episode, got {window!r}")
         inner: Any = venv.unwrapped
         if not hasattr(inner, "next_problems"):
             raise TypeError(f"TaskCurriculum wraps a ReasonGymVecEnv (adapters.sb3.make_vec_env), got {inner!r}")
+        if inner.next_problems is not None:
+            raise ValueError("these environments have a curriculum already: set their next_problems to None, or wrap others")
+        if not inner.batch.settings.reads_gold:
+            raise ValueError("a curriculum follows right and wrong answers, and these environments read no gold")
         of = problem_tasks(inner.batch.source)
         super().__init__(venv)
         self.tasks = np.unique(of)
@@ -79,7 +84,16 @@ class TaskCurriculum(VecEnvWrapper):
         chosen[ended] = [self._rng.choice(self._members[task]) for task in drawn]
         return chosen
 
+    def go_on_from(self, other: TaskCurriculum) -> None:
+        """Takes over what is known of the tasks that both have, as after a warm-up on easier problems of them."""
+        shared = np.isin(self.tasks, other.tasks)
+        there = np.searchsorted(other.tasks, self.tasks[shared])
+        self.failures[shared], self.alone[shared] = other.failures[there], other.alone[there]
+
     def reset(self) -> Any:
+        if not any(self._inner._options):  # nobody has asked for other problems
+            chosen = self.next_problems(np.ones(self.num_envs, bool))
+            self._inner.set_options([{"problem": int(problem)} for problem in chosen])
         return self.venv.reset()
 
     def step_wait(self) -> Any:
@@ -114,4 +128,6 @@ def problem_tasks(source: Any) -> np.ndarray:
         raise ValueError(f"a curriculum of tasks needs a finite source with tasks, {source.name} is none")
     if hasattr(source, "columns"):
         return source.columns().task
-    return np.resize(source.tasks, source.num_problems)  # made to order: they take turns
+    if isinstance(source, ProceduralSource):
+        return np.resize(source.tasks, source.num_problems)  # they take turns
+    return np.array([source.problem(i).task for i in range(source.num_problems)])

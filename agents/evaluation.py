@@ -104,16 +104,21 @@ def chosen_problems(there: int | None, problems: int | Sequence[int] | None) -> 
     """(P,) indices of the problems to play, of a source that has `there` of them (None: no end).
 
     Raises:
-        ValueError: none are chosen, or all of an endless source.
+        ValueError: none are chosen, or all of an endless source, or what is no problem's index.
     """
     if problems is None:
         if there is None:
             raise ValueError("the source is endless: say how many problems to play with problems=...")
         return np.arange(there)
-    if isinstance(problems, int | np.integer):
+    if isinstance(problems, int | np.integer) and not isinstance(problems, bool):
         if problems < 1:
             raise ValueError(f"problems must be at least 1, got {problems!r}")
         return sample(there, int(problems))
-    if not len(problems):
+    chosen = np.asarray(problems)
+    if chosen.size == 0:
         raise ValueError("problems names none: leave it out for all of the split")
-    return np.asarray(problems, np.int64)
+    if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
+        raise ValueError(f"problems must be how many, or a list of indices, got {problems!r}")
+    if chosen.min() < 0 or (there is not None and chosen.max() >= there):
+        raise ValueError(f"problems must lie in [0, {'...' if there is None else there}), got {chosen.min()} to {chosen.max()}")
+    return chosen.astype(np.int64)

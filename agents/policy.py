@@ -114,6 +114,10 @@ class MemoryPolicy(BasePolicy):
         self.reads = encoder == "reader" or (encoder == "auto" and not missing)
         if head == "hierarchical" and not self.reads:
             raise ValueError(f"head='hierarchical' needs encoder='reader' on a Dict observation with {READER_KEYS}")
+        if isinstance(num_roles, bool) or not isinstance(num_roles, int) or num_roles < 0:
+            raise ValueError(f"num_roles must be a whole number of at least 0, got {num_roles!r}")
+        if num_roles and not self.reads:
+            raise ValueError(f"num_roles={num_roles} needs encoder='reader' on a Dict observation with {READER_KEYS}")
         self.masked = "action_mask" in keys
         self.points = False  # answers are spans
         assert isinstance(action_space, spaces.Discrete)

@@ -29,19 +29,22 @@ from agents.evaluation import chosen_problems, evaluate
 from agents.ppo import MemoryPPO
 from agents.provenance import result_file
 from reasongym.adapters.sb3 import make_vec_env
+from reasongym.audit.play import sample
 
-CAUSES = ("never stored", "stored and lost", "not recalled", "recalled and misread")
+CAUSES = ("never stored", "stored and lost", "not recalled", "recalled and misread", "nothing was needed")
 MOST = 200
-"""Wrong answers of a task that are looked at; all are counted."""
+"""Wrong answers of a task that are looked at (a draw where there are more); all are counted."""
 
 
 def cause(episode: dict[str, Any]) -> str:
     """What was missing first (see the module)."""
+    if not episode["support"]:
+        return CAUSES[-1]
     rates = episode["rates"]
     for name, missing in zip(("capture", "retention", "retrieval"), CAUSES, strict=False):
         if (rate := rates.get(name)) is not None and rate < 1:
             return missing
-    return CAUSES[-1]
+    return CAUSES[-2]
 
 
 def errors(folder: Path, problems: int, each: int) -> dict[str, Any]:
@@ -51,18 +54,23 @@ def errors(folder: Path, problems: int, each: int) -> dict[str, Any]:
     widths = {f"{name}_tokens": model.observation_space[name].shape[0] for name in ("unit", "question")}
     keywords = {**config.keywords(), **config.rewards(), **widths}
     env = make_vec_env(config.env, 500, seed=0, split="validation", **keywords)
+    if not env.batch.settings.annotated:  # only where support is read can be told what was missing
+        keywords |= {"prm": "annotated", "beta": None}
+        env = make_vec_env(config.env, 500, seed=0, split="validation", **keywords)
     played = chosen_problems(env.batch.source.num_problems, problems)
     found = evaluate(model, env, played)
     wrong = played[~np.array(found.right)]
     tasks = np.array([env.batch.source.problem(int(problem)).task for problem in wrong], int)
     told = {}
     for task, accuracy in found.by_task.items():
-        chosen = wrong[tasks == task][:MOST]
+        of_task = wrong[tasks == task]
+        chosen = of_task[sample(len(of_task), MOST)] if len(of_task) else of_task
         agent = SB3Agent(model, "")
         episodes = record_episodes(agent, config.env, problems=chosen.tolist(), **keywords) if len(chosen) else []
         told[task] = {
             "error": round(1 - accuracy, 4),
-            "wrong": int((tasks == task).sum()),
+            "wrong": len(of_task),
+            "looked_at": len(chosen),
             "causes": dict(Counter(map(cause, episodes)).most_common()),
             "examples": [as_played(episode) for episode in episodes[:each]],
         }
@@ -90,7 +98,7 @@ def printed(found: dict[str, Any]) -> None:
     print(f"{found['run']}: {100 * found['mean_error']:.1f}% wrong in the mean over tasks, {found['failed']} tasks above 5%")
     for task, told in found["tasks"].items():
         causes = ", ".join(f"{name} {count}" for name, count in told["causes"].items())
-        print(f"\ntask {task}: {100 * told['error']:.1f}% ({told['wrong']}) {causes}")
+        print(f"\ntask {task}: {100 * told['error']:.1f}% ({told['wrong']}); of {told['looked_at']}: {causes}")
         for example in told["examples"]:
             print(*example["text"], f"  {example['question']}", sep="\n  ")
             print(f"    {example['cause']}; chain: {' / '.join(example['chain'])}")

@@ -162,6 +162,10 @@ class Progress(BaseCallback):
         model: Any = self.model
         row = {"timesteps": self.num_timesteps, "cpu_seconds": round(self.cpu_seconds(), 1), "held_out": found.accuracy}
         row |= {name: round(rate, 4) for name, rate in found.rates.items()}
+        row |= by_task(found)
+        env: Any = model.env
+        if isinstance(env, TaskCurriculum):
+            row["failures"] = dict(zip(env.tasks.tolist(), env.failures.round(3).tolist(), strict=True))
         row["train_success"] = float(np.mean(model.ep_success_buffer)) if model.ep_success_buffer else None
         row["train_return"] = float(np.mean([episode["r"] for episode in model.ep_info_buffer]))
         row |= {key: float(value) for key, value in self.logger.name_to_value.items() if key.startswith("train/")}
@@ -242,8 +246,8 @@ def train(config: Config, out: Path, resume: bool = False, checkpoint_every: flo
     )
     training: Any = env
     if config.curriculum:
-        first = [int(task) for task in config.first_tasks.split(",") if task]
-        training = TaskCurriculum(env, config.seed, first=() if config.warmup else first)
+        first = numbers("first_tasks", config.first_tasks)
+        training = TaskCurriculum(env, config.seed, first=first)
         short = TaskCurriculum(short, config.seed, first=first) if config.warmup else training
     elif config.first_tasks:
         raise ValueError("first_tasks are the curriculum's: add --curriculum")
@@ -266,6 +270,8 @@ def train(config: Config, out: Path, resume: bool = False, checkpoint_every: flo
     if config.warmup and model.num_timesteps <= config.warmup_end():
         until = Until(config.warmup_end())
         model.learn(config.timesteps - model.num_timesteps, [progress, until, keeper], reset_num_timesteps=False)
+        if config.curriculum:
+            training.go_on_from(short)
         model.set_env(training)
     if config.warmup:
         model.gae_lambda = config.late_lambda
@@ -364,6 +370,18 @@ def draw(out: Path) -> None:
     axes.legend(loc="center right")
     figure.savefig(out / "learning_curve.png", dpi=120)
     plt.close(figure)
+
+
+def numbers(name: str, text: str) -> list[int]:
+    """An argument that is whole numbers by commas.
+
+    Raises:
+        ValueError: it is not.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isdecimal() for part in parts):
+        raise ValueError(f"{name} must be whole numbers by commas, got {text!r}")
+    return [int(part) for part in parts]
 
 
 def read_json(name: str, text: str) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def parameters(out: Path) -> dict:
     [
         ["--core", "none", "--warmup", "3072", "--warmup-units", "4"],
         ["--core", "slots", "--memory-view", "recalled"],
+        ["--core", "none", "--warmup", "3072", "--warmup-units", "6", "--curriculum", "--first-tasks", "2", "--num-roles", "2"],
     ],
 )
 def test_a_killed_run_resumes_to_the_same_parameters(tmp_path: Path, extra: list[str]) -> None:

@@ -43,7 +43,7 @@ class Novelty(VecEnvWrapper):
         if missing := [part for part in PARTS if part not in spaces]:
             raise ValueError(f"Novelty hashes {', '.join(PARTS)}: these observations lack {', '.join(missing)}")
         super().__init__(venv)
-        tokens = 1 + max(int(spaces[part].high.max()) for part in PARTS if spaces[part].shape[-1])
+        tokens = 1 + max(int(spaces[part].high.max()) for part in PARTS if np.prod(spaces[part].shape))
         drawn = rng(seed, NOVELTY).standard_normal((len(PARTS), tokens, bits), dtype=np.float32)
         drawn[:, 0] = 0  # padding
         self.weight, self._projections, self._place = weight, drawn, 1 << np.arange(bits, dtype=np.int64)

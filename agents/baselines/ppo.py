@@ -52,10 +52,11 @@ class PPOAgent(SB3Agent):
             size = matched_core_size(env, match, **settings)
             settings["policy_kwargs"] = {**settings.get("policy_kwargs", {}), "core_size": size}
         told = " + expert actions (cloned start)" if cloning_share else ""
+        told += " + a bonus for what was seldom seen" if novelty else ""
         env = Novelty(env, novelty, seed=seed) if novelty else env
         wrapped = ValueFeedback(env) if feedback else env
         super().__init__(memory_ppo(wrapped, seed, device, **settings), supervision + told)
-        self.model.value_feedback = feedback  # saved with the model
+        self.model.value_feedback, self.model.novelty = feedback, novelty  # saved with the model
         if isinstance(wrapped, ValueFeedback):
             wrapped.model = self.model
         if cloning_share:
@@ -67,8 +68,12 @@ class PPOAgent(SB3Agent):
 
     @classmethod
     def load(cls, path: Any, env: VecEnv | None = None, device: str = "cpu") -> Any:
-        """As any agent's; it goes on learning with feedback where it was trained with that."""
+        """As any agent's; it goes on learning with feedback, and with the bonus (whose counts begin anew), where it was trained
+        with that."""
         agent = super().load(path, env, device)
+        if env is not None and (weight := getattr(agent.model, "novelty", 0.0)):
+            env = Novelty(env, weight, seed=agent.model.seed or 0)
+            agent.model.set_env(env)
         if env is not None and (wrapped := agent.playing_in(env)) is not env:
             agent.model.set_env(wrapped)
         return agent

@@ -11,6 +11,7 @@ frozen dataclass here, which says what it may hold. `{data}` stands for the fold
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -52,8 +53,9 @@ class Setting:
             raise ValueError("a setting trains on the split 'train' and is tested on that of `evaluation`: leave `split` out")
         if not 0 < self.threshold <= 1:
             raise ValueError(f"threshold must lie in (0, 1], got {self.threshold!r}")
-        if self.seconds is not None and not self.seconds > 0:
-            raise ValueError(f"the seconds of a setting must be positive, got {self.seconds!r}")
+        given = self.seconds
+        if given is not None and (isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf):
+            raise ValueError(f"the seconds of a setting must be a positive number, got {given!r} for {self.env}")
 
 
 @dataclass(frozen=True)

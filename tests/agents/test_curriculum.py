@@ -106,3 +106,32 @@ def test_sources_without_lists_of_tasks_are_refused():
         TaskCurriculum(make_vec_env("ReasonGym-bAbI-v0", 2, seed=0, num_problems=None))
     with pytest.raises(ValueError, match="finite source with tasks"):
         TaskCurriculum(make_vec_env("ReasonGym-SQuAD2-v0", 2, seed=0))
+
+
+def test_the_first_episodes_are_chosen_too():
+    env = TaskCurriculum(joint(), first=[6])
+    env.reset()
+    tasks = problem_tasks(env.unwrapped.batch.source)
+    assert set(tasks[env.unwrapped.batch.memory.state["problem"]]) == {6}
+    env.set_options([{"problem": 3}] * 16)
+    env.reset()
+    assert set(env.unwrapped.batch.memory.state["problem"]) == {3}, "who asks for a problem gets it"
+
+
+def test_what_a_warm_up_found_out_is_taken_over():
+    short, env = TaskCurriculum(joint(), first=[6]), TaskCurriculum(joint(), first=[6])
+    short.failures[:] = np.linspace(0, 1, 20)
+    short.alone[:] = False
+    env.go_on_from(short)
+    np.testing.assert_array_equal(env.failures, short.failures)
+    assert not env.alone.any()
+
+
+def test_environments_that_cannot_have_one_are_refused():
+    env = joint(2)
+    TaskCurriculum(env)
+    with pytest.raises(ValueError, match="have a curriculum already"):
+        TaskCurriculum(env)
+    blind = joint(2, prm="lexical", utility="none", utility_weight=0.0, beta={"outcome": 0})
+    with pytest.raises(ValueError, match="read no gold"):
+        TaskCurriculum(blind)

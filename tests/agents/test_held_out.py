@@ -48,3 +48,9 @@ def test_a_number_of_problems_is_a_draw_from_the_whole_split():
 def test_no_problems(there, problems):
     with pytest.raises(ValueError, match="problems"):
         chosen_problems(there, problems)
+
+
+@pytest.mark.parametrize("problems", [[-1, 2], [0.5, 1.0], [10**7], [[1, 2]], []])
+def test_what_is_no_index_of_a_problem_is_refused(problems):
+    with pytest.raises(ValueError, match="problems"):
+        chosen_problems(1_000, problems)

@@ -7,6 +7,7 @@ import torch
 
 from agents.frames import link_before
 from agents.policy import MemoryPolicy
+from agents.ppo import MemoryPPO
 from agents.roles import LINKS, Roles
 from reasongym.adapters.sb3 import make_vec_env
 
@@ -103,3 +104,11 @@ def test_natural_text_has_no_roles():
     env = make_vec_env("ReasonGym-SQuAD2-v0", 2, seed=0, memory_slots=2)
     with pytest.raises(ValueError, match="num_roles=4"):
         MemoryPolicy(env.observation_space, env.action_space, lambda _: 1e-3, core="none", num_roles=4)
+
+
+@pytest.mark.parametrize(("kwargs", "said"), [({"num_roles": -1}, "whole number"), ({"num_roles": 2.5}, "whole number"),
+                                              ({"num_roles": 2, "encoder": "flat"}, "encoder='reader'")])  # fmt: skip
+def test_what_cannot_be_is_refused(kwargs, said):
+    env = make_vec_env("ReasonGym-bAbI-qa1-v0", 2, seed=0)
+    with pytest.raises(ValueError, match=said):
+        MemoryPPO("MemoryPolicy", env, policy_kwargs=kwargs)

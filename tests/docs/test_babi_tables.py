@@ -46,3 +46,16 @@ def test_published_columns_have_all_tasks(columns):
     means = {"DNC": 16.7, "EntNet": 9.7, "ADNC": 6.3, "BiADNC": 3.2, "EntNet, best of 10": 0.5}
     for name, errors in columns.items():
         assert sum(errors) / 20 == pytest.approx(means[name], abs=0.06)
+
+
+def test_the_first_thing_that_was_missing_is_the_cause():
+    from errors import cause
+
+    def episode(support=(0,), **rates):
+        return {"support": list(support), "rates": rates}
+
+    assert cause(episode(capture=0.5, retention=0.0, retrieval=0.0)) == "never stored"
+    assert cause(episode(capture=1.0, retention=0.5, retrieval=0.0)) == "stored and lost"
+    assert cause(episode(capture=1.0, retention=1.0, retrieval=0.5)) == "not recalled"
+    assert cause(episode(capture=1.0, retention=1.0, retrieval=1.0)) == "recalled and misread"
+    assert cause(episode(support=())) == "nothing was needed"

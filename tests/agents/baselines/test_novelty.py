@@ -81,3 +81,17 @@ def test_only_training_is_paid_for_it(env):
 def test_what_is_out_of_range_is_refused(env, options, said):
     with pytest.raises(ValueError, match=said):
         Novelty(env, **options)
+
+
+def test_a_loaded_agent_learns_on_with_the_bonus(env, tmp_path):
+    agent = make("outcome+novelty", env, n_steps=8, batch_size=32, policy_kwargs={"size": 16}).learn(50)
+    assert "seldom seen" in agent.supervision
+    agent.save(tmp_path / "agent.zip")
+    again = type(agent).load(tmp_path / "agent.zip", env=env).learn(100)
+    assert sum(again.model.get_env().counts.values()) > 50
+
+
+def test_without_slots_the_rest_is_hashed():
+    novelty = Novelty(make_vec_env(ID, 4, seed=0, memory_slots=0))
+    novelty.reset()
+    assert (novelty.step(np.zeros(4, int))[1] > 0).all()
