@@ -25,6 +25,7 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "readers": ("text_readers.json", environments.readers),
     "text": ("text", learning.text),
     "rounds": ("self_reward.json", learning.rounds),
+    "gains": ("self_reward.json", learning.gains),
     "language models": ("llm_task2", language.trained),
     "windows": ("llm_windows.json", language.windows),
     "self-preference": ("self_preference.json", language.self_preference),

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from readme_tables.markdown import between, by_setting, interval, percent, table
+from readme_tables.markdown import STUDENT, between, by_setting, interval, percent, table
 from reasongym.audit.accuracy import BASELINES
 from reasongym.engine.infos import RATES
 
@@ -82,3 +82,23 @@ def rounds(result: dict[str, Any]) -> str:
             rows.append((task, variant, found[-1]["seeds"], *cells, *[""] * (most - len(found))))
     head = ("task", "variant", "seeds", "start", *(f"round {i}" for i in range(1, most)))
     return table(head, rows, left=("task", "variant"))
+
+
+def gains(result: dict[str, Any]) -> str:
+    """Self-reward by task and variant: points gained from start to last round, and more than `gold`, both paired by seed."""
+    rows = []
+    for task, variants in result["tasks"].items():
+        for variant, found in variants.items():
+            last = np.array(found[-1]["by_seed"])
+            gained = last - found[0]["by_seed"]
+            beside = "" if variant == "gold" else _points(last - variants["gold"][-1]["by_seed"])
+            rows.append((task, variant, _points(gained), beside, f"{gained.min() * 100:+.1f} to {gained.max() * 100:+.1f}"))
+    head = ("task", "variant", "gained since the start", "at the end, beside gold", "gained by seed")
+    return table(head, rows, left=("task", "variant"))
+
+
+def _points(differences: np.ndarray) -> str:
+    """A mean of paired differences in points with its 95% interval by Student's t."""
+    half = STUDENT[len(differences)] * differences.std(ddof=1) / len(differences) ** 0.5
+    mean = differences.mean()
+    return f"{100 * mean:+.1f} ({100 * (mean - half):+.1f} to {100 * (mean + half):+.1f})"
