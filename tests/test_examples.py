@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import re
 from pathlib import Path
@@ -25,7 +26,9 @@ def skip_without(code: str) -> None:
     for package in OPTIONAL:
         if re.search(rf"^\s*(import|from) {package}\b", code, re.MULTILINE) and importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
-    if "ray.rllib" in code and importlib.util.find_spec("tree") is None:
+    if "ray.rllib" in code and not list(
+        importlib.metadata.distributions(name="dm-tree")
+    ):  # a folder `tree` would do for find_spec
         pytest.skip("ray is installed without its extra rllib")
 
 

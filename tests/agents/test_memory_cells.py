@@ -125,11 +125,11 @@ def test_sizes_below_one_are_refused(name):
 
 @pytest.mark.parametrize("name", ["dnc", "rmc"])
 def test_it_begins_to_learn_to_copy(name, monkeypatch):
-    """One vector of four bits is said back after a mark, and two better than by chance."""
+    """One vector of eight bits is said back after a mark, and two better than by chance."""
     monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "examples"))
     import copy_task
 
-    model = copy_task.train(name, iterations=120, longest=2)
+    model = copy_task.train(name, iterations=300, longest=2)
     generator = torch.Generator().manual_seed(1)
     assert copy_task.share_right(model, 1, generator) > 0.99
     assert copy_task.share_right(model, 2, generator) > 0.65
