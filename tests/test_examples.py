@@ -28,7 +28,7 @@ def skip_without(code: str) -> None:
             pytest.skip(f"{package} is not installed")
     if "ray.rllib" in code and not list(
         importlib.metadata.distributions(name="dm-tree")
-    ):  # a folder `tree` would do for find_spec
+    ):
         pytest.skip("ray is installed without its extra rllib")
 
 
