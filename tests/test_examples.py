@@ -26,9 +26,7 @@ def skip_without(code: str) -> None:
     for package in OPTIONAL:
         if re.search(rf"^\s*(import|from) {package}\b", code, re.MULTILINE) and importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
-    if "ray.rllib" in code and not list(
-        importlib.metadata.distributions(name="dm-tree")
-    ):
+    if "ray.rllib" in code and not list(importlib.metadata.distributions(name="dm-tree")):
         pytest.skip("ray is installed without its extra rllib")
 
 
