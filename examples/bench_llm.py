@@ -41,7 +41,10 @@ ENV = "ReasonGym-bAbI-qa1-v0"
 SETTINGS = {
     "short prompts": {"difficulty": {"max_units": 4}, "memory_slots": 1, "units_per_slot": 1, "chain_length": 1},
     "long prompts": {"difficulty": {"max_units": 20}, "memory_slots": 10, "units_per_slot": 1, "chain_length": 3},
-}
+    "long prompts, observed": {
+        "difficulty": {"max_units": 80}, "memory_slots": 30, "units_per_slot": 2, "chain_length": 10, "observer": "lexical",
+    },
+}  # fmt: skip
 DTYPES = ("float32", "bfloat16")
 TOGETHER = 32
 """Prompts that are computed together: more no longer fit into a core's cache."""
