@@ -22,7 +22,9 @@ FLOORS = (
 FLOOR = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 SEPARATE = {"tasks", "memory", "prm"}
 """Siblings that never import one another."""
-LEARNED = tuple(f"learned.{name}" for name in ("prm", "fitting", "step_encoder", "step_transformer", "step_network", "step_lm"))
+LEARNED = tuple(
+    f"learned.{name}" for name in ("prm", "fitting", "step_encoder", "step_transformer", "step_network", "step_lm", "pool")
+)
 TREE = tuple(f"tree.{name}" for name in ("conditioned", "conditioned_network"))
 HEAVY = {
     "torch": {f"reasongym.prm.{name}" for name in (*LEARNED, *TREE, "judge.local", "sentence_model")},

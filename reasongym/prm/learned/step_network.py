@@ -1,8 +1,4 @@
-"""`StepTransformer` as the backbone of a `LearnedPRM`: words in, logits out, and a pool of what is kept of scored steps.
-
-The pool holds one *node* a step: keys and values of every layer, and the words with their gates. A node is written once and
-never changed, so any number of episodes may share a prefix.
-"""
+"""`StepTransformer` as the backbone of a `LearnedPRM`: words in, logits out; a `Pool` keeps what is needed of scored steps."""
 
 from __future__ import annotations
 
@@ -15,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reasongym.prm.learned.pool import Paths, Pool
 from reasongym.prm.learned.step_encoder import Gated, TextEncoder, WordRows
 from reasongym.prm.learned.step_transformer import Shape, StepTransformer
 from reasongym.prm.learned.words import WordReader
@@ -47,7 +44,7 @@ class StepNetwork(nn.Module):
         self.reader = WordReader(vocabulary, self.shape.max_words)
         text_encoder = TextEncoder(encoder) if isinstance(encoder, str) else encoder
         self.network = StepTransformer(self.reader.num_embeddings, criteria, self.shape, text_encoder)
-        self._pool: _Pool | None = None
+        self._pool: Pool | None = None
 
     def describe(self) -> str:
         size = sum(parameter.numel() for parameter in self.parameters())
@@ -114,20 +111,21 @@ class StepNetwork(nn.Module):
     def extend(self, paths: Sequence[tuple[int, ...]], texts: Sequence[str]) -> tuple[np.ndarray, list[int]]:
         """(n, k) logits of one more text after each path of nodes, and the new nodes; an empty path: the text is a prompt."""
         self.eval()
-        longest = max(map(len, paths))
-        if longest > self.shape.max_steps:
+        if max(map(len, paths)) > self.shape.max_steps:
             raise ValueError(f"an episode has more than the {self.shape.max_steps} steps that this model scores")
         if self._pool is None:
-            self._pool = _Pool(self)
-        pool, n = self._pool, len(paths)
-        at = np.zeros((n, longest), np.int64)
-        for i, path in enumerate(paths):
-            at[i, : len(path)] = path
-        lengths = torch.tensor([len(path) for path in paths], device=self.device)
-        rows = WordRows.of(self.reader(texts), (n, 1), self.device)
-        past, kept = pool.read(torch.from_numpy(at).to(self.device))
-        logits, new, gated = self.network.extend(rows, (lengths == 0)[:, None], list(texts), past, kept, lengths)
-        return logits.float().cpu().numpy(), pool.add(new, gated)
+            self._pool = Pool(self.shape, self.network.place)
+        vectors, rows = self._pool.vectors(texts, self._read)
+        grown = Paths(self._pool, paths, self._pool.add(rows))
+        x = self.network.placed(vectors, grown.lengths == 1)
+        layer: Any
+        for i, layer in enumerate(self.network.layers):
+            x = grown.attend(x, i, layer)
+        return self.network.score(x).float().cpu().numpy(), list(range(grown.new.start, grown.new.stop))
+
+    def _read(self, texts: list[str]) -> tuple[Tensor, Gated]:
+        """(1, m, D) vectors and gates of texts."""
+        return self.network.read(WordRows.of(self.reader(texts), (1, len(texts)), self.device), texts)
 
     @property
     def most_nodes(self) -> int:
@@ -145,46 +143,3 @@ class StepNetwork(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_pool": None}
-
-
-class _Pool:
-    """Nodes in rows of arrays, which double when they are full."""
-
-    def __init__(self, owner: StepNetwork) -> None:
-        shape = owner.shape
-        like = {"device": owner.device, "dtype": owner.network.place.dtype}
-        self.used = 0
-        self.memory = torch.zeros((1024, shape.layers, 2, shape.width), **like)  # type: ignore[call-overload]
-        self.gates = torch.zeros((1024, shape.max_words, 2 * shape.channels), **like)  # type: ignore[call-overload]
-        self.identity = torch.zeros((1024, shape.max_words), dtype=torch.long, device=owner.device)
-        self.number = torch.zeros(1024, dtype=torch.long, device=owner.device)
-        self.widths = torch.zeros(1024, dtype=torch.long, device=owner.device)
-
-    def add(self, new: Tensor, gated: Gated) -> list[int]:
-        """Keeps n steps; their nodes."""
-        n, width = new.shape[0], gated.asks.shape[2]
-        while self.used + n > len(self.number):
-            for name in ("memory", "gates", "identity", "number", "widths"):
-                part = getattr(self, name)
-                setattr(self, name, torch.cat([part, torch.zeros_like(part)]))
-        rows = slice(self.used, self.used + n)
-        self.used += n
-        self.memory[rows], self.number[rows], self.widths[rows] = new, gated.words.number[:, 0], width
-        self.gates[rows, :width] = torch.cat([gated.asks, gated.offers], -1)[:, 0]
-        self.identity[rows, :width] = gated.words.identity[:, 0]
-        return list(range(rows.start, rows.stop))
-
-    def keep(self, nodes: Sequence[int]) -> None:
-        """As `StepNetwork.keep`."""
-        at = torch.tensor(nodes, dtype=torch.long, device=self.number.device)
-        for name in ("memory", "gates", "identity", "number", "widths"):
-            part = getattr(self, name)
-            part[: len(nodes)] = part[at]
-        self.used = len(nodes)
-
-    def read(self, at: Tensor) -> tuple[Tensor, Gated]:
-        """(n, T, layers, 2, D) and the gates of nodes (n, T)."""
-        width = int(self.widths[at].max()) if at.numel() else 1
-        asks, offers = self.gates[:, :width][at].chunk(2, -1)
-        identity = self.identity[:, :width][at]
-        return self.memory[at], Gated(WordRows(identity, identity, identity, self.number[at]), asks, offers)

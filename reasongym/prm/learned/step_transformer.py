@@ -65,18 +65,25 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, memory: Tensor, r: Tensor, mask: Tensor) -> Tensor:
         """(B, Q, D) steps over (B, T, 2, D) keys and values, (B, Q, T, R) relations, and (B, Q, T) bool: may be attended to."""
-        q = self.query(self.before(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in memory.unbind(2))
-        logits = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + self.bias(r).permute(0, 3, 1, 2)
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.ask(x), *memory.unbind(2)))
+        logits = q @ k.transpose(-1, -2) + self.bias(r).permute(0, 3, 1, 2)
         weights = logits.masked_fill(~mask[:, None], torch.finfo(logits.dtype).min).softmax(-1)
-        seen = torch.matmul(weights.transpose(1, 2), r).transpose(1, 2)  # (B, H, Q, R)
-        read = weights @ v + torch.matmul(seen, self.related)
-        x = x + self.out(read.transpose(1, 2).flatten(2))
+        seen = torch.matmul(weights.transpose(1, 2), r).transpose(1, 2)
+        return self.take(x, (weights @ v).transpose(1, 2).flatten(2), seen)
+
+    def ask(self, x: Tensor) -> Tensor:
+        """(B, Q, D) -> (B, Q, D) queries, scaled."""
+        return self.query(self.before(x)) * (x.shape[-1] // self.heads) ** -0.5
+
+    def take(self, x: Tensor, read: Tensor, seen: Tensor) -> Tensor:
+        """(B, Q, D) steps after the layer, which attended to (B, Q, D) values under (B, H, Q, R) relations."""
+        read = read + torch.matmul(seen, self.related).transpose(1, 2).flatten(2)
+        x = x + self.out(read)
         return x + self.feed(self.between(x))
 
 
 class StepTransformer(nn.Module):
-    """Scores all steps of episodes in one pass, or one more step each of episodes whose earlier steps are kept.
+    """Scores all steps of episodes in one pass; its parts score one more step where the earlier ones are kept (`StepNetwork`).
 
     Args:
         num_embeddings: of the words.
@@ -97,8 +104,8 @@ class StepTransformer(nn.Module):
         self.last = nn.LayerNorm(shape.width)
         self.head = nn.Linear(shape.width, criteria)
 
-    def embed(self, words: WordRows, prompt: Tensor, texts: list[str] | None = None) -> tuple[Tensor, Gated]:
-        """(B, T, D) vectors and gates of the steps; `prompt` (B, T) bool says which are prompts. `texts`: all B T of them."""
+    def read(self, words: WordRows, texts: list[str] | None = None) -> tuple[Tensor, Gated]:
+        """(B, T, D) vectors and gates of steps, by their words alone. `texts`: all B T of them."""
         x, gated = self.words(words)
         if self.text_encoder is not None:
             assert texts is not None
@@ -107,13 +114,22 @@ class StepTransformer(nn.Module):
             vectors = torch.cat([nothing, self.project(self.text_encoder([*distinct]))]) if distinct else nothing
             rows = torch.tensor([distinct.get(text, 0) for text in texts], device=x.device)
             x = vectors[rows].reshape(x.shape)
-        return x + torch.where(prompt[..., None], self.place[0], self.place[1]), gated
+        return x, gated
+
+    def placed(self, x: Tensor, prompt: Tensor) -> Tensor:
+        """(B, T, D) vectors that know whether they are prompts, as `prompt` (B, T) says."""
+        return x + torch.where(prompt[..., None], self.place[0], self.place[1])
+
+    def score(self, x: Tensor) -> Tensor:
+        """(..., D) steps after the last layer -> (..., k) logits."""
+        return self.head(self.last(x))
 
     def forward(self, words: WordRows, lengths: Tensor, texts: list[str] | None = None) -> Tensor:
         """(B, T, k) logits in one pass; of step 0, the prompt, they mean nothing. `lengths` (B,) with the prompt."""
         B, T = words.number.shape
         steps = torch.arange(T, device=lengths.device)
-        x, gated = self.embed(words, (steps == 0).expand(B, T), texts)
+        x, gated = self.read(words, texts)
+        x = self.placed(x, (steps == 0).expand(B, T))
         ago = steps[:, None] - steps
         mask = (ago >= 0) & (steps < lengths[:, None])[:, None, :]
         mask = mask | (ago == 0)  # padding attends to itself
@@ -121,37 +137,4 @@ class StepTransformer(nn.Module):
         layer: Any
         for layer in self.layers:
             x = layer(x, layer.remember(x), r, mask)
-        return self.head(self.last(x))
-
-    def extend(self, words: WordRows, prompt: Tensor, texts: list[str] | None, past: Tensor, kept: Gated,
-               lengths: Tensor) -> tuple[Tensor, Tensor, Gated]:  # fmt: skip
-        """One more step each of B episodes.
-
-        Args:
-            words: (B, 1, W) of the new steps.
-            prompt: (B, 1) bool, whether they are prompts.
-            texts: theirs, where a text encoder reads them.
-            past: (B, T, layers, 2, D) keys and values of the earlier steps, in order, padded at the end.
-            kept: (B, T, ...) of the same.
-            lengths: (B,) how many there are.
-
-        Returns:
-            (B, k) logits, (B, layers, 2, D) keys and values of the new steps, and their gates.
-        """
-        x, gated = self.embed(words, prompt, texts)
-        B, T = past.shape[:2]
-        steps = torch.arange(T, device=past.device)
-        ago = (lengths[:, None] - steps).clamp(min=0)[:, None, :]
-        before = (steps < lengths[:, None])[:, None, :]
-        own = torch.ones((B, 1, 1), dtype=torch.bool, device=past.device)
-        mask = torch.cat([before, own], -1)
-        r = relations(gated, gated, torch.zeros((1, 1), dtype=torch.long, device=past.device))
-        if T:
-            r = torch.cat([relations(gated, kept, ago), r], 2)
-        grown = []
-        layer: Any
-        for i, layer in enumerate(self.layers):
-            new = layer.remember(x)
-            x = layer(x, torch.cat([past[:, :, i], new], 1), r, mask)
-            grown.append(new[:, 0])
-        return self.head(self.last(x))[:, 0], torch.stack(grown, 1), gated
+        return self.score(x)

@@ -27,6 +27,7 @@ pytest.importorskip("safetensors")
 fitting = pytest.importorskip("reasongym.prm.learned.fitting")
 learned = pytest.importorskip("reasongym.prm.learned.prm")
 StepNetwork = pytest.importorskip("reasongym.prm.learned.step_network").StepNetwork
+Pool = pytest.importorskip("reasongym.prm.learned.pool").Pool
 Shape = pytest.importorskip("reasongym.prm.learned.step_transformer").Shape
 FitSettings, Fitting, batches, fit = fitting.FitSettings, fitting.Fitting, fitting.batches, fitting.fit
 CONFIG, LearnedPRM = learned.CONFIG, learned.LearnedPRM
@@ -131,6 +132,32 @@ def test_inside_environments_the_scores_are_those_of_the_records(prm, played):
     for record_, inside, outside in zip(played, found, prm.score_records(played), strict=True):
         assert len(inside) == len(record_.steps)
         np.testing.assert_allclose(inside, outside, atol=1e-5)
+
+
+def test_compiled_and_not_the_scores_are_the_same(prm, played, monkeypatch):
+    if not isinstance(prm.backbone, StepNetwork):
+        pytest.skip("a language model's steps are not compiled")
+    found = {}
+    for compiled in (True, False):
+        monkeypatch.setattr(Pool, "compiled", compiled)
+        prm.changed()
+        found[compiled] = play_with(prm, make(prm, len(played)), np.arange(len(played)))
+    prm.changed()
+    for one, other in zip(found[True], found[False], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_text_is_read_once_however_often_it_is_played(monkeypatch):
+    backbone = StepNetwork(("recall", "nothing"), 1, SMALL)
+    read = []
+    monkeypatch.setattr(backbone, "_read", lambda texts, plain=backbone._read: read.append(texts) or plain(texts))
+    _, prompts = backbone.extend([(), ()], ["Where is Mary?", "Is nothing there?"])
+    logits, nodes = backbone.extend([(prompt,) for prompt in prompts], ["recall nothing"] * 2)
+    backbone.keep(nodes)  # the prompts' words go, those of the steps stay
+    backbone.extend([(), (), ()], ["Where is Mary?", "recall nothing", "Is nothing there?"])
+    prompts = ["Where is Mary?", "Is nothing there?"]
+    assert read == [prompts, ["recall nothing"], prompts]
+    assert not np.allclose(logits[0], logits[1])  # the same words after different prompts
 
 
 def test_a_question_asked_at_the_end_is_scored_alike(prm):
