@@ -49,8 +49,8 @@ class Plan:
     """
 
     episodes: int = 1_000
-    updates: int = 300
-    batch_steps: int = 640
+    updates: int = 800
+    batch_steps: int = 160
     learning_rate: float = 2e-3
     width: int = 64
     layers: int = 2
