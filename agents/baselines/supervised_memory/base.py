@@ -48,6 +48,8 @@ class Training:
         max_grad_norm: gradients are scaled down to it.
         summed: whether a step descends the sum of a batch's losses, not their mean (plain SGD's rate means another thing then).
         support_coef: weight of the support loss (cross-entropy of `relevance`, nats a unit); 0 reads no support.
+        restarts: how often it may begin anew, from other weights, when its epochs are over and the budget is not. The training
+            that answers most watched problems stays; one that answers them all is the last.
     """
 
     optimizer: str = "adam"
@@ -58,6 +60,7 @@ class Training:
     max_grad_norm: float = 40.0
     summed: bool = False
     support_coef: float = 0.0
+    restarts: int = 0
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -65,8 +68,9 @@ class Training:
         for name in ("learning_rate", "epochs", "batch_size", "max_grad_norm"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
-        if self.support_coef < 0 or self.halve_every < 0:
-            raise ValueError(f"support_coef and halve_every must not be negative, got {self.support_coef}, {self.halve_every}")
+        for name in ("support_coef", "halve_every", "restarts"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)!r}")
 
 
 class AnswerNetwork(Protocol):

@@ -4,10 +4,11 @@ The last `memory_size` units are kept as they are: what is remembered is not cho
 attentions read them. Adjacent tying: A of a hop is C of the hop before, and B is A of the first. Position and temporal
 encoding, random noise, linear start, and training as in the paper (section 4.2): d = 20 (50 jointly), SGD 0.005 (that of
 linear starts, for the batch's summed loss) halved every 25 epochs, 100 epochs, batches of 32, gradients cut at 40, weights
-from N(0, 0.1).
+from N(0, 0.1); and as results hang on them, the best of ten trainings, as far as the budget lasts.
 
 What differs: answers are the id's choices, which may be lists, so W is a matrix of its own and not tied to C; linear start
-lasts a fixed number of epochs instead of until the validation loss rises.
+lasts a fixed number of epochs instead of until the validation loss rises; the best training is the one that answers most
+watched problems, not the one of the least training error.
 
 Axes: B problems, M units, L tokens, D width, C choices.
 """
@@ -37,7 +38,7 @@ class MemN2N(nn.Module):
         linear_epochs: epochs at the beginning without the attentions' softmax.
     """
 
-    defaults = Training("sgd", 0.005, halve_every=25, epochs=100, batch_size=32, max_grad_norm=40.0, summed=True)
+    defaults = Training("sgd", 0.005, halve_every=25, epochs=100, batch_size=32, max_grad_norm=40.0, summed=True, restarts=9)
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from agents.baselines.supervised_memory.base import WATCHED, Fitted, Training, f
 from agents.baselines.supervised_memory.stories import Stories, lesson_of
 from agents.budget import Budget, Progress
 from reasongym.adapters.sb3 import ReasonGymVecEnv
+from reasongym.seeding import rng
 
 
 class Heard(NamedTuple):
@@ -83,14 +84,20 @@ class SupervisedReader:
         self.seed, self.device = seed, torch.device(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.network = make_network(network, **sizes, **options).to(self.device).eval()
+            self.network = self._fresh()
         told = " and support of training problems" if self.training.support_coef else " of training problems"
         self.supervision = f"answers{told}"
         self.ledger: dict[str, float] = {}
         self.fitted: Fitted | None = None
 
+    def _fresh(self) -> Any:
+        """A network with weights of torch's generator."""
+        made = make_network(self.record["network"], **self.record["sizes"], **self.record["options"])
+        return made.to(self.device).eval()
+
     def learn(self, total_timesteps: int, *, seconds: float | None = None, progress: Progress | None = None) -> Any:
-        """Fits the network; called again, it goes on with a fresh optimiser.
+        """Fits the network; called again, it goes on with a fresh optimiser. Where its training may begin anew, it answers with
+        the best network of the trainings that are over.
 
         Raises:
             RuntimeError: it was loaded without environments, so it has no problems.
@@ -103,8 +110,15 @@ class SupervisedReader:
         lesson = lesson_of(self._source, self.problems, self.device, support=self.training.support_coef > 0)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            self.fitted = fit(self.network, lesson, self.training, budget, self.seed)
-        there = len(lesson.answers)
+            found = fit(self.network, lesson, self.training, budget, self.seed)
+            for again in range(self.training.restarts):
+                if budget.over or found.watched == 1:
+                    break
+                torch.manual_seed(int(rng(self.seed, 14, again).integers(2**31)))
+                other = fit(fresh := self._fresh(), lesson, self.training, budget, self.seed)
+                self.network = fresh if other.watched > found.watched else self.network
+                found = Fitted(max(found.watched, other.watched), found.epochs + other.epochs, found.problems + other.problems)
+        self.fitted, there = found, len(lesson.answers)
         read = min(1.0, self.fitted.problems / there + WATCHED)  # the share of the problems whose answers were looked at
         self.ledger["answers"] = read * there
         if self.training.support_coef:

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from agents.baselines import make
-from agents.baselines.supervised_memory import NETWORKS, Training, fit, make_network
+from agents.baselines.supervised_memory import NETWORKS, Fitted, Training, fit, make_network
+from agents.baselines.supervised_memory import reader as reader_module
 from agents.baselines.supervised_memory.base import last_units, loss_of, position_encoding
 from agents.baselines.supervised_memory.recurrent import recurrent_cores
 from agents.baselines.supervised_memory.stories import Lesson, Stories, lesson_of
@@ -182,6 +183,36 @@ def test_the_agent_reads_what_the_lesson_holds():
             answered.setdefault(int(i), int(actions[i]) - 31)
         observation, _, start, _ = env.step(actions)
     assert [answered[i] for i in range(8)] == expected.tolist()
+
+
+def test_trainings_begin_anew_while_the_budget_lasts_and_the_best_stays(monkeypatch):
+    env = make_vec_env("ReasonGym-bAbI-qa1-v0", 2, seed=0, num_problems=50)
+    played = []
+
+    def fit_to(watched):
+        found = iter(watched)
+
+        def fake(net, lesson, training, budget, seed):
+            played.append(net)
+            budget.spend(100)
+            return Fitted(next(found), 1, 50)
+
+        return fake
+
+    training = {"epochs": 1, "restarts": 3}
+    for watched, trainings, best, budget in (
+        ((0.2, 0.8, 0.5, 0.8), 4, 1, 1_000),  # the first of the best
+        ((0.2, 1.0), 2, 1, 1_000),  # nothing is left to be learned
+        ((0.4, 0.3), 2, 0, 200),  # nothing is left to be spent
+    ):
+        played.clear()
+        monkeypatch.setattr(reader_module, "fit", fit_to(watched))
+        agent = make("memn2n", env, problems=50, training=training).learn(budget)
+        assert len(played) == trainings
+        assert agent.network is played[best]
+        assert agent.fitted == (max(watched), trainings, 50 * trainings)
+    first, second = (next(net.parameters()) for net in played)
+    assert not torch.equal(first, second)
 
 
 def test_spans_and_unknown_names_are_refused():
