@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from readme_tables import babi, environments, language, learning, models, scale
+from readme_tables import babi, cores, environments, language, learning, models, scale
 
 TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "ids": ("audit.json", environments.ids),
@@ -15,6 +15,9 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "learning": ("published", learning.published),
     "babi, one agent": ("joint", babi.joint),
     "babi, an agent each": ("babi20.json", babi.single),
+    "cores": ("bench_cores.json", cores.speed),
+    "copying": ("copy_task.json", cores.copying),
+    "answers alone": ("supervised.json", cores.answers_alone),
     "transfer": ("transfer.json", environments.transfer),
     "speed": ("bench_engine.json", environments.speed),
     "ppo": ("bench_ppo.json", learning.ppo),

@@ -1,0 +1,34 @@
+"""Memory cores and networks trained on answers alone: speed, the copy task, single tasks of bAbI."""
+
+from typing import Any
+
+from readme_tables.markdown import percent, table
+
+
+def speed(report: dict[str, Any]) -> str:
+    """Frames per CPU second of each core: training, acting, and inside a PPO."""
+    columns = ("training", "acting", "PPO", "parameters", "seconds to compile")
+    rows = [
+        (name, *(f"{row[column]:,.0f}" if column in row else "" for column in columns)) for name, row in report["table"].items()
+    ]
+    return table(("core", *columns), rows, left=("core",))
+
+
+def copying(report: dict[str, Any]) -> str:
+    """Share of bits right by core and length of the sequence."""
+    lengths = [str(length) for length in range(1, report["longest"] + 1)]
+    rows = [
+        (name, *(percent(found["bits right by length"][length]) for length in lengths), f"{found['CPU seconds']:.0f}")
+        for name, found in report["results"].items()
+    ]
+    return table(("core", *lengths, "CPU seconds"), rows, left=("core",))
+
+
+def answers_alone(report: dict[str, Any]) -> str:
+    """Held-out success (%) of networks without reinforcement learning, by task."""
+    found: dict[str, dict[str, float]] = {}
+    for run in report["runs"]:
+        found.setdefault(run["row"], {})[run["setting"]] = run["success"]
+    settings = sorted({setting for row in found.values() for setting in row}, key=lambda name: int(name[2:]))
+    rows = [(row, *(percent(by[name]) if name in by else "" for name in settings)) for row, by in found.items()]
+    return table(("network", *(f"task {name[2:]}" for name in settings)), rows, left=("network",))
