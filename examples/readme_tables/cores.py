@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from readme_tables.markdown import percent, table
 
 
@@ -15,13 +17,13 @@ def speed(report: dict[str, Any]) -> str:
 
 
 def copying(report: dict[str, Any]) -> str:
-    """Share of bits right by core and length of the sequence."""
-    lengths = [str(length) for length in range(1, report["longest"] + 1)]
-    rows = [
-        (name, *(percent(found["bits right by length"][length]) for length in lengths), f"{found['CPU seconds']:.0f}")
-        for name, found in report["results"].items()
-    ]
-    return table(("core", *lengths, "CPU seconds"), rows, left=("core",))
+    """Share of bits right by core and length of the sequence, and of all bits of all lengths."""
+    lengths = range(1, report["longest"] + 1)
+    rows = []
+    for name, found in report["results"].items():
+        right = [found["bits right by length"][str(length)] for length in lengths]
+        rows.append((name, *map(percent, right), percent(np.average(right, weights=lengths)), f"{found['CPU seconds']:.0f}"))
+    return table(("core", *lengths, "all bits", "CPU seconds"), rows, left=("core",))
 
 
 def answers_alone(report: dict[str, Any]) -> str:
