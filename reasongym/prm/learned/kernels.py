@@ -16,7 +16,16 @@ from reasongym.jit import entry_point
 
 
 @entry_point
-def relate(paths, lengths, text, identity, number, widths, gates, relations):
+def relate(
+    paths: np.ndarray,
+    lengths: np.ndarray,
+    text: np.ndarray,
+    identity: np.ndarray,
+    number: np.ndarray,
+    widths: np.ndarray,
+    gates: np.ndarray,
+    relations: np.ndarray,
+) -> None:
     """Writes the relations of new steps with the nodes of their paths.
 
     Args:
@@ -56,7 +65,18 @@ def relate(paths, lengths, text, identity, number, widths, gates, relations):
 
 
 @entry_point
-def attend(layer, paths, lengths, queries, memory, bias, relations, weights, read, seen):
+def attend(
+    layer: int,
+    paths: np.ndarray,
+    lengths: np.ndarray,
+    queries: np.ndarray,
+    memory: np.ndarray,
+    bias: np.ndarray,
+    relations: np.ndarray,
+    weights: np.ndarray,
+    read: np.ndarray,
+    seen: np.ndarray,
+) -> None:
     """Attention of new steps over the nodes of their paths.
 
     Args:
