@@ -178,7 +178,7 @@ class MemoryPPO(OnPolicyAlgorithm):
                 return False
             self._update_info_buffer(infos, dones)
             rollout.rewards[t] = torch.as_tensor(rewards, dtype=torch.float32, device=self.device)
-            rollout.rewards[t] += self.gamma * self._values_where_cut(infos, dones, state)
+            rollout.rewards[t] += self.gamma * self.values_where_cut(infos, dones, state)
             starts = torch.as_tensor(dones, device=self.device)
         with torch.no_grad():
             last_values = policy(as_tensors(self._last_obs, self.device), self._last_state, starts).values  # type: ignore[arg-type]
@@ -187,7 +187,7 @@ class MemoryPPO(OnPolicyAlgorithm):
         callback.on_rollout_end()
         return True
 
-    def _values_where_cut(self, infos: list[dict[str, Any]], dones: np.ndarray, state: State) -> Tensor:
+    def values_where_cut(self, infos: list[dict[str, Any]], dones: np.ndarray, state: State) -> Tensor:
         """(N,) value of the last observation of episodes that a time limit cut short, 0 elsewhere."""
         values = torch.zeros(len(dones), device=self.device)
         cut = [i for i in np.flatnonzero(dones).tolist() if infos[i].get("TimeLimit.truncated")]

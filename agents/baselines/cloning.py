@@ -118,8 +118,9 @@ class Cloner:
             rollout.starts[t], rollout.values[t] = starts, step.values
             rollout.actions[t] = torch.as_tensor(best, device=model.device)
             self._state = step.state
-            self._observation, rewards, self._starts, _ = env.step(acted)
+            self._observation, rewards, self._starts, infos = env.step(acted)
             rollout.rewards[t] = torch.as_tensor(rewards, device=model.device)
+            rollout.rewards[t] += model.gamma * model.values_where_cut(infos, self._starts, self._state)
         starts = torch.as_tensor(self._starts, device=model.device)
         with torch.no_grad():
             last = policy(as_tensors(self._observation, model.device), self._state, starts).values

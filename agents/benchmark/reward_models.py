@@ -128,7 +128,8 @@ def make_reward_model(
 
 
 def careless(records: list[Any], share: float, seed: int = 0) -> list[Any]:
-    """The records with this share of labels replaced, each by that of the same criterion in a step drawn at random."""
+    """The records with this share of labels given without looking: each is that of the same criterion in a step drawn at
+    random, which may be the right one."""
     if not share:
         return records
     draw, known = rng(seed, 13), np.concatenate([record.labels for record in records])

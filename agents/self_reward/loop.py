@@ -87,7 +87,7 @@ class SelfReward:
         )
         self.bought: list[tuple[Episode, np.ndarray]] = []
         self.reader = HeldOut(env_id, held_out, **_without(keywords))
-        texts = {story_key(self.reader.env, problem) for problem in range(self.reader.problems)}
+        texts = {story_key(self.reader.env, problem) for problem in self.reader.problems}
         self.replay = Replay(settings.capacity, settings.max_age, texts, self.criteria)
         self.ledger = {"gold_bits": 0.0, "annotation_bits": 0.0, "judge_calls": 0.0, "cpu_seconds": 0.0}
         self.rows: list[dict[str, Any]] = []
@@ -145,6 +145,7 @@ class SelfReward:
                            candidates=s.candidates, completions=s.completions)  # fmt: skip
             pairs = pairs_of(s.pairs, played, found, draw, margin=s.margin)
             self._count(found.completed)
+            self._asked(sum(map(len, found.actions)))
             row |= pairs.report | self.model.learn_pairs(pairs)
         self._begin(number, "improve")
         row |= self._improve(lessons)
@@ -176,7 +177,7 @@ class SelfReward:
         if not self.judged:
             return replace(played, episodes=labelled(self.arm, played, self.settings.samples)), told
         said = self.judge.probability(played.observations, played.actions)
-        self.ledger["judge_calls"] += len(said)
+        self._asked(len(said))
         scored = [self._with_judge(e, said[a:b]) for e, a, b in
                   zip(played.episodes, played.starts[:-1], played.starts[1:], strict=True)]  # fmt: skip
         episodes = labelled(self.arm, replace(played, episodes=scored), self.settings.samples)
@@ -212,13 +213,14 @@ class SelfReward:
         if old:
             episodes = [self.replay.episodes[i] for i in old]
             again = replayed(self.model.as_player(), self.env, episodes, judge)
+            self._asked(len(again.actions))
             gained = with_advantages(again, self._returns(again))
             self.replay.update(old, [rescored(a, b, b.advantage) for a, b in zip(episodes, gained, strict=True)])
         chosen = self.replay.draw(self.settings.lessons, draw)
         if not chosen:
             return None
         lessons = replayed(self.model.as_player(), self.env, [self.replay.episodes[i] for i in chosen], judge)
-        self.ledger["judge_calls"] += self.judged * len(lessons.actions)
+        self._asked(len(lessons.actions))
         return self.model.lessons_of(lessons, self._returns(lessons))
 
     def _improve(self, lessons: Any) -> dict[str, float]:
@@ -227,7 +229,7 @@ class SelfReward:
         paid.paid, ended = dict.fromkeys(paid.paid, 0.0), paid.ended
         told = self.model.improve(self.settings.frames, lessons)
         self._count(paid.ended - ended)
-        self.ledger["judge_calls"] += self.judged * told["ppo_frames"]
+        self._asked(told["ppo_frames"])
         row = {f"term_{name}": total / max(paid.ended - ended, 1) for name, total in paid.paid.items()}
         return {**row, **told, "updates": self.model.updates}
 
@@ -247,14 +249,21 @@ class SelfReward:
             return [episode for episode, other in zip(played.episodes, unseen, strict=True) if other]
         held = [bought for bought, other in zip(self.bought, self._unseen(len(self.bought)), strict=True) if other]
         episodes = [episode for episode, _ in held]
-        again = replayed(self.model.as_player(), self.env, episodes, self.known_judge).episodes if held else []
-        return [replace(e, label=float(labels[-1])) for e, (_, labels) in zip(again, held, strict=True)]
+        if not held:
+            return []
+        played = replayed(self.model.as_player(), self.env, episodes, self.known_judge)
+        self._asked(len(played.actions))
+        return [replace(e, label=float(labels[-1])) for e, (_, labels) in zip(played.episodes, held, strict=True)]
 
     def _returns(self, played: Played) -> np.ndarray:
         """(F,) discounted sums of what the present weights pay from each step on."""
         gamma = self.model.gamma
         parts = [self.weighting.returns(episode, self.criteria, self.answers, gamma) for episode in played.episodes]
         return np.concatenate(parts)
+
+    def _asked(self, steps: float) -> None:
+        """Counts steps that the judge was asked about, once it has been fitted."""
+        self.ledger["judge_calls"] += self.judged * steps
 
     def _count(self, outcomes: int) -> None:
         """Counts outcomes that the arm was told."""

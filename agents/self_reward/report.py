@@ -22,16 +22,16 @@ class HeldOut:
 
     Args:
         env_id, keywords: of the environments; their PRM is the annotation that the judge is compared with.
-        problems: how many, at most.
+        problems: how many, at most; as an attribute, which.
         num_envs: environments side by side.
     """
 
     def __init__(self, env_id: str, problems: int, num_envs: int = 256, **keywords: Any) -> None:
         chosen = {**keywords, "prm": CausalPRM(), "utility": "none", "utility_weight": 0.0, "split": "validation"}
         there = make_vec_env(env_id, 1, 0, **chosen).batch.source.num_problems
-        self.problems = problems if there is None else min(problems, there)
-        turns = -(-self.problems // num_envs)
-        self.env = make_vec_env(env_id, -(-self.problems // turns), 0, **chosen)  # so that hardly a problem is played twice
+        self.problems = evaluation.chosen_problems(there, problems).tolist()
+        turns = -(-len(self.problems) // num_envs)
+        self.env = make_vec_env(env_id, -(-len(self.problems) // turns), 0, **chosen)  # so that hardly a problem is played twice
 
     def report(self, model: Any, judge: Any) -> dict[str, float]:
         """Held-out success with its interval, length, memory use, answers' entropy, and how far judge and annotation agree."""

@@ -62,7 +62,7 @@ def test_rounds_run_and_are_reported(arm, tmp_path):
         assert row["judge_fitted"] == 1
     assert (rows[-1]["gold_bits"] > 0) == (arm == "gold")
     assert (rows[-1]["annotation_bits"] > 0) == (arm == "annotation")
-    held_out = {story_key(run.reader.env, i) for i in range(20)}
+    held_out = {story_key(run.reader.env, i) for i in run.reader.problems}
     assert len(run.replay) > 0
     assert not held_out & {episode.story for episode in run.replay.episodes}
     assert run.replay.held_out == held_out
