@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -33,6 +34,11 @@ Observation = dict[str, np.ndarray]
 METHODS = ("act", "learn", "save", "load")
 REWARDS = "the environment's rewards"
 """What an agent says of its supervision that learns from rewards; the benchmark puts in its place what they are made of."""
+
+
+def outcome_bits(span: bool) -> float:
+    """What one outcome tells, in bits: right or wrong; of a span a score to the percent."""
+    return math.log2(101) if span else 1.0
 
 
 class Agent(Protocol):

@@ -32,6 +32,7 @@ from stable_baselines3.common.utils import LinearSchedule
 
 import reasongym
 from agents import checkpoint
+from agents.base import outcome_bits
 from agents.benchmark.ledger import reward_bits
 from agents.curriculum import TaskCurriculum
 from agents.evaluation import Evaluation, evaluate
@@ -314,13 +315,13 @@ def by_task(found: Evaluation) -> dict[str, Any]:
 
 
 def label_bits(config: Config, env: ReasonGymVecEnv, model: MemoryPPO, episodes: int) -> float | None:
-    """The most that annotation told in training, in bits (see `agents.benchmark.ledger`), a learned PRM's own labels included;
+    """What annotation told in training, in bits (see `agents.benchmark.ledger`), a learned PRM's own labels included;
     None with the answer or the expert loss, whose labels are not counted."""
     if config.answer_loss or config.expert_loss:
         return None
     settings = env.batch.settings
     before = getattr(settings.model, "meta", {}).get("label_bits", 0.0)
-    return round(before + reward_bits(settings, model.num_timesteps, episodes), 1)
+    return round(before + reward_bits(settings, model.num_timesteps, episodes, outcome_bits(env.batch.shapes.span)), 1)
 
 
 def supervision(config: Config) -> str:

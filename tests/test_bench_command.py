@@ -73,7 +73,7 @@ def test_a_suite_is_played_and_shown(tmp_path):
     whole = run(*arguments, "--json", str(tmp_path / "out" / "mine.json")).output
     for piece in (
         "2 of 2 runs are over",
-        "100.0 (100.0-100.0)",
+        "100.0",
         "probability of improvement",
         "support and gold answers",
         "label bits",

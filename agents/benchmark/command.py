@@ -146,6 +146,14 @@ def report(console: Console, suite: Suite, results: list[dict[str, Any]]) -> Non
     for part in (table(suite, lines), rates_table(lines), comparisons(suite, results)):
         if part is not None:
             console.print(part)
+    commits = {result["commit"].removesuffix("+dirty") for result in results if result.get("commit")}
+    machines = {result["versions"]["machine"] for result in results}
+    if len(commits) > 1 or len(machines) > 1:
+        console.print(
+            f"Played with the code of {len(commits)} commits on {len(machines)} machines: CPU seconds compare only where both "
+            "are as fast.",
+            style="dim",
+        )
 
 
 def listing() -> Table:

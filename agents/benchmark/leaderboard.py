@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,9 @@ class Line:
     Attributes:
         row: its name.
         runs, wanted, diverged: how many there are, are to be, and diverged (success 0).
-        success: interquartile mean over seeds and settings, with the 95% interval over seeds.
+        success: interquartile mean over seeds and settings, with the 95% interval over seeds (`with_interval`).
+        mean: over settings, of the mean success. Rows are ordered by it: the interquartile mean of few settings leaves out
+            one on which a row fails.
         by_setting: mean success by setting.
         rates: means of capture, retention, retrieval and use, where they are defined.
         area_seconds, area_frames: mean height of the learning curve over the budget, and over the suite's horizon of frames.
@@ -50,6 +52,7 @@ class Line:
     wanted: int
     diverged: int
     success: Estimate
+    mean: float
     by_setting: dict[str, float]
     rates: dict[str, float]
     area_seconds: float
@@ -72,7 +75,7 @@ def leaderboard(suite: Suite, results: Results) -> list[Line]:
         wanted[run.row] = wanted.get(run.row, 0) + 1
     there = {name: [result for result in results if result["row"] == name] for name in suite.rows}
     lines = [_line(suite, name, mine, wanted[name]) for name, mine in there.items() if mine]
-    return sorted(lines, key=lambda line: (not _whole(suite, line), -line.success.value))
+    return sorted(lines, key=lambda line: (not _whole(suite, line), -line.mean))
 
 
 def _line(suite: Suite, row: str, results: Results, wanted: int) -> Line:
@@ -86,7 +89,8 @@ def _line(suite: Suite, row: str, results: Results, wanted: int) -> Line:
         runs=len(results),
         wanted=wanted,
         diverged=sum(result["status"] == "diverged" for result in results),
-        success=bootstrap(iqm, successes),
+        success=with_interval(iqm, successes),
+        mean=mean(successes),
         by_setting={name: float(np.mean([result["success"] for result in runs])) for name, runs in tasks.items()},
         rates=_means([result["rates"] for result in results]),
         area_seconds=mean([[area(run, "cpu_seconds", suite.seconds(name)) for run in runs] for name, runs in tasks.items()]),
@@ -100,6 +104,14 @@ def _line(suite: Suite, row: str, results: Results, wanted: int) -> Line:
         judge_calls=float(np.mean([result["ledger"].get("judge_calls", 0.0) for result in results])),
         seconds_per_point=seconds / points if points else math.inf,
     )
+
+
+def with_interval(statistic: Callable[..., float], *tasks: Sequence[Sequence[float]]) -> Estimate:
+    """A statistic of runs by setting with its 95% interval; NaN bounds where a setting has a single run, which says nothing
+    about another seed."""
+    if min(len(runs) for one in tasks for runs in one) > 1:
+        return bootstrap(statistic, *tasks)
+    return Estimate(statistic(*tasks), math.nan, math.nan)
 
 
 def by_setting(results: Results) -> dict[str, list[Mapping[str, Any]]]:
@@ -133,7 +145,7 @@ def improvement(results: Results, ours: str, theirs: str) -> Estimate | None:
     if not shared:
         return None
     runs = [[[result["success"] for result in one[name]] for name in shared] for one in tasks]
-    return bootstrap(probability_of_improvement, *runs)
+    return with_interval(probability_of_improvement, *runs)
 
 
 def table(suite: Suite, lines: Sequence[Line]) -> Table:
@@ -145,6 +157,7 @@ def table(suite: Suite, lines: Sequence[Line]) -> Table:
     out.add_column("row", overflow="fold")
     for name in (
         "success",
+        "mean",
         *suite.settings,
         "area",
         "steps to threshold",
@@ -162,7 +175,8 @@ def table(suite: Suite, lines: Sequence[Line]) -> Table:
             Text(line.row)
             if _whole(suite, line)
             else Text(f"{line.row} ({len(line.by_setting)} of {len(suite.settings)} settings)"),
-            f"{_percent(line.success.value)} ({_percent(line.success.low)}-{_percent(line.success.high)})",
+            _bounded(line.success, _percent),
+            _percent(line.mean),
             *(_percent(line.by_setting.get(name)) for name in suite.settings),
             _percent(line.area_seconds),
             "/".join(_frames(line.steps.get(name)) for name in suite.settings),
@@ -203,7 +217,7 @@ def comparisons(suite: Suite, results: Results) -> Table | None:
     out.add_column("probability (95%)", justify="right")
     for ours, theirs in suite.compare:
         if (found := improvement(results, ours, theirs)) is not None:
-            out.add_row(Text(ours), Text(theirs), f"{found.value:.2f} ({found.low:.2f}-{found.high:.2f})")
+            out.add_row(Text(ours), Text(theirs), _bounded(found, "{:.2f}".format))
     return out if out.row_count else None
 
 
@@ -219,6 +233,11 @@ def short(value: float) -> str:
 def _means(dicts: Sequence[Mapping[str, float]]) -> dict[str, float]:
     names = dict.fromkeys(name for one in dicts for name in one)
     return {name: float(np.mean([one[name] for one in dicts if name in one])) for name in names}
+
+
+def _bounded(found: Estimate, told: Callable[[float], str]) -> str:
+    """A value and its interval; the value alone where there is none."""
+    return told(found.value) if math.isnan(found.low) else f"{told(found.value)} ({told(found.low)}-{told(found.high)})"
 
 
 def _percent(share: float | None) -> str:

@@ -1,7 +1,8 @@
 """What training was told, in words and counted: label bits, judge calls, and what an agent counts itself.
 
-`label_bits` is the most that annotation can have said, in bits: an outcome 1 an episode; a step label that is paid, or a
-change of the annotated utility, log2 3 (better, worse, neither); a comparison log2 3; an expert's action log2 of the actions,
+`label_bits` counts what annotation said, in bits: an outcome 1 an episode, of a span log2 101 (a score to the percent); a step
+label that is paid, or a change of the annotated utility, log2 3 (better, worse, neither: its grades are not counted); a
+comparison log2 3; an expert's action log2 of the actions,
 also where it was only looked at; a training answer log2 of the choices; a problem's support one bit a unit.
 """
 
@@ -13,7 +14,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from agents.base import REWARDS
+from agents.base import REWARDS, outcome_bits
 from reasongym.adapters.sb3 import ReasonGymVecEnv
 from reasongym.memory.utility import needs_annotation as utility_needs_annotation
 
@@ -62,9 +63,8 @@ def ledger_of(agent: Any, env: CountedVecEnv, before: dict[str, float]) -> dict[
         some = range(min(100, source.num_problems or 100))
         bits += own["supports"] * float(np.mean([source.problem(i).num_units for i in some]))
     if getattr(agent, "reads_rewards", True):
-        bits += reward_bits(
-            settings, env.steps, env.episodes
-        )  # steps played to be imitated as well: the critic is fitted to them
+        # steps played to be imitated as well: the critic is fitted to them
+        bits += reward_bits(settings, env.steps, env.episodes, outcome_bits(shapes.span))
     bits += _loss_bits(agent, env)
     calls = sum(_judge_calls(model) for model in (settings.model, settings.observer_model))
     told = {**before, **own, "label_bits": round(bits, 1), "judge_calls": float(calls)}
@@ -104,16 +104,17 @@ def told_in_words(agent: Any, env: CountedVecEnv, learned: str = "") -> str:
     return own.replace(REWARDS, " + ".join(parts) or "no reward")
 
 
-def reward_bits(settings: Any, steps: float, episodes: float) -> float:
-    """Bits that rewards told at most: outcomes, paid step labels that are read from annotation, and an annotated utility.
+def reward_bits(settings: Any, steps: float, episodes: float, outcome: float = 1.0) -> float:
+    """Bits that rewards told: outcomes, paid step labels that are read from annotation, and an annotated utility.
 
     Args:
         settings: `env.batch.settings` of the environments that paid.
         steps, episodes: how many were paid.
+        outcome: bits of one (`outcome_bits`).
     """
     labelled = sum(settings.weights[name] != 0 for name in settings.model.criteria) * settings.model.needs_annotation
     labelled += bool(settings.utility_weight) and utility_needs_annotation(settings.utility)
-    return bool(settings.weights["outcome"]) * episodes + steps * labelled * STEP_BITS
+    return bool(settings.weights["outcome"]) * episodes * outcome + steps * labelled * STEP_BITS
 
 
 def _judge_calls(model: Any) -> int:

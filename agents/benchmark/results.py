@@ -60,7 +60,7 @@ def read_results(folder: Path, runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The results of those of a suite's runs that are over, each with its "curve".
 
     Raises:
-        ProtocolError: one that does not belong there.
+        ProtocolError: one that does not belong there, or that was played on other problems than the others of its setting.
     """
     out = []
     for run in runs:
@@ -69,7 +69,32 @@ def read_results(folder: Path, runs: Sequence[Run]) -> list[dict[str, Any]]:
             result = read_result(path)
             refuse_other(path, result, run.config)
             out.append({**result, "curve": read_lines(folder / run.id / CURVE)})
+    refuse_other_problems(out)
     return out
+
+
+def refuse_other_problems(results: Sequence[Mapping[str, Any]]) -> None:
+    """Refuses results of the same setting that were played on files, or generators, of different content.
+
+    Raises:
+        ProtocolError: names the first two runs that differ.
+    """
+    first: dict[str, Mapping[str, Any]] = {}
+    for result in results:
+        keywords = result["config"].get("keywords", {})
+        where = {name: keywords.get(name) for name in ("source", "difficulty", "tokenizer")}
+        other = first.setdefault(json.dumps([result["setting"], where], sort_keys=True), result)
+        ours, theirs = (one.get("versions", {}).get("data") for one in (other, result))
+        if ours != theirs:
+            raise ProtocolError(
+                f"{_named(other)} and {_named(result)} were played on different problems (fingerprints of the data {ours} and "
+                f"{theirs}): results on different data are not mixed; give this suite another folder (--runs), or remove one "
+                "of the runs'"
+            )
+
+
+def _named(result: Mapping[str, Any]) -> str:
+    return f"{result['row']}--{result['setting']}--{result['seed']}"
 
 
 def write_suite(path: Path, suite: Suite, results: Sequence[Mapping[str, Any]]) -> None:

@@ -44,8 +44,9 @@ class Plan:
         batch_steps: steps of a batch.
         learning_rate: at its peak.
         width, layers, channels: of the network.
-        label_error: chance that a label is a careless one: that of the same criterion in another step, drawn at random.
-        folder: of a learned PRM that is there already; nothing is trained then.
+        label_error: chance that a label is given without looking: that of the same criterion in a step drawn at random.
+        folder: of a learned PRM that is there already; nothing is trained then, and what it cost where a run made it is paid
+            again. One that was made otherwise says nothing of its cost, and is free.
     """
 
     episodes: int = 1_000
@@ -109,12 +110,12 @@ def make_reward_model(
 
     if plan.folder:
         prm = LearnedPRM.from_pretrained(plan.folder, device=device)
-        return Made(prm, 0.0, {}, f"process rewards of a learned PRM ({prm.meta.get('supervision', 'labels not told')})")
+        told = f"process rewards of a learned PRM ({prm.meta.get('supervision', 'labels not told')})"
+        cost = prm.meta.get("cost", {})
+        return Made(prm, cost.get("seconds", 0.0), cost.get("ledger", {}), told, cost.get("frames", 0))
     started = time.process_time()
     records = careless(labelled(plan.episodes, env_id, keywords, seed), plan.label_error, seed)
     prm = _fitted(plan, records, seed, device)
-    prm.meta = {"supervision": "step labels from annotation", "episodes": plan.episodes, "env": env_id}
-    prm.save_pretrained(folder)
     frames = sum(len(record.steps) for record in records)
     ledger = {
         "labelled_episodes": float(len(records)),
@@ -124,7 +125,11 @@ def make_reward_model(
     told = f"process rewards learned from {len(records):,} labelled episodes"
     if plan.label_error:
         told += f", {plan.label_error:.0%} of the labels careless"
-    return Made(prm, time.process_time() - started, ledger, told, frames)
+    made = Made(prm, time.process_time() - started, ledger, told, frames)
+    prm.meta = {"supervision": "step labels from annotation", "episodes": plan.episodes, "env": env_id, **ledger}
+    prm.meta["cost"] = {"seconds": made.seconds, "ledger": ledger, "frames": frames}  # what a run pays that begins with it
+    prm.save_pretrained(folder)
+    return made
 
 
 def careless(records: list[Any], share: float, seed: int = 0) -> list[Any]:

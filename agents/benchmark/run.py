@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -212,7 +213,15 @@ def result_of(run: Mapping[str, Any], stage: Stage, curve: Curve, found: Evaluat
 def versions() -> dict[str, str]:
     """Of what computed the result, and the machine."""
     found = {name: version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), **found, "machine": f"{platform.machine()}, {torch.get_num_threads()} thread"}
+    machine = f"{processor()}, {torch.get_num_threads()} thread"
+    return {"python": platform.python_version(), **found, "machine": machine}
+
+
+def processor() -> str:
+    """The CPU's architecture and, where Linux tells, its model."""
+    told = Path("/proc/cpuinfo")
+    models = re.findall(r"^model name\s*: (.+)$", told.read_text(), re.MULTILINE) if told.exists() else []
+    return ", ".join([platform.machine(), *models[:1]])
 
 
 def main() -> None:

@@ -1,9 +1,10 @@
 """Relational memory core (Santoro et al. 2018, "Relational recurrent neural networks", arXiv 1806.01822).
 
 A few slots attend to one another and to the input at every step, and gates decide how much of what comes of it is kept. The
-equations are the paper's, with what the authors' released code does where the two differ: no output gate, the output is the
-memory, and the forget gate's bias begins at 1. The slots begin as rows of the identity matrix, so that they differ. What an
-input alone decides is computed for a whole sequence before the loop.
+equations are the paper's, with three things of the authors' released code: no output gate, the output is the memory, and the
+forget gate's bias begins at 1. Its normalisation of queries, keys and values, which the paper does not have, is left out. The
+slots begin as rows of the identity matrix, so that they differ. What an input alone decides is computed for a whole sequence
+before the loop.
 
 Axes: T time, B batch, D input, H output, K slots, E heads, S slot size, I = S / E size of a head.
 """

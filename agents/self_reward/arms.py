@@ -15,7 +15,6 @@ Axes: E episodes, S samples of a problem, T steps.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -135,11 +134,6 @@ def make_env(arm: Arm, env_id: str, num_envs: int, seed: int, **keywords: Any) -
     env = ReasonGymVecEnv(ReasonGymVectorEnv(dataset=SealedSource(probe.batch.source), num_envs=num_envs, **settings))
     env.seed(seed)
     return env
-
-
-def outcome_bits(env: ReasonGymVecEnv) -> float:
-    """Most that one outcome tells: right or wrong; of a span a score to the percent."""
-    return math.log2(101) if env.batch.shapes.span else 1.0
 
 
 def labelled(arm: Arm, played: Played, samples: int) -> list[Episode]:

@@ -27,7 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from agents.self_reward.arms import StepAnnotator, arm_of, labelled, make_env, outcome_bits
+from agents.base import outcome_bits
+from agents.self_reward.arms import StepAnnotator, arm_of, labelled, make_env
 from agents.self_reward.candidates import branch, pairs_of
 from agents.self_reward.episodes import NO_JUDGE, Episode, Played, criteria_of, play, replayed, story_key
 from agents.self_reward.judge import Judge
@@ -268,7 +269,7 @@ class SelfReward:
     def _count(self, outcomes: int) -> None:
         """Counts outcomes that the arm was told."""
         if not self.arm.sealed:
-            self.ledger["gold_bits"] += outcomes * outcome_bits(self.env)
+            self.ledger["gold_bits"] += outcomes * outcome_bits(self.env.batch.shapes.span)
 
     # ---- around it -------------------------------------------------------------------------------------------------
 

@@ -30,8 +30,9 @@ class HeldOut:
         chosen = {**keywords, "prm": CausalPRM(), "utility": "none", "utility_weight": 0.0, "split": "validation"}
         there = make_vec_env(env_id, 1, 0, **chosen).batch.source.num_problems
         self.problems = evaluation.chosen_problems(there, problems).tolist()
-        turns = -(-len(self.problems) // num_envs)
-        self.env = make_vec_env(env_id, -(-len(self.problems) // turns), 0, **chosen)  # so that hardly a problem is played twice
+        count = len(self.problems)
+        turns = -(-count // num_envs)  # so many environments that hardly a problem is played twice
+        self.env = make_vec_env(env_id, -(-count // turns), 0, **chosen)
 
     def report(self, model: Any, judge: Any) -> dict[str, float]:
         """Held-out success with its interval, length, memory use, answers' entropy, and how far judge and annotation agree."""

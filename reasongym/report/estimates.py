@@ -64,8 +64,8 @@ def cell(runs: Sequence[Run]) -> Interval:
 
 
 def single(runs: Sequence[Run]) -> bool:
-    """Whether there is one seed a setting."""
-    return len(runs) == len(by_setting(runs))
+    """Whether there is a setting with one seed."""
+    return any(len(group) == 1 for group in by_setting(runs).values())
 
 
 def shared(ours: Sequence[Run], theirs: Sequence[Run]) -> tuple[list[Run], list[Run]]:

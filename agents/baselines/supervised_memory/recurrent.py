@@ -1,8 +1,8 @@
 """A memory core without RL: LSTM, DNC, RMC or any other of `agents.memory.CORES`, read unit by unit, the question last.
 
 The answer is a linear layer on what the core says when it has read the question. Trained as the DNC (Graves et al. 2016,
-Nature 538, and its released code): RMSProp 1e-4 with momentum 0.9, batches of 16, gradients cut at 50. Cores have their
-papers' sizes by default; the LSTM has 256 units, as the DNC's controller.
+Nature 538, and its released code): RMSProp 1e-4 with momentum 0.9, batches of 16, gradients cut at 50. Cores have the sizes
+of `agents.memory`, smaller than their papers' (the DNC's: 256 words of 64, LSTM-256); the LSTM has 256 units.
 
 What differs: papers read words, this reads units (the stream of the environments' desk), encoded by a sum with learned word
 positions and a small network (`agents.encoders.SentenceEncoder`).

@@ -142,3 +142,19 @@ def test_before_ppo_the_critic_learns_what_the_expert_earns():
     agent._cloner.run(Budget(64))
     after = list(agent.model.policy.critic.parameters())
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_an_episode_that_a_time_limit_cuts_is_worth_what_the_critic_says(monkeypatch):
+    env = make_vec_env("ReasonGym-bAbI-qa1-v0", 8, seed=0, max_episode_steps=2, **TINY)
+    cloner = cloner_of(env, vf_coef=0.5)
+    cut = []
+
+    def of_hundred(infos, dones, state):
+        cut.append([bool(info.get("TimeLimit.truncated")) for info in infos])
+        return 100.0 * torch.tensor(cut[-1])
+
+    monkeypatch.setattr(cloner.model, "values_where_cut", of_hundred)
+    cloner.run(Budget(64))
+    rewards = cloner.aggregate[0].rewards
+    assert torch.equal(rewards > 90, torch.tensor(cut))
+    assert torch.tensor(cut).any()

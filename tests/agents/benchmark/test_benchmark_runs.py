@@ -18,8 +18,16 @@ from agents.benchmark.files import CURVE, EPISODES, LOCK, LOG, PROGRESS, RESULT,
 from agents.benchmark.leaderboard import area, improvement, leaderboard, rates_table, short, steps_to_threshold, table
 from agents.benchmark.ledger import counted_env, told_in_words
 from agents.benchmark.queue import Queue
-from agents.benchmark.results import ProtocolError, read_result, read_results, read_suite, restore, write_suite
-from agents.benchmark.reward_models import careless, labelled
+from agents.benchmark.results import (
+    ProtocolError,
+    read_result,
+    read_results,
+    read_suite,
+    refuse_other_problems,
+    restore,
+    write_suite,
+)
+from agents.benchmark.reward_models import Plan, careless, labelled, make_reward_model
 from agents.benchmark.run import play
 from agents.benchmark.suite import PROTOCOL
 
@@ -276,6 +284,15 @@ def test_results_of_other_settings_are_not_mixed(suite, tmp_path):
         Queue(tmp_path).left(list(suite().runs("cuda")))
 
 
+def test_results_on_other_data_are_not_mixed():
+    def result(row, data, **keywords):
+        return {"row": row, "setting": "s", "seed": 1, "config": {"keywords": keywords}, "versions": {"data": data}}
+
+    refuse_other_problems([result("a", "1"), result("b", "1"), result("c", "2", difficulty={"max_units": 4})])
+    with pytest.raises(ProtocolError, match="a--s--1 and b--s--1 were played on different problems"):
+        refuse_other_problems([result("a", "1"), result("b", "2")])
+
+
 def test_a_reward_model_is_trained_within_the_budget(suite, tmp_path):
     plan = {"episodes": 40, "updates": 3, "width": 16, "layers": 1, "channels": 4}
     rows = {"x": {"agent": "ppo", "options": {"n_steps": 16, "feedback": True}, "reward_model": plan,
@@ -290,6 +307,10 @@ def test_a_reward_model_is_trained_within_the_budget(suite, tmp_path):
     assert read_lines(folder / CURVE)[0]["cpu_seconds"] > 0
     assert (folder / "reward_model" / "reasongym_prm.json").exists()
     assert set(result["rates"]) & {"capture", "retention"}, "memory is measured although the rewards read no support"
+    again = make_reward_model(Plan(folder=str(folder / "reward_model")), "", {}, tmp_path)
+    assert again.frames == shown, "who begins with it pays for it, too"
+    assert again.ledger["label_bits"] > 0
+    assert 0 < again.seconds < result["cpu_seconds"]
 
 
 def test_steps_to_a_threshold_are_censored(suite):
@@ -356,6 +377,26 @@ def test_rows_that_miss_settings_are_not_ranked_among_the_others(suite):
     shown = Console(record=True, width=240)
     shown.print(table(whole, lines))
     assert "b (1 of 2 settings)" in shown.export_text()
+
+
+def test_a_row_that_fails_on_one_of_four_settings_is_not_the_best(suite):
+    """The interquartile mean of four settings leaves out the worst one."""
+    names = ("u", "v", "w", "x")
+    whole = suite(rows={"fails": {"agent": "random"}, "even": {"agent": "random"}}, compare=[],
+                  settings={name: {"env": "ReasonGym-bAbI-qa1-v0"} for name in names})  # fmt: skip
+    results = [
+        {"row": row, "setting": setting, "seed": seed, "status": "finished", "success": success, "cpu_seconds": 1.0,
+         "rates": {}, "curve": [], "steps_to_threshold": None, "frames": 1, "supervision": "", "ledger": {}}
+        for row, each in (("fails", (1.0, 1.0, 1.0, 0.1)), ("even", (0.9, 0.9, 0.9, 0.9)))
+        for setting, success in zip(names, each, strict=True)
+        for seed in (1, 2)
+    ]  # fmt: skip
+    lines = leaderboard(whole, results)
+    assert [line.row for line in lines] == ["even", "fails"]
+    assert lines[1].success.value == 1.0
+    assert lines[0].success.low == pytest.approx(0.9), "two seeds have an interval"
+    alone = leaderboard(whole, [result for result in results if result["seed"] == 1])
+    assert all(math.isnan(line.success.low) for line in alone), "a single seed has none"
 
 
 def test_labelled_episodes_are_drawn_by_the_run_s_seed():
