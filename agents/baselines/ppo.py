@@ -25,6 +25,8 @@ class PPOAgent(SB3Agent):
         dagger: whether that is DAgger instead of behaviour cloning.
         match: parameters to have, by the size of the core, which must be recurrent; 0: as `policy_kwargs` say.
         feedback: whether the change of its own value estimate moves the salience of the slot it touched (`ValueFeedback`).
+        process_share: share of what is left of the budget after cloning in which process rewards and utility are paid; then
+            outcomes and validity alone, and a learned PRM, which costs time, is not asked any more.
         novelty: the bonus of what was never seen before (`Novelty`), while it learns; 0: none.
         supervision: in words, beside the cloned start.
         settings: for `memory_ppo`.
@@ -42,23 +44,28 @@ class PPOAgent(SB3Agent):
         dagger: bool = False,
         match: int = 0,
         feedback: bool = False,
+        process_share: float = 1.0,
         novelty: float = 0.0,
         supervision: str = REWARDS,
         **settings: Any,
     ) -> None:
         if not 0 <= cloning_share < 1:
             raise ValueError(f"cloning_share must lie in [0, 1), got {cloning_share!r}")
+        if not 0 < process_share <= 1:
+            raise ValueError(f"process_share must lie in (0, 1], got {process_share!r}")
         if match:
             size = matched_core_size(env, match, **settings)
             settings["policy_kwargs"] = {**settings.get("policy_kwargs", {}), "core_size": size}
         told = " + expert actions (cloned start)" if cloning_share else ""
         told += " + a bonus for what was seldom seen" if novelty else ""
+        told += f" (all but outcomes in the first {process_share:.0%} of its time)" if process_share < 1 else ""
         env = Novelty(env, novelty, seed=seed) if novelty else env
         wrapped = ValueFeedback(env) if feedback else env
         super().__init__(memory_ppo(wrapped, seed, device, **settings), supervision + told)
         self.model.value_feedback, self.model.novelty = feedback, novelty  # saved with the model
         if isinstance(wrapped, ValueFeedback):
             wrapped.model = self.model
+        self.process_share = process_share
         if cloning_share:
             self._share, self._cloner = cloning_share, Cloner(self.model, dagger=dagger, vf_coef=self.model.vf_coef)
 
@@ -88,5 +95,24 @@ class PPOAgent(SB3Agent):
             self._cloner = None
             budget.include(part)
         if not budget.over:
-            self.spend(budget.rest())
+            self._improve(budget.rest())
         return self
+
+    def _improve(self, budget: Budget) -> None:
+        """PPO, in two parts where process rewards are paid in the first one alone; schedules follow both."""
+        if self.process_share == 1:
+            self.spend(budget)
+            return
+        part = budget.part(self.process_share)
+        self.spend(part, budget)
+        if budget.include(part):
+            self._weigh_process(0.0)
+            self.spend(budget.rest(), budget)
+            self._weigh_process(1.0)
+
+    def _weigh_process(self, weight: float) -> None:
+        """In the environments learned in; `learn` then begins with a reset."""
+        env: Any = self.model.env
+        env.unwrapped.batch.weigh_process(weight)
+        self.model._last_obs = None
+        self.model._last_state = self.model.policy.initial_state(env.num_envs)

@@ -2,10 +2,18 @@
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from readme_tables import babi, cores, environments, language, learning, models, scale
 
+
+def of_suite(table: str, report: Any) -> str:
+    """A table of `readme_tables.suites`, which alone needs torch."""
+    return getattr(import_module("readme_tables.suites"), table)(report)
+
+
+CORE = "parts/core.json"
 TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "ids": ("audit.json", environments.ids),
     "coverage": ("audit.json", partial(environments.audit, utility="coverage")),
@@ -15,6 +23,11 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "learning": ("published", learning.published),
     "babi, one agent": ("joint", babi.joint),
     "babi, an agent each": ("babi20.json", babi.single),
+    "core": (CORE, partial(of_suite, "board")),
+    "core, pairs": (CORE, partial(of_suite, "pairs")),
+    "core, told": (CORE, partial(of_suite, "supervision")),
+    "task 2": ("task2.json", partial(of_suite, "differences")),
+    "ablations": ("ablations.json", partial(of_suite, "differences")),
     "cores": ("bench_cores.json", cores.speed),
     "copying": ("copy_task.json", cores.copying),
     "answers alone": ("supervised.json", cores.answers_alone),

@@ -75,6 +75,7 @@ class Batch:
                 f"{source.name} has span answers, which point into recalled slots: memory_slots must be at least 1"
             )
         self.config = settings.config(source.num_problems, self.table.spans)
+        self.process_weight = 1.0
         self.memory = self.shapes.new_memory(n)
         self.memory.state["stream"] = np.arange(n)
         self.arena = Arena(self.shapes, n)
@@ -122,6 +123,22 @@ class Batch:
             arrays = (self.config, tables, self.memory, self.observation, self.result)
             self._addresses = AddressTable(self.shapes, *arrays, self.table.dtype)
         return self._addresses.table, self._addresses.token
+
+    def weigh_process(self, weight: float) -> None:
+        """From the next step on, process rewards and utility are paid `weight` times what the settings say.
+
+        Outcomes and validity keep their weights. At 0 a PRM outside the kernels is not asked: reset before it is to be asked
+        again.
+
+        Raises:
+            ValueError: the weight is negative or no finite number.
+        """
+        if not 0 <= weight < np.inf:
+            raise ValueError(f"the weight of process rewards must be at least 0 and finite, got {weight!r}")
+        self.process_weight, now = weight, self.settings.weighed(weight)
+        self.config[...] = now.config(self.source.num_problems, self.table.spans)
+        if self.scorer is not None:
+            self.scorer.weigh(now, asked=weight > 0)
 
     def seed(self, rows: np.ndarray, seeds: np.ndarray, streams: np.ndarray) -> None:
         """Makes the next reset of `rows` begin episode 0 of (seed, environment index)."""
@@ -287,17 +304,20 @@ class Batch:
 
     def __getstate__(self) -> dict[str, Any]:
         arguments = {"source": self.source, "settings": self.settings, "n": self.n, "threads": self.threads}
-        return {"arguments": arguments, "state": self.get_state(), "autoreset": self.autoreset}
+        own = {"autoreset": self.autoreset, "process_weight": self.process_weight}
+        return {"arguments": arguments, "state": self.get_state(), **own}
 
     def __setstate__(self, pickled: dict[str, Any]) -> None:
         Batch.__init__(self, **pickled["arguments"])
         self.autoreset = pickled["autoreset"]
+        self.weigh_process(pickled["process_weight"])
         self.set_state(pickled["state"])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Batch:
         """Another batch in the same state. Source, settings and a complete table never change, so they are shared."""
         copy = Batch(self.source, self.settings, self.n, self.threads, table=self.table if self.table.complete else None)
         copy.autoreset = self.autoreset
+        copy.weigh_process(self.process_weight)
         copy.set_state(self.get_state())
         return copy
 

@@ -109,7 +109,7 @@ class Scorer:
     """
 
     def __init__(self, settings: Settings, table: ProblemTable, n: int) -> None:
-        self._settings, self._table = settings, table
+        self._table = table
         self.notes: Notes | None = None
         self.last: tuple[StepBatch, np.ndarray] | None = None
         self.models = [Model(settings.model, n)]
@@ -121,6 +121,11 @@ class Scorer:
         if isinstance(settings.utility, str) and settings.utility in ASKED:
             self._solved = Solved(settings.utility, table.source)
         self._shows_annotation = settings.model.needs_annotation and not settings.compiled_prm
+        self.weigh(settings)
+
+    def weigh(self, settings: Settings, asked: bool = True) -> None:
+        """Pays what these settings say, the batch's but for β and the utility's weight; `asked`: whether the PRM is, too."""
+        self._settings, self._asked = settings, asked
         self._betas = np.array([settings.weights[c] for c in settings.criteria])
 
     def before(self, m: Memory) -> Before:
@@ -157,12 +162,13 @@ class Scorer:
     def _reward(self, t: Tables, m: Memory, r: Result, steps: StepBatch, rows: np.ndarray, first: np.ndarray) -> None:
         """Equation (1): R = sum_i beta_i PRM_i + gamma g."""
         k = len(self._settings.model.criteria)
-        if not self._settings.compiled_prm:
+        weights = None
+        if not self._settings.compiled_prm and not self._asked:
+            r.scores[rows, :k] = np.nan
+        elif not self._settings.compiled_prm:
             shown = steps if self._settings.model.needs_annotation else _plain(steps)
             values, weights = self.models[0].score(shown, rows, first)
             r.scores[rows, :k] = values
-        else:
-            weights = None
         scores = np.nan_to_num(r.scores[rows].astype(np.float64))
         terms = self._betas * scores
         if weights is not None:

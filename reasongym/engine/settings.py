@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,12 @@ class Settings:
     @property
     def observer_criteria(self) -> int:
         return NO_OBSERVER_CRITERIA if self.observer_model is None else len(self.observer_model.criteria)
+
+    def weighed(self, weight: float) -> Settings:
+        """The same with process rewards and utility times `weight`; outcomes and validity keep their weights."""
+        beta = {name: self.weights[name] * (1 if name in ENVIRONMENT_CRITERIA else weight) for name in self.criteria}
+        paid = weight * self.utility_weight
+        return replace(self, beta=beta, utility_weight=paid, prm=self.model, observer=self.observer_model)
 
     def config(self, num_problems: int | None, spans: Spans | None) -> np.ndarray:
         """The settings as the kernels read them: (1,) CONFIG."""
