@@ -22,7 +22,7 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "keeping rules": ("keeping_rules.json", environments.keeping),
     "learning": ("published", learning.published),
     "babi, one agent": ("joint", babi.joint),
-    "babi, an agent each": ("babi20.json", babi.single),
+    "babi, an agent each": ("parts/babi20.json", babi.single),
     "core": (CORE, partial(of_suite, "board")),
     "core, pairs": (CORE, partial(of_suite, "pairs")),
     "core, told": (CORE, partial(of_suite, "supervision")),
