@@ -42,10 +42,11 @@ def trained(folder: Path) -> tuple[Config, dict[str, Any]]:
     return Config(**{key: value for key, value in record["arguments"].items() if key in known}), record
 
 
-def score(folder: Path, source: str, split: str, difficulty: str, problems: int) -> dict[str, Any]:
-    """Accuracy of the run's model on `problems` problems (at most) of a source and split."""
+def score(folder: Path, source: str, split: str, difficulty: str, problems: int, partial: bool = False) -> dict[str, Any]:
+    """Accuracy of the run's model on `problems` problems (at most) of a source and split; `partial` admits incomplete files."""
     config, record = trained(folder)
     there = replace(config, source=source or config.source, difficulty=difficulty or ("" if source else config.difficulty))
+    there = replace(there, allow_partial=partial or config.allow_partial)
     model = MemoryPPO.load(folder / "model.zip", device=config.device)
     widths = {f"{name}_tokens": model.observation_space[name].shape[0] for name in ("unit", "question")}
     env = make_vec_env(there.env, 500, seed=0, split=split, **there.keywords(), **there.rewards(), **widths)
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--difficulty", default="", help="a named setting, or JSON; procedural sources only")
     parser.add_argument("--problems", type=int, default=10_000, help="at most")
+    parser.add_argument("--allow-partial", action="store_true", help="admit incomplete published files")
     parser.add_argument("--json", type=result_file, help="file of results, to which these are added")
     parser.add_argument("--smoke", action="store_true", help="train something small first, and score that")
     options = parser.parse_args()
@@ -85,7 +87,7 @@ def main() -> None:
         parser.error("name at least one folder that train_ppo.py wrote")
     torch.set_num_threads(1)
     for run in options.runs:
-        result = score(run, options.source, options.split, options.difficulty, options.problems)
+        result = score(run, options.source, options.split, options.difficulty, options.problems, options.allow_partial)
         print(json.dumps(result), flush=True)
         if options.json:
             rows = json.loads(options.json.read_text()) if options.json.exists() else []

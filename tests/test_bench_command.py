@@ -92,13 +92,28 @@ def test_a_suite_is_played_and_shown(tmp_path):
         (("smoke", "--agent", "cloningg"), "did you mean 'cloning'"),
         (("smoke", "--agent", "no_such_package:Mine"), "no module 'no_such_package'"),
         (("smoke", "--agent", "json:JSONDecoder"), "it has no act, learn, save, load"),
-        (("smoke", "--only", "elephant"), "no run's name contains 'elephant'"),
+        (("smoke", "--only", "elephant"), "no run's name fits 'elephant'"),
         (("core", "--data", "/no/such/folder"), "'/no/such/folder', does not exist"),
     ],
 )
 def test_what_is_refused(arguments, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         run(*arguments, "--runs", str(tmp_path))
+
+
+@needs_agents
+def test_only_takes_part_of_a_name_or_a_pattern():
+    from agents.benchmark.command import selected
+    from agents.benchmark.suite import load_suite
+
+    runs = list(load_suite("core").runs())
+
+    def names(only):
+        return {run.id for run in selected(runs, only)}
+
+    assert "rlhf--squad--10" in names("--squad--1"), "a part of the name"
+    assert {name.rpartition("--")[2] for name in names("*--squad--1")} == {"1"}
+    assert names("rlhf--qa?--2") == {"rlhf--qa1--2", "rlhf--qa2--2"}
 
 
 @needs_agents

@@ -62,10 +62,10 @@ class PPOAgent(SB3Agent):
         env = Novelty(env, novelty, seed=seed) if novelty else env
         wrapped = ValueFeedback(env) if feedback else env
         super().__init__(memory_ppo(wrapped, seed, device, **settings), supervision + told)
-        self.model.value_feedback, self.model.novelty = feedback, novelty  # saved with the model
+        self.model.value_feedback, self.model.novelty = feedback, novelty  # saved with the model, as the share is
         if isinstance(wrapped, ValueFeedback):
             wrapped.model = self.model
-        self.process_share = process_share
+        self.model.process_share = process_share
         if cloning_share:
             self._share, self._cloner = cloning_share, Cloner(self.model, dagger=dagger, vf_coef=self.model.vf_coef)
 
@@ -100,10 +100,11 @@ class PPOAgent(SB3Agent):
 
     def _improve(self, budget: Budget) -> None:
         """PPO, in two parts where process rewards are paid in the first one alone; schedules follow both."""
-        if self.process_share == 1:
+        share = getattr(self.model, "process_share", 1.0)
+        if share == 1:
             self.spend(budget)
             return
-        part = budget.part(self.process_share)
+        part = budget.part(share)
         self.spend(part, budget)
         if budget.include(part):
             self._weigh_process(0.0)

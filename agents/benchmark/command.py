@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import signal
 import sys
 from enum import Enum
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +34,9 @@ def command(
     suite: Annotated[str, typer.Argument(help="name of a suite, or a file of one (.json)")] = "smoke",
     runs: Annotated[Path, typer.Option(help="folder of runs; a suite's lie in RUNS/SUITE")] = Path("runs"),
     agent: Annotated[list[str] | None, typer.Option(help="a row more: pkg.module:Class. May be repeated")] = None,
-    only: Annotated[str, typer.Option(help="play runs whose names (ROW--SETTING--SEED) contain this")] = "",
+    only: Annotated[
+        str, typer.Option(help="play runs whose names (ROW--SETTING--SEED) contain this, or match it, as *--1")
+    ] = "",
     jobs: Annotated[int, typer.Option(min=1, help="runs at a time (on Ray: as many as the cluster has CPUs)")] = 2,
     engine: Annotated[Engine, typer.Option(help="where runs are played")] = Engine.processes,
     address: Annotated[str | None, typer.Option(help="of the Ray cluster (default: this machine alone)")] = None,
@@ -116,14 +120,14 @@ def with_agents(suite: Suite, paths: Any) -> Suite:
 
 
 def selected(runs: list[Run], only: str) -> list[Run]:
-    """The runs whose ids contain a text.
+    """The runs whose ids contain a text, or match the whole of a pattern that has * or ?.
 
     Raises:
         ValueError: none does.
     """
-    found = [run for run in runs if only in run.id]
+    found = [run for run in runs if fnmatchcase(run.id, only if set(only) & set("*?") else f"*{glob.escape(only)}*")]
     if not found:
-        raise ValueError(f"no run's name contains {only!r}; names are ROW--SETTING--SEED, e.g. {runs[0].id}")
+        raise ValueError(f"no run's name fits {only!r}; names are ROW--SETTING--SEED, e.g. {runs[0].id}")
     return found
 
 
