@@ -182,6 +182,19 @@ def test_generated_problems(world, setting):
         assert any(mask & world.about(draft.query)[0] for mask in masks)
 
 
+def test_where_something_was_is_asked_of_the_whole_way_of_its_last_carrier():
+    world, late = next(world for world in ALL if world.task == 3), 0
+    for i in range(1000):
+        draft = world.draft(Draws(i), world.settings["published"])
+        proof = world.solve(list(enumerate(draft.events)), draft.query)
+        told = [draft.events[j] for j in proof.support]
+        assert [event[0] for event in told[1:]] == ["move", "move"], "one carry tells both places"
+        assert len({event[1] for event in told}) == 1
+        moved_on = draft.events[proof.support[1] + 1 : max(proof.support[0], proof.support[1]) + 1]
+        late += any(event[:2] == ("move", told[0][1]) for event in moved_on)
+    assert 150 < late < 270, "published: 20% are about a place that the carrier had left again before the drop"
+
+
 @every_world
 def test_proofs_from_random_subsets(world):
     chance = random.Random(0)

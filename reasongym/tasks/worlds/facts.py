@@ -152,7 +152,8 @@ class WhereWasThing(StoryWorld):
     """Task 3: "Where was the football before the bathroom?".
 
     Defaults: as task 2; who drops a thing held it during all moves told of this person since the last event on the
-    thing, unless the taking is told; when the thing came to the place more than once, the last time is meant.
+    thing, unless the taking is told; when the thing came to the place more than once, the last time is meant. Asked is any
+    place that its last carrier took it to, but the first one told, each equally likely, as in the published stories.
     Superseded units (`annotate`) are those untrue of the present, though older places are what this task asks for:
     needed units are never punished. Knobs: see `StoryWorld`; `things`.
     """
@@ -181,11 +182,10 @@ class WhereWasThing(StoryWorld):
         journey = _journey(facts, thing)
         for k in range(len(journey) - 1, 0, -1):
             if journey[k][0] == place != journey[k - 1][0]:
-                before, move, act = journey[k - 1]
-                support = (journey[k][2], journey[k][1], move)
-                if act == support[0]:
-                    return Proof(before, support, (0, 1, 3))
-                return Proof(before, (*support, act), (0, 1, 11, 0))
+                (_, arrival, act, carry), (before, move, former, former_carry) = journey[k], journey[k - 1]
+                if carry == former_carry:
+                    return Proof(before, (act, arrival, move), (0, 1, 3))
+                return Proof(before, (act, arrival, move, former), (0, 1, 11, 0))
         return UNKNOWN
 
     def prerequisites(self, support: Facts, query: Query) -> tuple[int, ...]:
@@ -197,40 +197,43 @@ class WhereWasThing(StoryWorld):
 
     def draft(self, draws: Draws, knobs: Knobs) -> Draft:
         world, thing = simulate(draws, knobs, _travelled)
-        who = world.holder[thing]
-        move = world.legs[thing][1] if who < 0 else world.last_move[who]
-        return Draft(tuple(world.events), ("before", world.things[thing], world.events[move][2]))
+        acted = world.last_act[thing]
+        end = acted if world.holder[thing] < 0 else len(world.events)
+        carrier, carried = world.events[acted][1], world.events[world.taken[thing] : end]
+        places = [event[2] for event in carried if event[0] == "move" and event[1] == carrier]
+        return Draft(tuple(world.events), ("before", world.things[thing], draws.pick(places[1:])))
 
 
-def _journey(facts: Facts, thing: str) -> list[tuple[str, int, int]]:
-    """The places a thing has been told to be in, in order: (place, unit of its carrier's move, unit of the act)."""
+def _journey(facts: Facts, thing: str) -> list[tuple[str, int, int, int]]:
+    """The places a thing has been told to be in, in order: (place, unit of its carrier's move there, unit of the act that tells
+    that it came along or lay there, unit of the last act of this carry)."""
     acts = [(i, event[0], event[1]) for i, event in facts if event[2] == thing]
-    journey: list[tuple[str, int, int]] = []
-    for k, (i, kind, person) in enumerate(acts):
+    journey: list[tuple[str, int, int, int]] = []
+    for k, (act, kind, person) in enumerate(acts):
+        taken = act if kind == "take" else -1
         if kind == "take":
-            dropped = k + 1 < len(acts) and acts[k + 1][1:] == ("drop", person)
-            if dropped:
+            if k + 1 < len(acts) and acts[k + 1][1:] == ("drop", person):
                 continue
-            start, end, act = i, acts[k + 1][0] if k + 1 < len(acts) else facts[-1][0] + 1, i
+            start, end = act, acts[k + 1][0] if k + 1 < len(acts) else facts[-1][0] + 1
         else:
-            end, act = i, i
-            start = acts[k - 1][0] if k else -1
-        carried = not k or kind == "take" or acts[k - 1][1:] == ("take", person)
-        first = None
+            start, end = acts[k - 1][0] if k else -1, act
+            if k and acts[k - 1][1:] == ("take", person):
+                taken = start
+        found = None  # where it was taken: the person's last move told before that
         for j, event in facts:
             if j >= end:
                 break
             if event[0] != "move" or event[1] != person:
                 continue
             if j < start:
-                first = (event[2], j, act) if carried else None
+                found = (event[2], j, taken, act) if taken >= 0 else None
                 continue
-            if first is not None:
-                journey.append(first)
-                first = None
-            journey.append((event[2], j, act))
-        if first is not None:
-            journey.append(first)
+            if found is not None:
+                journey.append(found)
+                found = None
+            journey.append((event[2], j, act, act))
+        if found is not None:
+            journey.append(found)
     return journey
 
 
