@@ -40,11 +40,11 @@ def filled(text: str) -> str:
         if start in text:
             shown = f"{start}\n```text\n{episode_in_words(name)}\n```\n{end}".replace("\\", r"\\")
             text = re.sub(f"(?s){start}.*?{end}", shown, text)
-    for name, (file, make) in TABLES.items():
-        found = contents(RESULTS / file)
-        if found is not None:
+    for name, (*files, make) in TABLES.items():
+        found = [contents(RESULTS / file) for file in files]
+        if all(each is not None for each in found):
             start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-            table = make(found)
+            table = make(*found)
             text = re.sub(f"(?s){start}.*?{end}", f"{start}\n{table}\n{end}".replace("\\", r"\\"), text)
     return text
 

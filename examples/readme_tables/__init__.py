@@ -1,6 +1,5 @@
 """The tables of README and docs, each made from a result file or a folder of them."""
 
-from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -14,7 +13,7 @@ def of_suite(table: str, report: Any) -> str:
 
 
 CORE = "parts/core.json"
-TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
+TABLES: dict[str, tuple[Any, ...]] = {
     "ids": ("audit.json", environments.ids),
     "coverage": ("audit.json", partial(environments.audit, utility="coverage")),
     "level": ("audit.json", partial(environments.audit, utility="level")),
@@ -22,7 +21,7 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "keeping rules": ("keeping_rules.json", environments.keeping),
     "learning": ("published", learning.published),
     "babi, one agent": ("joint", babi.joint),
-    "babi, an agent each": ("parts/babi20.json", babi.single),
+    "babi, an agent each": ("parts/babi20.json", "transfer.json", babi.single),
     "core": (CORE, partial(of_suite, "board")),
     "core, pairs": (CORE, partial(of_suite, "pairs")),
     "core, told": (CORE, partial(of_suite, "supervision")),
@@ -51,4 +50,4 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "tree, threshold carried": ("compare_tree.json", partial(models.tree, threshold="carried")),
     "tree, threshold fitted": ("compare_tree.json", partial(models.tree, threshold="fitted")),
 }
-"""By name: the result file (or folder) that it is made from, and its maker."""
+"""By name: the result files (or folders) that it is made from, and its maker, which takes what each holds."""

@@ -34,10 +34,25 @@ def test_one_agent_for_all():
 
 def test_an_agent_each():
     runs = [{"row": "answers", "setting": f"qa{task}", "seed": 1, "success": 1 - task / 100} for task in range(1, 21)]
-    found = cells(babi.single({"runs": runs}))
+    found = cells(babi.single({"runs": runs}, []))
     assert found["3*"][0] == "3.0"
     assert found["mean of 20"][0] == "10.5"
     assert found["above 5%"][0] == "15"
+
+
+def test_agents_of_stories_made_to_order_have_a_column():
+    runs = [{"row": "answers", "setting": f"qa{task}", "seed": 1, "success": 0.9} for task in range(1, 21)]
+    played = [
+        ("qa2", "babi-qa2/en-10k/validation", 0.97),
+        ("qa3", "babi-qa3/en-10k/validation", 0.95),
+        ("qa3", "babi-qa3/procedural/test", 1),
+    ]
+    transfer = [{"env": f"ReasonGym-bAbI-{task}-v0", "played": where, "accuracy": share} for task, where, share in played]
+    found = cells(babi.single({"runs": runs}, transfer))
+    assert found["2"][:2] == ["10.0", "3.0"]
+    assert found["3*"][:2] == ["10.0", "5.0"]
+    assert found["mean of 20"][:2] == ["10.0", "9.4"]
+    assert babi.ORDERED not in babi.single({"runs": runs}, transfer[:1]), "both, or none"
 
 
 @pytest.mark.parametrize("columns", [babi.JOINT, babi.SINGLE])
