@@ -38,6 +38,7 @@ from agents.curriculum import TaskCurriculum
 from agents.evaluation import Evaluation, evaluate
 from agents.ppo import MemoryPPO
 from agents.provenance import begin_run, commit
+from agents.renaming import Renaming
 from agents.sentence_embeddings import tokenizer_of
 from reasongym.adapters.sb3 import ReasonGymVecEnv, make_vec_env
 from reasongym.audit.accuracy import baselines
@@ -59,6 +60,7 @@ class Config:
     warmup_units: int = 14  # see `warmup`
     warmup_difficulty: str = ""  # JSON: knobs of the warm-up instead, e.g. '{"unanswerable": 0}'
     curriculum: bool = False  # plays tasks that are not solved yet more often (`agents.curriculum`)
+    rename: bool = False  # other names in every episode, where no answer names them (`agents.renaming`)
     first_tasks: str = ""  # numbers of tasks, by commas, that the curriculum plays alone until they are solved
     warmup_source: str = ""  # plays the warm-up on another source ("procedural"), whole but for `warmup_difficulty`
     seed: int = 0  # of weights, episodes and actions
@@ -246,9 +248,12 @@ def train(config: Config, out: Path, resume: bool = False, checkpoint_every: flo
         config.env, 500, seed=config.seed, split="validation", **config.keywords(), **config.rewards(), **shapes
     )
     training: Any = env
+    if config.rename:
+        training = Renaming(env, config.seed)
+        short = Renaming(short, config.seed) if config.warmup else training
     if config.curriculum:
         first = numbers("first_tasks", config.first_tasks)
-        training = TaskCurriculum(env, config.seed, first=first)
+        training = TaskCurriculum(training, config.seed, first=first)
         short = TaskCurriculum(short, config.seed, first=first) if config.warmup else training
     elif config.first_tasks:
         raise ValueError("first_tasks are the curriculum's: add --curriculum")

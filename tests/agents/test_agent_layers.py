@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = {
-    "what others are made of": ("budget", "provenance", "ranges", "curriculum", "memory", "distributions", "frames",
+    "what others are made of": ("budget", "provenance", "ranges", "curriculum", "renaming", "memory", "distributions", "frames",
                                 "matching", "roles", "spans", "gates", "embedding_store", "sentence_embeddings",
                                 "frozen_encoder", "encoders", "bodies", "heads"),
     "MemoryPPO": ("policy", "rollout", "ppo", "checkpoint"),
