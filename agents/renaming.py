@@ -111,8 +111,11 @@ class Renaming(VecEnvWrapper):
 
 
 def exchangeable(source: BabiSource, problems: np.ndarray) -> list[np.ndarray]:
-    """The groups of token ids that change places in the task of these problems: the names of `GROUPS` that they hold, where none is
-    an answer of the task or means something in it; where there are pronouns, of people those that one of them stands for."""
+    """The groups of token ids that change places in the task of these problems.
+
+    They are the names of `GROUPS` that the problems hold, where none is an answer of the task or means something in it; where
+    there are pronouns, people are grouped by the pronoun that stands for them.
+    """
     texts = [source.problem(int(problem)) for problem in problems]
     world = next(world for world in source.worlds if world.task == texts[0].task)
     told = {token for text in texts for line in (*text.story.units, text.question) for token in source.tokenize(line)}
