@@ -11,6 +11,7 @@ from agents.baselines.cloning import Cloner
 from agents.baselines.novelty import Novelty
 from agents.baselines.settings import matched_core_size, memory_ppo
 from agents.budget import Budget, Progress
+from agents.renaming import Renaming
 from reasongym.adapters.feedback import ValueFeedback
 
 
@@ -28,6 +29,7 @@ class PPOAgent(SB3Agent):
         process_share: share of what is left of the budget after cloning in which process rewards and utility are paid; then
             outcomes and validity alone, and a learned PRM, which costs time, is not asked any more.
         novelty: the bonus of what was never seen before (`Novelty`), while it learns; 0: none.
+        rename: whether names change places in every episode that it learns from (`Renaming`; bAbI only).
         supervision: in words, beside the cloned start.
         settings: for `memory_ppo`.
     """
@@ -46,6 +48,7 @@ class PPOAgent(SB3Agent):
         feedback: bool = False,
         process_share: float = 1.0,
         novelty: float = 0.0,
+        rename: bool = False,
         supervision: str = REWARDS,
         **settings: Any,
     ) -> None:
@@ -59,10 +62,11 @@ class PPOAgent(SB3Agent):
         told = " + expert actions (cloned start)" if cloning_share else ""
         told += " + a bonus for what was seldom seen" if novelty else ""
         told += f" (all but outcomes in the first {process_share:.0%} of its time)" if process_share < 1 else ""
+        env = Renaming(env, seed) if rename else env
         env = Novelty(env, novelty, seed=seed) if novelty else env
         wrapped = ValueFeedback(env) if feedback else env
         super().__init__(memory_ppo(wrapped, seed, device, **settings), supervision + told)
-        self.model.value_feedback, self.model.novelty = feedback, novelty  # saved with the model, as the share is
+        self.model.value_feedback, self.model.novelty, self.model.renamed = feedback, novelty, rename  # saved with the model
         if isinstance(wrapped, ValueFeedback):
             wrapped.model = self.model
         self.model.process_share = process_share
@@ -75,9 +79,12 @@ class PPOAgent(SB3Agent):
 
     @classmethod
     def load(cls, path: Any, env: VecEnv | None = None, device: str = "cpu") -> Any:
-        """As any agent's; it goes on learning with feedback, and with the bonus (whose counts begin anew), where it was trained
-        with that."""
+        """As any agent's; it goes on learning with feedback, the bonus (whose counts begin anew) and other names, where it was
+        trained with that."""
         agent = super().load(path, env, device)
+        if env is not None and getattr(agent.model, "renamed", False):
+            env = Renaming(env, agent.model.seed or 0)
+            agent.model.set_env(env)
         if env is not None and (weight := getattr(agent.model, "novelty", 0.0)):
             env = Novelty(env, weight, seed=agent.model.seed or 0)
             agent.model.set_env(env)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from agents.baselines.ppo import PPOAgent
 from agents.renaming import PARTS, Renaming
 from reasongym.adapters.sb3 import make_vec_env
 from reasongym.tasks.worlds import lexicon
@@ -96,6 +97,21 @@ def test_names_that_answer_or_mean_something_stay():
     assert not names[18], "containers have names of several words"
     groups = Renaming(env_of(11)).names[11]
     assert [{WORDS[token] for token in group} for group in groups] == [{"mary", "sandra"}, {"john", "daniel"}], "he and she"
+
+
+def test_an_agent_learns_with_other_names_and_plays_with_its_own(tmp_path):
+    def learning(agent):
+        env = agent.model.get_env()
+        while not isinstance(env, Renaming):
+            env = env.venv
+        return bool((env._table != np.arange(env._table.shape[1])).any())
+
+    agent = PPOAgent(env_of(17), rename=True, feedback=True, n_steps=8, batch_size=64).learn(256)
+    assert learning(agent)
+    held_out = env_of(17, split="validation")
+    assert agent.playing_in(held_out).venv is held_out, "feedback alone"
+    agent.save(tmp_path / "agent.zip")
+    assert learning(PPOAgent.load(tmp_path / "agent.zip", env=env_of(17)).learn(128))
 
 
 def test_other_environments_are_refused():
