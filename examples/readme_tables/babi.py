@@ -51,7 +51,8 @@ def single(report: dict[str, Any], transfer: Sequence[dict[str, Any]]) -> str:
     }
     if "answers" in found and {2, 3} <= set(ordered):
         found[ORDERED] = {seed: errors | {2: ordered[2], 3: ordered[3]} for seed, errors in found["answers"].items()}
-    ours = {f"{row} ({len(seeds)})": list(seeds.values()) for row, seeds in found.items()}
+    rows = sorted(found, key=lambda row: not row.startswith(("rewards", "answers")))
+    ours = {f"{row} ({len(found[row])})": list(found[row].values()) for row in rows}
     return _errors(ours, SINGLE)
 
 
