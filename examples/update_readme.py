@@ -10,6 +10,7 @@ fails where a file is not what would be written.
 import argparse
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,21 @@ def filled(text: str) -> str:
         if start in text:
             shown = f"{start}\n```text\n{episode_in_words(name)}\n```\n{end}".replace("\\", r"\\")
             text = re.sub(f"(?s){start}.*?{end}", shown, text)
+    for name, _, table in tables():
+        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        text = re.sub(f"(?s){start}.*?{end}", f"{start}\n{table}\n{end}".replace("\\", r"\\"), text)
+    return text
+
+
+@cache
+def tables() -> list[tuple[str, list[str], str]]:
+    """The name, the result files and the Markdown of every table whose results are there."""
+    made = []
     for name, (*files, make) in TABLES.items():
         found = [contents(RESULTS / file) for file in files]
         if all(each is not None for each in found):
-            start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-            table = make(*found)
-            text = re.sub(f"(?s){start}.*?{end}", f"{start}\n{table}\n{end}".replace("\\", r"\\"), text)
-    return text
+            made.append((name, files, make(*found)))
+    return made
 
 
 def easy(name: str, text: bool, **keywords: Any) -> gym.Env:

@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from readme_tables import TABLES
 from rich.table import Table
-from update_readme import RESULTS, ROOT, contents
+from update_readme import RESULTS, ROOT, tables
 
 from agents.benchmark.leaderboard import comparisons, leaderboard, rates_table, table
 from agents.benchmark.results import read_suite
@@ -37,13 +36,11 @@ def tables_page() -> str:
     """Every table that is made from a result file, with the file and the pages that discuss it."""
     told = {path: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
     lines = ["# Tables", "What the committed files of `examples/results` say; the pages beside each say how it was measured."]
-    for name, (file, make) in TABLES.items():
-        if (result := contents(RESULTS / file)) is None:
-            continue
+    for name, files, made in tables():
         where = [path.relative_to(ROOT).as_posix() for path, text in told.items() if f"<!-- {name} -->" in text]
         shown = ", ".join(f"[{path}]({path})" if path != "README.md" else "[README](README.md#results)" for path in where)
-        source = f"`examples/results/{file}`" + (f"; {shown}" if shown else "")
-        lines += [f"## {TITLES.get(name, name.capitalize())}", source, make(result)]
+        source = ", ".join(f"`examples/results/{file}`" for file in files) + (f"; {shown}" if shown else "")
+        lines += [f"## {TITLES.get(name, name.capitalize())}", source, made]
     return "\n\n".join(lines) + "\n"
 
 
