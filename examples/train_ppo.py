@@ -338,6 +338,8 @@ def supervision(config: Config) -> str:
         told.append(f"utility {config.utility}")
     if config.answer_loss:
         told.append("gold answers (answer loss)")
+    if config.rename:
+        told.append("which words are names (they change places)")
     if config.expert_loss:
         told.append("expert's recalls and answers (expert loss)")
     return " + ".join(told + ([f"pretrained sentence embeddings ({config.encoder})"] if config.encoder else []))

@@ -61,6 +61,7 @@ class PPOAgent(SB3Agent):
             settings["policy_kwargs"] = {**settings.get("policy_kwargs", {}), "core_size": size}
         told = " + expert actions (cloned start)" if cloning_share else ""
         told += " + a bonus for what was seldom seen" if novelty else ""
+        told += " + which words are names (they change places)" if rename else ""
         told += f" (all but outcomes in the first {process_share:.0%} of its time)" if process_share < 1 else ""
         env = Renaming(env, seed) if rename else env
         env = Novelty(env, novelty, seed=seed) if novelty else env

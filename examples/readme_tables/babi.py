@@ -47,7 +47,7 @@ def single(report: dict[str, Any], transfer: Sequence[dict[str, Any]]) -> str:
     ordered = {
         int(run["env"].split("-qa")[1].split("-")[0]): 100 * (1 - run["accuracy"])
         for run in transfer
-        if run["played"].endswith("en-10k/validation")
+        if run["played"].endswith("en-10k/validation") and "-qa" in run["env"]
     }
     if "answers" in found and {2, 3} <= set(ordered):
         found[ORDERED] = {seed: errors | {2: ordered[2], 3: ordered[3]} for seed, errors in found["answers"].items()}

@@ -79,15 +79,18 @@ def test_the_words_change_places_and_all_else_is_as_without():
 
 
 def test_it_goes_on_from_its_state():
-    env, other = Renaming(env_of(2, **SMALL)), Renaming(env_of(2, **SMALL), seed=5)
+    env, other = Renaming(env_of()), Renaming(env_of(), seed=5)
     env.reset()
     other.reset()
     other.set_state(env.get_state())
+    ended = 0
     for _ in range(30):
         actions = np.array([np.flatnonzero(mask)[-1] for mask in env.action_masks()])
-        ours, theirs = env.step(actions)[0], other.step(actions)[0]
+        (ours, _, dones, _), (theirs, *_) = env.step(actions), other.step(actions)
+        ended += int(dones.sum())
         for part in PARTS:
             np.testing.assert_array_equal(ours[part], theirs[part])
+    assert ended > env.num_envs, "new names were drawn, for other tasks than before"
 
 
 def test_names_that_answer_or_mean_something_stay():
@@ -108,6 +111,7 @@ def test_an_agent_learns_with_other_names_and_plays_with_its_own(tmp_path):
 
     agent = PPOAgent(env_of(17), rename=True, feedback=True, n_steps=8, batch_size=64).learn(256)
     assert learning(agent)
+    assert "which words are names" in agent.supervision
     held_out = env_of(17, split="validation")
     assert agent.playing_in(held_out).venv is held_out, "feedback alone"
     agent.save(tmp_path / "agent.zip")
