@@ -73,4 +73,4 @@ def _errors(ours: Mapping[str, Sequence[Mapping[int, float]]], theirs: Mapping[s
 
 def _spread(means: np.ndarray) -> str:
     """The mean over seeds, and their deviation where there are several."""
-    return f"{means.mean():.1f}" + (f" ± {means.std(ddof=1):.1f}" if len(means) > 1 else "")
+    return f"{means.mean():.2f}" + (f" ± {means.std(ddof=1):.2f}" if len(means) > 1 else "")
